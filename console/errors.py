@@ -1,0 +1,172 @@
+"""What can go wrong inside, and the one place that turns any error into words and an exit code.
+
+    ConsoleError
+    ├── UsageError           the command line does not make sense                                        2
+    ├── SettingsError        config.toml, the environment or a flag holds something unusable             3
+    ├── KeyStoreError        the keyring or the private file cannot be used                              3
+    ├── NoModel              no model was named and none can be chosen, or the name fits nothing or two  3
+    ├── StoreError           hawser.db cannot be used                                                    1
+    │   ├── StoreLocked      another process holds it                                                    1
+    │   ├── StoreReadOnly    it, or its folder, cannot be written                                        1
+    │   ├── StoreFull        the disk is full                                                            1
+    │   ├── StoreTooNew      a later version of the program made it                                      1
+    │   └── StoreDamaged     its contents are not readable                                               1
+    ├── NotFound             a chat, model or file that was named is not there                           2
+    ├── AttachmentRefused    a file cannot be attached                                                   2
+    ├── BudgetReached        the day, the month or the call has no money left                            6
+    ├── PriceUnknown         a cost limit is set and the price is not known                              6
+    ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
+    └── TimeLimit            the whole call took longer than was allowed                                 5
+
+Every error has a plain sentence and, where there is one, a hint that names the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from providers import errors as outside
+
+
+class Exit(IntEnum):
+    """The exit codes of every command; documented in docs/commands.md and tested."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    SETTINGS = 3
+    UNREACHABLE = 4
+    TIME_LIMIT = 5
+    BUDGET = 6
+    NO_ANSWER = 7
+    MACHINE = 8
+    INTERRUPTED = 130
+
+
+class ConsoleError(Exception):
+    title = "Something went wrong"
+    exit_code = Exit.FAILED
+
+    def __init__(self, text: str, *, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+
+
+class UsageError(ConsoleError):
+    title = "That command does not make sense"
+    exit_code = Exit.USAGE
+
+
+class SettingsError(ConsoleError):
+    title = "The settings cannot be used"
+    exit_code = Exit.SETTINGS
+
+
+class KeyStoreError(ConsoleError):
+    title = "The keys cannot be used"
+    exit_code = Exit.SETTINGS
+
+
+class NoModel(ConsoleError):
+    title = "No model"
+    exit_code = Exit.SETTINGS
+
+
+class StoreError(ConsoleError):
+    title = "The history cannot be used"
+
+
+class StoreLocked(StoreError):
+    pass
+
+
+class StoreReadOnly(StoreError):
+    pass
+
+
+class StoreFull(StoreError):
+    title = "The disk is full"
+
+
+class StoreTooNew(StoreError):
+    pass
+
+
+class StoreDamaged(StoreError):
+    pass
+
+
+class NotFound(ConsoleError):
+    title = "Not found"
+    exit_code = Exit.USAGE
+
+
+class AttachmentRefused(ConsoleError):
+    title = "The file cannot be attached"
+    exit_code = Exit.USAGE
+
+
+class BudgetReached(ConsoleError):
+    title = "The budget is reached"
+    exit_code = Exit.BUDGET
+
+
+class PriceUnknown(ConsoleError):
+    title = "The price is unknown"
+    exit_code = Exit.BUDGET
+
+
+class NoUsableAnswer(ConsoleError):
+    title = "No usable answer"
+    exit_code = Exit.NO_ANSWER
+
+
+class TimeLimit(ConsoleError):
+    title = "The time limit was reached"
+    exit_code = Exit.TIME_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    title: str
+    text: str
+    hint: str | None
+    exit_code: Exit
+
+
+_OUTSIDE: tuple[tuple[type[outside.ProviderError], str, Exit, str | None], ...] = (
+    (outside.TlsFailed, "The connection is not secure", Exit.UNREACHABLE, None),
+    (outside.Unreachable, "The service cannot be reached", Exit.UNREACHABLE, "hawser doctor tests every endpoint."),
+    (outside.TimedOut, "The service is too slow", Exit.TIME_LIMIT, None),
+    (outside.KeyMissing, "A key is missing", Exit.SETTINGS, "Set one with: hawser key set NAME"),
+    (outside.KeyRefused, "The key is refused", Exit.SETTINGS, "Set another with: hawser key set NAME"),
+    (outside.RateLimited, "Too many requests", Exit.UNREACHABLE, None),
+    (outside.OutOfCredit, "The account has no credit", Exit.BUDGET, None),
+    (outside.ModelMissing, "The model is missing", Exit.SETTINGS, "hawser model ls shows what is there."),
+    (outside.ContextTooLong, "The prompt is too long", Exit.NO_ANSWER, None),
+    (outside.RequestRefused, "The request is refused", Exit.NO_ANSWER, None),
+    (outside.ServiceFailed, "The service failed", Exit.UNREACHABLE, None),
+    (outside.BadReply, "The reply makes no sense", Exit.UNREACHABLE, "Is this the right base_url and wire?"),
+    (outside.StreamBroken, "The answer broke off", Exit.UNREACHABLE, None),
+)
+
+
+def explain(error: BaseException) -> Explanation:
+    """Title, sentence, hint and exit code for any error; the only place that knows them all."""
+    if isinstance(error, ConsoleError):
+        return Explanation(error.title, error.text, error.hint, error.exit_code)
+    if isinstance(error, outside.ProviderError):
+        for kind, title, code, hint in _OUTSIDE:
+            if isinstance(error, kind):
+                return Explanation(title, error.text, error.hint or hint, code)
+        return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
+    if isinstance(error, KeyboardInterrupt):
+        return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)
+    return Explanation(
+        "This is a fault in Hawser",
+        f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        "Run again with --debug for the details, and please report it.",
+        Exit.FAILED,
+    )

@@ -1,0 +1,1 @@
+"""What was said and spent, kept in SQLite. `store.py` is the only door to `hawser.db`."""

@@ -1,0 +1,91 @@
+"""Where things are kept: `HAWSER_HOME` moves everything under one folder, else the platform's own folders are used."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def keys_file(self) -> Path:
+        return self.config / "keys.toml"
+
+    @property
+    def templates(self) -> Path:
+        return self.config / "templates"
+
+    @property
+    def store_file(self) -> Path:
+        return self.data / "hawser.db"
+
+    @property
+    def backups(self) -> Path:
+        return self.data / "backups"
+
+    @property
+    def log_file(self) -> Path:
+        return self.state / "hawser.log"
+
+
+def find_paths(environment: Mapping[str, str] = os.environ) -> Paths:
+    """The folders of this user. Nothing is created here; whoever writes makes its folder with `private_folder`."""
+    home = environment.get("HAWSER_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(root / "config", root / "data", root / "state", root / "cache")
+    import platformdirs
+
+    try:
+        Path.home()
+    except RuntimeError as error:
+        raise SettingsError(
+            "There is no home folder to keep settings and history in.",
+            hint="Set HOME, or set HAWSER_HOME to a folder of your choice.",
+        ) from error
+    dirs = platformdirs.PlatformDirs("hawser", appauthor=False)
+    return Paths(
+        Path(dirs.user_config_dir), Path(dirs.user_data_dir), Path(dirs.user_state_dir), Path(dirs.user_cache_dir)
+    )
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only this user can enter. An existing one is left as its owner set it."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {str(path)!r} cannot be made: {error.strerror or error}.",
+            hint="Set HAWSER_HOME to a folder that can be written.",
+        ) from error
+    return path
+
+
+def write_privately(path: Path, content: bytes) -> None:
+    """Replace a file in one step, readable by its owner only; a crash leaves the old one or the new one."""
+    private_folder(path.parent)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
