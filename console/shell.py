@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
 from console.paths import Paths, find_paths
@@ -18,20 +18,19 @@ SCHEMA = 1
 """Version of every JSON document a command writes."""
 
 
-@dataclass(frozen=True, slots=True)
 class Shell:
-    stdin: TextIO | None
-    stdout: TextIO
-    stderr: TextIO
-    environment: Mapping[str, str]
-    debug: bool = False
-    _paths: list[Paths] = field(default_factory=list)
+    def __init__(
+        self, stdin: TextIO | None, stdout: TextIO, stderr: TextIO, environment: Mapping[str, str], *, debug: bool = False
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.environment = environment
+        self.debug = debug
 
-    @property
+    @cached_property
     def paths(self) -> Paths:
-        if not self._paths:
-            self._paths.append(find_paths(self.environment))
-        return self._paths[0]
+        return find_paths(self.environment)
 
     @property
     def isolated(self) -> bool:
