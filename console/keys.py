@@ -83,6 +83,10 @@ def stored_names(paths: Paths) -> frozenset[str]:
     return kept.names_in_keyring | kept.keys.keys()
 
 
+class NoKeyring(KeyStoreError):  # noqa: N818 - it names the cause, like its siblings
+    """This computer has no system keyring, or it is switched off; the private file takes its place."""
+
+
 class Kept:
     """The contents of the private file."""
 
@@ -229,14 +233,14 @@ class Keyring:
 
 
 def _backend() -> Any:
-    import keyring  # 30 ms, and only when a key must be looked for there
-
+    hint = "Put the key into the environment, or use: hawser key set NAME --file"
+    try:
+        import keyring  # 30 ms, and only when a key must be looked for there
+    except ImportError:
+        raise NoKeyring("The keyring library is not installed.", hint=hint) from None
     backend = keyring.get_keyring()
     if type(backend).__module__ in ("keyring.backends.fail", "keyring.backends.null"):
-        raise KeyStoreError(
-            "There is no system keyring here.",
-            hint="Put the key into the environment, or use: hawser key set NAME --file",
-        )
+        raise NoKeyring("There is no system keyring here.", hint=hint)
     return backend
 
 
@@ -312,9 +316,8 @@ class Keys:
 
     def variable(self, name: str) -> str | None:
         """The variable that holds a key, if one does. Our own goes before the one of the service's tools."""
-        if self._isolated:
-            return None
-        variables = (variable_for(canonical(name)), KEY_VARIABLES.get(canonical(name)))
+        service = None if self._isolated else KEY_VARIABLES.get(canonical(name))
+        variables = (variable_for(canonical(name)), service)
         return next((v for v in variables if v is not None and self._environment.get(v, "").strip()), None)
 
     def from_command(self, reference: str) -> str:
@@ -331,13 +334,12 @@ class Keys:
         kept = self._read_file()
         for name in kept.keys:
             places[name] = ("file", str(self.file.file))
-        if self._isolated:
-            return places
-        for name in kept.names_in_keyring:
-            places[name] = ("keyring", "the system keyring")
-        for name, variable in KEY_VARIABLES.items():
-            if self._environment.get(variable, "").strip():
-                places[name] = ("environment", variable)
+        if not self._isolated:
+            for name in kept.names_in_keyring:
+                places[name] = ("keyring", "the system keyring")
+            for name, variable in KEY_VARIABLES.items():
+                if self._environment.get(variable, "").strip():
+                    places[name] = ("environment", variable)
         for variable, value in self._environment.items():
             if variable.startswith("HAWSER_KEY_") and len(variable) > 11 and value.strip():
                 owner = next((n for n in places if variable_for(n) == variable), variable[11:].lower())
@@ -345,14 +347,17 @@ class Keys:
         return dict(sorted(places.items()))
 
     def set(self, name: str, value: str, *, in_file: bool = False) -> tuple[Place, str | None]:
-        """Store a key in the keyring, or in the private file where there is none; tells where, and why in the file."""
+        """Store a key in the keyring, or in the private file where there is none; tells where, and why in the file.
+
+        A keyring that is there and refuses is an error: the user decides whether a file will do.
+        """
         name = canonical(name)
         value = cleaned(value, name)
         reason: str | None = "as asked"
         if not in_file and not self._isolated:
             try:
                 self._keyring.set(name, value)
-            except KeyStoreError as error:
+            except NoKeyring as error:
                 reason = error.text
             else:
                 self._change(lambda kept: _moved_to_keyring(kept, name))

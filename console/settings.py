@@ -158,6 +158,19 @@ def _read_headers(value: object) -> Mapping[str, str]:
     return dict(value)
 
 
+_DURATION = 'a duration such as "10m" or "1h30m", or a number of seconds, where -1 is for ever'
+
+
+def _read_duration(value: object) -> str:
+    import re
+
+    if isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 10**9:
+        return str(value)
+    if not isinstance(value, str) or not re.fullmatch(r"-1|\d{1,9}|-?(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h))+", value):
+        raise misfit(_DURATION, value)
+    return value
+
+
 class Endpoint(Group):
     """Somewhere a model answers: a wire, an address, and the name of the key that belongs to it."""
 
@@ -197,7 +210,7 @@ class Endpoint(Group):
         default=None,
     )
     keep_alive: str | None = setting(
-        text(most=20, expects='a duration such as "10m" or "-1"'),
+        Kind(_DURATION, _read_duration),
         "How long an Ollama server keeps a model in memory after an answer.",
         default=None,
     )
@@ -276,7 +289,7 @@ class ModelFacts(Group):
 
 
 class ModelPrice(Group):
-    """What a model costs; wins over the table that comes with the program and over the endpoint's price."""
+    """What a model costs, where the endpoint has no price; goes before the table that comes with the program."""
 
     name: str = setting(text(), "The name of the table: a model, or `endpoint/model`.", key="")
     input: Decimal = setting(_PRICE, "USD per million tokens of the question.")
