@@ -96,7 +96,10 @@ def medians(
 def pipe_delays_ms(environment: Mapping[str, str]) -> list[float]:
     """For each token, from the moment the server sent it to the moment the pipe's reader had it."""
     process = subprocess.Popen(
-        [HAWSER, "-p", "time", "-m", "here/clock-200"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        [HAWSER, "-p", "time", "-m", "here/clock-200"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     delays = []

@@ -15,7 +15,13 @@ import time
 
 def _event(text: str, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": {"content": text} if text else {}, "finish_reason": finish}
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "standin", "choices": [choice]}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "standin",
+        "choices": [choice],
+    }
     return _framed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
 
@@ -33,7 +39,12 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             length = next(
-                (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+                (
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length:")
+                ),
+                0,
             )
             body = await reader.readexactly(length)
             if not body:

@@ -116,17 +116,18 @@ def _dispatch(words: list[str], shell: Shell) -> int:
             if close
             else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
         )
-    from console import headless
-
-    parser = headless.make_parser(COMMANDS)
     if not words:
         shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
         shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
         return 2
-    options = parser.parse_args(words)
+    from console.prompt_options import make_parser
+
+    options = make_parser(COMMANDS).parse_args(words)
     if options.version:
         shell.say(f"hawser {__version__}")
         return 0
+    from console import headless
+
     return headless.run(options, shell)
 
 

@@ -104,7 +104,7 @@ class Jobs:
         except asyncio.CancelledError:
             job.state = JobState.STOPPED
             raise
-        except Exception as error:  # noqa: BLE001 - the outer edge of a job: logged, kept, shown
+        except Exception as error:
             job.state, job.error = JobState.FAILED, error
             log.error("job %s failed", job.name, exc_info=error)
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 HELP = "Print a completion script for your shell."
 
 _INSTALL = {
-    "bash": "# Put this line into ~/.bashrc:  eval \"$(hawser completion bash)\"",
-    "zsh": "# Put this line into ~/.zshrc:  eval \"$(hawser completion zsh)\"",
+    "bash": '# Put this line into ~/.bashrc:  eval "$(hawser completion bash)"',
+    "zsh": '# Put this line into ~/.zshrc:  eval "$(hawser completion zsh)"',
     "fish": "# Save as:  hawser completion fish > ~/.config/fish/completions/hawser.fish",
 }
 
