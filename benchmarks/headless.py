@@ -58,7 +58,8 @@ def settled_home(port: int) -> Iterator[dict[str, str]]:
         llm = Path(folder) / "llm"
         llm.mkdir()
         (llm / "extra-openai-models.yaml").write_text(
-            f"- model_id: standin\n  model_name: tokens-20\n  api_base: http://127.0.0.1:{port}/v1\n  api_key_name: standin\n"
+            "- model_id: standin\n  model_name: tokens-20\n  api_key_name: standin\n"
+            f"  api_base: http://127.0.0.1:{port}/v1\n"
         )
         (llm / "keys.json").write_text('{"standin": "none"}')
         environment["LLM_USER_PATH"] = str(llm)

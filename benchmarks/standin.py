@@ -1,8 +1,8 @@
 """An OpenAI-compatible server that answers at once, so that what is measured is the client.
 
 `python -m benchmarks.standin` prints its port and runs until interrupted. The model's name says what it answers:
-`tokens-N` N tokens as fast as the socket takes them, each an event and an HTTP chunk of its own, `clock-N` N tokens 10 ms apart, each the
-monotonic time in nanoseconds at which it was sent.
+`tokens-N` N tokens as fast as the socket takes them, each an event and an HTTP chunk of its own; `clock-N` N tokens
+10 ms apart, each the monotonic time in nanoseconds at which it was sent.
 """
 
 from __future__ import annotations

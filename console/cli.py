@@ -1,7 +1,7 @@
-"""The command line: finds out which face is wanted, and turns every failure into a sentence, a hint and an exit code.
+"""The command line: finds out which face is wanted, and tells every failure as a sentence, a hint and an exit code.
 
-Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its own
-module only. Whatever is heavier is imported where it is used.
+Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its
+own module only. Whatever is heavier is imported where it is used.
 """
 
 from __future__ import annotations

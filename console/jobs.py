@@ -1,4 +1,4 @@
-"""Long work that outlives the keypress that began it: owned here, visible to all, stoppable, ended in order at the close.
+"""Long work that outlives the keypress that began it: owned here, visible, stoppable, ended in order at the close.
 
 A job reports progress as samples and its end as a fact on the bus. What it raises is logged with its traceback and kept
 as the job's error; it never takes down the program.

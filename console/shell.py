@@ -1,4 +1,4 @@
-"""What a command talks to: the three streams, the environment and the folders. Nothing else of the process is touched."""
+"""What a command talks to: the three streams, the environment and the folders, and nothing else of the process."""
 
 from __future__ import annotations
 

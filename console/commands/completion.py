@@ -1,4 +1,4 @@
-"""`hawser completion SHELL`: a script for the shell; the names it offers come from settings and store, never the network."""
+"""`hawser completion SHELL`: a script for the shell. Its names come from settings and store, never the network."""
 
 from __future__ import annotations
 
