@@ -25,7 +25,9 @@ STORE_LIMIT_S = 20.0
 OLD_BACKUP = timedelta(days=8)
 
 
-def check_settings(paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]) -> Iterator[Finding]:
+def check_settings(
+    paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]
+) -> Iterator[Finding]:
     area = "settings"
     if isinstance(settings, ConsoleError):
         yield failed_with(area, settings, "Open the file with: hawser config edit")
@@ -84,7 +86,9 @@ def _check_endpoint_key(keys: Keys, endpoint: Endpoint) -> Iterator[Finding]:
         return
     if key is None and endpoint.key is not None:
         remedy = f"Store it with: hawser key set {endpoint.key}"
-        yield fail("keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS)
+        yield fail(
+            "keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS
+        )
     home = HOSTS.get(endpoint.name.lower())
     if endpoint.key is None and home is not None and not endpoint.base_url.startswith(home):
         remedy = f'Write key = "{endpoint.name}" into its table if that address may have the key.'
