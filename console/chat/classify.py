@@ -42,9 +42,8 @@ _PIECES = {
         "null pointer", "pull request", "merge request", "source code", "command line", "stack overflow", "memory leak",
         "race condition", "type hint", "foreign key", "primary key", "hello world", "web app", "web server", "rest api",
         "environment variable", "virtual environment", "regular expression", "off by one", "data frame", "test suite",
-        "dependency injection",
-        "error handling",
-        "exception handling", "design pattern", "thread-safe", "object-oriented", "time complexity",
+        "dependency injection", "error handling", "exception handling", "design pattern", "thread-safe",
+        "object-oriented", "time complexity",
         "代码", "函数", "脚本", "编程", "コード", "関数", "スクリプト", "코드", "함수",
     ),
 }  # fmt: skip
