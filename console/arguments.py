@@ -12,7 +12,9 @@ from console.errors import UsageError
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]
-        raise UsageError(f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help")
+        raise UsageError(
+            f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help"
+        )
 
 
 def new_parser(program: str, description: str | None = None, **more: str) -> Parser:

@@ -1,7 +1,7 @@
-"""The command line: finds out which face is wanted, and turns every failure into a sentence, a hint and an exit code.
+"""The command line: finds out which face is wanted, and tells every failure as a sentence, a hint and an exit code.
 
-Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its own
-module only. Whatever is heavier is imported where it is used.
+Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its
+own module only. Whatever is heavier is imported where it is used.
 """
 
 from __future__ import annotations
@@ -116,17 +116,18 @@ def _dispatch(words: list[str], shell: Shell) -> int:
             if close
             else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
         )
-    from console import headless
-
-    parser = headless.make_parser(COMMANDS)
     if not words:
         shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
         shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
         return 2
-    options = parser.parse_args(words)
+    from console.prompt_options import make_parser
+
+    options = make_parser(COMMANDS).parse_args(words)
     if options.version:
         shell.say(f"hawser {__version__}")
         return 0
+    from console import headless
+
     return headless.run(options, shell)
 
 

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from providers.registry import chat_provider
+
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from providers.chat.base import ChatProvider, Host
-from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation

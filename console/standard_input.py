@@ -87,10 +87,7 @@ def _read(descriptor: int) -> bytes:
 
 def decode(content: bytes) -> str:
     """Text of unknown encoding: UTF-8, UTF-16 with its mark, else refused by name rather than guessed into nonsense."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    else:
-        encoding = "utf-8-sig"
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
