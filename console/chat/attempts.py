@@ -104,8 +104,7 @@ async def attempt(
 
     `request_for` makes the request for a candidate, whose window may differ from the others'; its model and limit on
     tokens are set here. `provider` finds an endpoint's provider by name. `tried` is the caller's and filled as things
-    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each candidate (again
-    after a break) and forbids it by raising `BudgetReached` or `PriceUnknown`: it is skipped, or the error if the last.
+    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by raising `BudgetReached` or `PriceUnknown`: it is skipped, or the error if the last.
 
     Raises the error of an only candidate, `ChainFailed` when several failed, and what broke an answer that had begun.
     """
@@ -123,8 +122,8 @@ async def attempt(
         try:
             if tries == 0:
                 deadline = None if candidate.timeout_s is None else loop.time() + candidate.timeout_s
-                if before_call is not None:
-                    await before_call(candidate)
+            if before_call is not None:
+                await before_call(candidate)
             request = _fitted(request_for(candidate), candidate, "".join(so_far))
             server = provider(candidate.endpoint.name)
             async with aclosing(_Watched(server, request, candidate, deadline, policy.ask_load_after_s)) as watched:

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from console.chat import attempts, context
-from console.chat.attempts import Answered, Notice, Policy, Tried
+from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.router import Candidate, Choice, Router
@@ -367,7 +367,8 @@ class OngoingTurn:
         turn, at = self._turn, self._at
         await self._settle_unanswered()
         max_tokens = _least(turn.max_tokens, candidate.max_tokens, at.settings.chat.max_tokens)
-        window = candidate.endpoint.context_tokens or at.catalogue.context_tokens(candidate.model)
+        known = at.catalogue.find(candidate.model)
+        window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
         assert self._before is not None
         messages = (*self._before, question_message(self._question, turn.attachments))
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
