@@ -15,6 +15,7 @@
     ├── AttachmentRefused    a file cannot be attached                                                   2
     ├── BudgetReached        the day, the month or the call has no money left                            6
     ├── PriceUnknown         a cost limit is set and the price is not known                              6
+    ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     └── TimeLimit            the whole call took longer than was allowed                                 5
 
@@ -116,6 +117,11 @@ class BudgetReached(ConsoleError):
 class PriceUnknown(ConsoleError):
     title = "The price is unknown"
     exit_code = Exit.BUDGET
+
+
+class ContextOverflow(ConsoleError):
+    title = "The chat is too long for the model"
+    exit_code = Exit.NO_ANSWER
 
 
 class NoUsableAnswer(ConsoleError):
