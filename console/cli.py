@@ -54,16 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     gc.disable()
     from console.shell import Shell
 
-    return run(arguments, Shell(sys.stdin, sys.stdout, sys.stderr, os.environ))
+    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+    if sys.stdout is None:
+        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        return 2
+    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ))
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:
     """The whole command line on a given shell; every error has been told when this returns."""
-    if shell.stderr is None:
-        shell.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
-    if shell.stdout is None:
-        shell.note("hawser: Standard output is closed, so there is nowhere to write the answer to.")
-        return 2
     shell.debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     try:

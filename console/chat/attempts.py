@@ -42,7 +42,7 @@ AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 class Notice(NamedTuple):
     """Something the reader should know meanwhile, in a sentence."""
 
-    kind: Literal["loading", "retry", "fallback", "skipped", "restart", "continue"]
+    kind: Literal["loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money"]
     """After `restart`, all that came before it is void and the answer begins anew."""
     text: str
 
@@ -55,6 +55,12 @@ class Tried(NamedTuple):
     outcome: Literal["answered", "failed", "stopped", "skipped"]
     error: str | None
     seconds: float
+    may_have_cost: bool = False
+    """The other side was at work when it failed, so that it may bill what it was sent."""
+
+    def document(self) -> dict[str, str | None]:
+        """The fields of the JSON contract."""
+        return {"endpoint": self.endpoint, "model": self.model, "outcome": self.outcome, "error": self.error}
 
 
 class Answered(NamedTuple):
@@ -148,7 +154,9 @@ async def attempt(
             tried.append(_tried(candidate, "skipped", clock.monotonic() - try_begun_s, error.text))
         except (ProviderError, ConsoleError) as error:
             failure = error
-            tried.append(_tried(candidate, "failed", clock.monotonic() - try_begun_s, error.text))
+            tried.append(
+                _tried(candidate, "failed", clock.monotonic() - try_begun_s, error.text, _may_have_cost(error))
+            )
             if breakers is not None:
                 await breakers.failed(candidate.endpoint.name, error)
         except BaseException:
@@ -413,8 +421,15 @@ def _tried(
     outcome: Literal["answered", "failed", "stopped", "skipped"],
     seconds: float,
     error: str | None,
+    may_have_cost: bool = False,
 ) -> Tried:
-    return Tried(candidate.endpoint.name, candidate.model, outcome, error, seconds)
+    return Tried(candidate.endpoint.name, candidate.model, outcome, error, seconds, may_have_cost)
+
+
+def _may_have_cost(error: ProviderError | ConsoleError) -> bool:
+    if isinstance(error, TimedOut):
+        return error.phase != "connect"
+    return isinstance(error, StreamBroken | NoUsableAnswer)
 
 
 def _name(candidate: Candidate) -> str:

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from console.chat import attempts, context
-from console.chat.attempts import Notice, Policy, Tried
+from console.chat.attempts import AfterBreak, Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.router import Candidate, Choice, Router
@@ -75,7 +75,7 @@ class Turn:
     max_cost_usd: Decimal | None = None
     allow_unknown_price: bool = False
     allow_fallback: bool = True
-    after_break: str = "fail"
+    after_break: AfterBreak = "fail"
     save: bool = True
     task: str = "chat"
 
@@ -195,6 +195,14 @@ class Conversation:
 
     async def find_chat(self, id_or_prefix: str) -> Chat:
         return await self.store.chat(id_or_prefix)
+
+    async def price(self, candidate: Candidate) -> Price | None:
+        """What a token costs there; what the host's own list said is in the store, and looked at last."""
+        price = self.prices.price(candidate.endpoint, candidate.model)
+        if price is None:
+            self.prices.learn(candidate.endpoint.name, await self.store.models_seen(candidate.endpoint.name))
+            price = self.prices.price(candidate.endpoint, candidate.model)
+        return price
 
     async def latest_chat(self) -> Chat | None:
         return await self.store.latest_chat()
@@ -374,7 +382,7 @@ class OngoingTurn:
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
         if packed.account:
             self._notices.append(Notice("context", packed.account))
-        price = at.prices.price(candidate.endpoint, candidate.model)
+        price = await at.price(candidate)
         reservation = await at.budget.allow(
             estimate_cost(price, packed.tokens, max_tokens),
             f"{candidate.endpoint.name}/{candidate.model}",
@@ -411,7 +419,7 @@ class OngoingTurn:
     async def _summarise(self, candidate: Candidate, dropped: Sequence[Message], most_tokens: int) -> str:
         """The dropped turns in short, by the model that is about to answer; booked as a task of its own."""
         turn = Turn(
-            context.summary_prompt(dropped, most_tokens),
+            _summary_prompt(dropped, most_tokens),
             self._turn.client,
             model=f"{candidate.endpoint.name}/{candidate.model}",
             max_tokens=most_tokens,
@@ -620,9 +628,6 @@ class _Saver:
 
     async def _rest(self) -> None:
         """Nothing is being written after this, and nothing will be by itself."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._writing is not None:
             await asyncio.wait([self._writing])
         if self._timer is not None:
@@ -690,6 +695,14 @@ def _sendable(path: Sequence[StoredMessage]) -> list[Message]:
         else:
             messages.append(Message("system", stored.text))
     return messages
+
+
+def _summary_prompt(dropped: Sequence[Message], most_tokens: int) -> str:
+    said = "\n\n".join(f"{message.role}: {message.text}" for message in dropped)
+    return (
+        f"Summarise this conversation in at most {most_tokens * 2 // 3} words, for the one who goes on with it: facts, "
+        f"decisions, names, open questions. Only the summary.\n\n{said}"
+    )
 
 
 def _with_material(text: str, material: str | None) -> str:

@@ -40,9 +40,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
     findings = list(_examine(shell))
     if arguments.json:
-        shell.items(
-            [{"area": f.area, "state": f.state, "finding": f.text, "remedy": f.remedy} for f in findings]
-        )
+        shell.items([{"area": f.area, "state": f.state, "finding": f.text, "remedy": f.remedy} for f in findings])
     else:
         width = max(len(finding.area) for finding in findings)
         for finding in findings:

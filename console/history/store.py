@@ -184,6 +184,9 @@ class Store:
     async def append_answer(self, message_id: str, text: str, thinking: str = "") -> None:
         await self._write(lambda c: messages.append_answer(c, message_id, text, thinking))
 
+    async def void_answer(self, message_id: str) -> None:
+        await self._write(lambda c: messages.void_answer(c, message_id))
+
     async def end_answer(
         self,
         message_id: str,

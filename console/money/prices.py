@@ -7,7 +7,7 @@ the shipped list. Nobody knows: None, which is shown as unknown and never taken 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -94,7 +94,7 @@ class Prices:
         self._settings = settings or {}
         self._seen: dict[tuple[str, str], Price] = {}
 
-    def learn(self, endpoint: str, models: list[SeenPrice]) -> None:
+    def learn(self, endpoint: str, models: Sequence[SeenPrice]) -> None:
         """Take over the prices a host's model list tells; they count until the next list."""
         for model in models:
             asked, answered = model.price_input_usd_per_million, model.price_output_usd_per_million
