@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +77,8 @@ def private_folder(path: Path) -> Path:
 
 def write_privately(path: Path, content: bytes) -> None:
     """Replace a file in one step, readable by its owner only; a crash leaves the old one or the new one."""
+    import tempfile  # loads random and shutil, which a prompt does not need
+
     private_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -142,7 +142,7 @@ class ChatProvider(Protocol):
     """One host behind one wire. Made cheap: nothing is connected until the first call."""
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Delta | End, None]:
-        """Answer. Connecting has the host's limit; the caller watches the time to the first token and between tokens."""
+        """Answer. Connecting has the host's limit; the caller watches the first token and the time between tokens."""
         ...
 
     async def models(self) -> list[ModelInfo]:

@@ -1,0 +1,140 @@
+"""The books: what was spent, which is only ever added to, and what is set aside for calls under way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from console.history.owner import is_alive, this_process
+from console.history.rows import from_ms, new_id, storable, to_ms
+
+if TYPE_CHECKING:
+    from console.money.ledger import LedgerEntry
+
+_MONEY = ("price_input", "price_output", "price_cached_input", "price_cache_write", "cost_usd")
+_COLUMNS = (
+    "task",
+    "client",
+    "endpoint",
+    "wire",
+    "model",
+    "outcome",
+    "machine",
+    "chat_id",
+    "message_id",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "thinking_tokens",
+    "images",
+    "estimated",
+    *_MONEY,
+    "price_source",
+    "price_dated",
+    "first_token_ms",
+    "total_ms",
+    "error",
+)
+_INSERT = f"INSERT INTO ledger (at, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"  # noqa: S608
+
+# A stored amount always has six places, so without its point it is a whole number of millionths, and sums are exact.
+_MILLIONTHS = "CAST(replace({}, '.', '') AS INTEGER)"
+
+
+class Spent(NamedTuple):
+    known_usd: Decimal
+    """Booked, and set aside for calls under way."""
+    unknown_calls: int
+    """Calls whose cost nobody knows."""
+    reserved_usd: Decimal = Decimal(0)
+    """The part of `known_usd` that is only set aside."""
+
+
+def book(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
+    connection.execute(_INSERT, (to_ms(entry.at), *(_stored(name, getattr(entry, name)) for name in _COLUMNS)))
+
+
+def _stored(name: str, value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:.6f}" if name == "cost_usd" else str(value)
+        case date():
+            return value.isoformat()
+        case str():
+            return storable(value)
+        case _:
+            return value
+
+
+def entries(connection: sqlite3.Connection, since: datetime, until: datetime) -> list[LedgerEntry]:
+    """The lines of the ledger from `since` up to, not including, `until`, oldest first."""
+    from console.money.ledger import LedgerEntry
+
+    rows = connection.execute(
+        f"SELECT at, {', '.join(_COLUMNS)} FROM ledger WHERE at >= ? AND at < ? ORDER BY at, seq",  # noqa: S608
+        (to_ms(since), to_ms(until)),
+    )
+    found = []
+    for row in rows:
+        values: dict[str, Any] = dict(zip(_COLUMNS, row[1:], strict=True))
+        for name in _MONEY:
+            values[name] = None if values[name] is None else Decimal(values[name])
+        values["estimated"] = bool(values["estimated"])
+        values["price_dated"] = values["price_dated"] and date.fromisoformat(values["price_dated"])
+        found.append(LedgerEntry(at=from_ms(row[0]), **values))
+    return found
+
+
+def spent(connection: sqlite3.Connection, since: datetime, until: datetime) -> Spent:
+    """What the calls of a span cost; money set aside by living processes counts, whenever that was done."""
+    millionths, unknown = connection.execute(
+        f"SELECT coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0), count(*) - count(cost_usd)"  # noqa: S608
+        " FROM ledger WHERE at >= ? AND at < ?",
+        (to_ms(since), to_ms(until)),
+    ).fetchone()
+    reserved = sum(
+        (
+            Decimal(amount)
+            for amount, owner in connection.execute("SELECT amount_usd, owner FROM reservations")
+            if is_alive(owner)
+        ),
+        Decimal(0),
+    )
+    return Spent(Decimal(millionths).scaleb(-6) + reserved, unknown, reserved)
+
+
+class Limit(NamedTuple):
+    """No more than `limit_usd` in this span."""
+
+    since: datetime
+    until: datetime
+    limit_usd: Decimal
+
+
+def reserve(
+    connection: sqlite3.Connection, now_ms: int, amount_usd: Decimal, what: str, within: Sequence[Limit] = ()
+) -> str | None:
+    """Set money aside until it is settled; None if that would break one of the limits.
+
+    Looking and setting aside are one step: two processes that ask at once cannot both get the last dollar.
+    """
+    for reservation_id, owner in connection.execute("SELECT id, owner FROM reservations").fetchall():
+        if not is_alive(owner):
+            settle(connection, reservation_id)
+    if any(spent(connection, limit.since, limit.until).known_usd + amount_usd > limit.limit_usd for limit in within):
+        return None
+    reservation_id = new_id(now_ms)
+    connection.execute(
+        "INSERT INTO reservations (id, amount_usd, what, owner, at) VALUES (?, ?, ?, ?, ?)",
+        (reservation_id, f"{amount_usd:.6f}", storable(what), this_process(), now_ms),
+    )
+    return reservation_id
+
+
+def settle(connection: sqlite3.Connection, reservation_id: str) -> None:
+    """Give back what was set aside; the call itself is in the ledger by then. One that is gone is no error."""
+    connection.execute("DELETE FROM reservations WHERE id = ?", (reservation_id,))

@@ -1,0 +1,371 @@
+"""Messages: a tree per chat, and the life of an answer while it arrives.
+
+An answer is begun (`streaming`, owned by this process), grows by appended parts, and ends `complete`, `stopped` or
+`failed`, when the parts become its text. Should the process die in between, `recover` does the last step later.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from console.errors import NotFound
+from console.history.owner import is_alive, this_process
+from console.history.rows import free_seq, from_ms, new_id, storable
+
+State: TypeAlias = Literal["streaming", "complete", "stopped", "failed"]
+
+
+class StoredAttachment(NamedTuple):
+    name: str
+    media_type: str
+    content: bytes
+    text: str = ""
+    """What was read from it; searchable. Empty for an image."""
+    sha256: str = ""
+    """Filled in when it is read back; stored once however often it is attached."""
+
+
+class StoredMessage(NamedTuple):
+    id: str
+    chat_id: str
+    parent_id: str | None
+    role: str
+    state: State
+    text: str
+    thinking: str
+    model: str | None
+    endpoint: str | None
+    machine: str | None
+    finish: str | None
+    error: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    estimated: bool
+    cost_usd: Decimal | None
+    first_token_ms: float | None
+    total_ms: float | None
+    notes: Mapping[str, Any]
+    created_at: datetime
+    ended_at: datetime | None
+    attachments: tuple[StoredAttachment, ...] = ()
+
+
+_COLUMNS = (
+    "m.id, m.chat_id, m.parent_id, m.role, m.state, m.text, m.thinking, m.model, m.endpoint, m.machine, m.finish,"
+    " m.error, m.input_tokens, m.output_tokens, m.estimated, m.cost_usd, m.first_token_ms, m.total_ms, m.notes,"
+    " m.created_at, m.ended_at"
+)
+
+
+def add_question(
+    connection: sqlite3.Connection,
+    now_ms: int,
+    chat_id: str,
+    parent_id: str | None,
+    text: str,
+    *,
+    attachments: Sequence[StoredAttachment] = (),
+    role: str = "user",
+) -> str:
+    _check_parent(connection, chat_id, parent_id)
+    message_id = new_id(now_ms)
+    connection.execute(
+        "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at, ended_at)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, 'complete', ?6, '', ?7, ?7)",
+        (free_seq(connection, "messages", now_ms), message_id, chat_id, parent_id, role, storable(text), now_ms),
+    )
+    for position, attachment in enumerate(attachments):
+        attach(connection, now_ms, message_id, position, attachment)
+    _touch(connection, now_ms, chat_id, message_id)
+    return message_id
+
+
+def attach(
+    connection: sqlite3.Connection, now_ms: int, message_id: str, position: int, attachment: StoredAttachment
+) -> None:
+    from hashlib import sha256  # loads OpenSSL, which a prompt without attachments has no need of
+
+    digest = sha256(attachment.content).hexdigest()
+    if not connection.execute("SELECT 1 FROM attachments WHERE sha256 = ?", (digest,)).fetchone():
+        connection.execute(
+            "INSERT INTO attachments (seq, sha256, media_type, text, content) VALUES (?, ?, ?, ?, ?)",
+            (
+                free_seq(connection, "attachments", now_ms),
+                digest,
+                attachment.media_type,
+                storable(attachment.text),
+                attachment.content,
+            ),
+        )
+    connection.execute(
+        "INSERT INTO message_attachments (message_id, position, sha256, name) VALUES (?, ?, ?, ?)",
+        (message_id, position, digest, storable(attachment.name)),
+    )
+
+
+def begin_answer(
+    connection: sqlite3.Connection,
+    now_ms: int,
+    chat_id: str,
+    parent_id: str | None,
+    *,
+    model: str | None,
+    endpoint: str | None,
+    machine: str | None = None,
+) -> str:
+    _check_parent(connection, chat_id, parent_id)
+    message_id = new_id(now_ms)
+    connection.execute(
+        "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, model, endpoint, machine,"
+        " owner, created_at) VALUES (?, ?, ?, ?, 'assistant', 'streaming', '', '', ?, ?, ?, ?, ?)",
+        (
+            free_seq(connection, "messages", now_ms),
+            message_id,
+            chat_id,
+            parent_id,
+            model,
+            endpoint,
+            machine,
+            this_process(),
+            now_ms,
+        ),
+    )
+    _touch(connection, now_ms, chat_id, message_id)
+    return message_id
+
+
+def append_answer(connection: sqlite3.Connection, message_id: str, text: str, thinking: str = "") -> None:
+    connection.execute(
+        "INSERT INTO parts (message_id, text, thinking) VALUES (?, ?, ?)",
+        (message_id, storable(text), storable(thinking)),
+    )
+
+
+def end_answer(
+    connection: sqlite3.Connection,
+    now_ms: int,
+    message_id: str,
+    *,
+    state: Literal["complete", "stopped", "failed"],
+    text: str = "",
+    thinking: str = "",
+    finish: str | None = None,
+    error: str | None = None,
+    model: str | None = None,
+    endpoint: str | None = None,
+    machine: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    estimated: bool = False,
+    cost_usd: Decimal | None = None,
+    first_token_ms: float | None = None,
+    total_ms: float | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Close an answer: its parts, and `text` and `thinking` as the last of them, become its text.
+
+    `model`, `endpoint` and `machine` replace what was said at the beginning if they are given, for another may have
+    answered in the end.
+    """
+    row = connection.execute("SELECT chat_id, text, thinking FROM messages WHERE id = ?", (message_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"There is no message {message_id!r}.")
+    chat_id, had_text, had_thinking = row
+    parts_text, parts_thinking = _parts(connection, message_id)
+    connection.execute(
+        "UPDATE messages SET state = ?, text = ?, thinking = ?, finish = ?, error = ?, model = coalesce(?, model),"
+        " endpoint = coalesce(?, endpoint), machine = coalesce(?, machine), input_tokens = ?, output_tokens = ?,"
+        " estimated = ?, cost_usd = ?, first_token_ms = ?, total_ms = ?, notes = ?, owner = NULL, ended_at = ?"
+        " WHERE id = ?",
+        (
+            state,
+            had_text + parts_text + storable(text),
+            had_thinking + parts_thinking + storable(thinking),
+            finish,
+            None if error is None else storable(error),
+            model,
+            endpoint,
+            machine,
+            input_tokens,
+            output_tokens,
+            int(estimated),
+            None if cost_usd is None else f"{cost_usd:.6f}",
+            first_token_ms,
+            total_ms,
+            json.dumps(dict(notes)) if notes else None,
+            now_ms,
+            message_id,
+        ),
+    )
+    connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
+    connection.execute("UPDATE chats SET updated_at = ? WHERE id = ?", (now_ms, chat_id))
+
+
+def unfinished(connection: sqlite3.Connection) -> list[str]:
+    """Answers whose process is gone."""
+    rows = connection.execute("SELECT id, owner FROM messages WHERE state = 'streaming'").fetchall()
+    return [message_id for message_id, owner in rows if not is_alive(owner)]
+
+
+def recover(connection: sqlite3.Connection, now_ms: int) -> int:
+    """Give every answer that a dead process left behind its text and the state `failed`; returns how many."""
+    gone = unfinished(connection)
+    for message_id in gone:
+        parts_text, parts_thinking = _parts(connection, message_id)
+        connection.execute(
+            "UPDATE messages SET state = 'failed', text = text || ?, thinking = thinking || ?, owner = NULL,"
+            " ended_at = ?, error = 'The program was ended while this answer arrived.' WHERE id = ?",
+            (parts_text, parts_thinking, now_ms, message_id),
+        )
+        connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
+    return len(gone)
+
+
+def path(
+    connection: sqlite3.Connection, chat_id: str, leaf: str | None = None, *, contents: bool = True
+) -> list[StoredMessage]:
+    """The messages from the first to `leaf`; without one, to the end of the branch that was looked at last."""
+    if leaf is None:
+        row = connection.execute("SELECT active_leaf FROM chats WHERE id = ?", (chat_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no chat {chat_id!r}.")
+        leaf = row[0] or _newest(connection, chat_id)
+        if leaf is None:
+            return []
+    rows = connection.execute(
+        "WITH RECURSIVE up (id, parent_id, height) AS ("
+        " SELECT id, parent_id, 0 FROM messages WHERE id = ?1 AND chat_id = ?2"
+        " UNION ALL SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id)"
+        f" SELECT {_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC",  # noqa: S608
+        (leaf, chat_id),
+    ).fetchall()
+    if not rows:
+        raise NotFound(f"There is no message {leaf!r} in this chat.")
+    return _messages(connection, chat_id, rows, contents)
+
+
+def tree(connection: sqlite3.Connection, chat_id: str, *, contents: bool = True) -> list[StoredMessage]:
+    """Every message of a chat, all branches, in the order in which they were made."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM messages m WHERE m.chat_id = ? ORDER BY m.seq",  # noqa: S608
+        (chat_id,),
+    ).fetchall()
+    return _messages(connection, chat_id, rows, contents)
+
+
+def get(connection: sqlite3.Connection, message_id: str, *, contents: bool = True) -> StoredMessage:
+    row = connection.execute(f"SELECT {_COLUMNS} FROM messages m WHERE m.id = ?", (message_id,)).fetchone()  # noqa: S608
+    if row is None:
+        raise NotFound(f"There is no message {message_id!r}.")
+    return _messages(connection, row[1], [row], contents)[0]
+
+
+def siblings(connection: sqlite3.Connection, message_id: str) -> list[str]:
+    """A message and those beside it, oldest first: the edits of a question, or the answers to one."""
+    rows = connection.execute(
+        "SELECT other.id FROM messages m JOIN messages other"
+        " ON other.chat_id = m.chat_id AND other.parent_id IS m.parent_id AND other.role = m.role"
+        " WHERE m.id = ? ORDER BY other.seq",
+        (message_id,),
+    )
+    return [sibling for (sibling,) in rows]
+
+
+def show_branch(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str:
+    """Make the branch through `message_id` the active one, down to its newest end; returns that leaf."""
+    if get(connection, message_id, contents=False).chat_id != chat_id:
+        raise NotFound(f"There is no message {message_id!r} in this chat.")
+    leaf = message_id
+    while row := connection.execute(
+        "SELECT id FROM messages WHERE parent_id = ? ORDER BY seq DESC LIMIT 1", (leaf,)
+    ).fetchone():
+        leaf = row[0]
+    connection.execute("UPDATE chats SET active_leaf = ? WHERE id = ?", (leaf, chat_id))
+    return leaf
+
+
+def _check_parent(connection: sqlite3.Connection, chat_id: str, parent_id: str | None) -> None:
+    if parent_id is None:
+        if not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat_id,)).fetchone():
+            raise NotFound(f"There is no chat {chat_id!r}.")
+    elif not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
+        raise NotFound(f"There is no message {parent_id!r} in this chat.")
+
+
+def _touch(connection: sqlite3.Connection, now_ms: int, chat_id: str, leaf: str) -> None:
+    connection.execute("UPDATE chats SET updated_at = ?, active_leaf = ? WHERE id = ?", (now_ms, leaf, chat_id))
+
+
+def _newest(connection: sqlite3.Connection, chat_id: str) -> str | None:
+    row = connection.execute(
+        "SELECT id FROM messages WHERE chat_id = ? ORDER BY seq DESC LIMIT 1", (chat_id,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _parts(connection: sqlite3.Connection, message_id: str) -> tuple[str, str]:
+    rows = connection.execute(
+        "SELECT text, thinking FROM parts WHERE message_id = ? ORDER BY seq", (message_id,)
+    ).fetchall()
+    return "".join(text for text, _ in rows), "".join(thinking for _, thinking in rows)
+
+
+def _messages(
+    connection: sqlite3.Connection, chat_id: str, rows: Sequence[tuple[Any, ...]], contents: bool
+) -> list[StoredMessage]:
+    with_attachments = {
+        message_id
+        for (message_id,) in connection.execute(
+            "SELECT link.message_id FROM messages m JOIN message_attachments link ON link.message_id = m.id"
+            " WHERE m.chat_id = ?",
+            (chat_id,),
+        )
+    }
+    messages = []
+    for row in rows:
+        text, thinking = row[5], row[6]
+        if row[4] == "streaming":
+            parts_text, parts_thinking = _parts(connection, row[0])
+            text, thinking = text + parts_text, thinking + parts_thinking
+        messages.append(
+            StoredMessage(
+                id=row[0],
+                chat_id=row[1],
+                parent_id=row[2],
+                role=row[3],
+                state=row[4],
+                text=text,
+                thinking=thinking,
+                model=row[7],
+                endpoint=row[8],
+                machine=row[9],
+                finish=row[10],
+                error=row[11],
+                input_tokens=row[12],
+                output_tokens=row[13],
+                estimated=bool(row[14]),
+                cost_usd=None if row[15] is None else Decimal(row[15]),
+                first_token_ms=row[16],
+                total_ms=row[17],
+                notes=json.loads(row[18]) if row[18] else {},
+                created_at=from_ms(row[19]),
+                ended_at=None if row[20] is None else from_ms(row[20]),
+                attachments=_attachments(connection, row[0], contents) if row[0] in with_attachments else (),
+            )
+        )
+    return messages
+
+
+def _attachments(connection: sqlite3.Connection, message_id: str, contents: bool) -> tuple[StoredAttachment, ...]:
+    rows = connection.execute(
+        f"SELECT link.name, a.media_type, {'a.content' if contents else 'zeroblob(0)'}, a.text, sha256"  # noqa: S608
+        " FROM message_attachments link JOIN attachments a USING (sha256)"
+        " WHERE link.message_id = ? ORDER BY link.position",
+        (message_id,),
+    )
+    return tuple(StoredAttachment(*row) for row in rows)

@@ -1,0 +1,173 @@
+"""From each released format to the next, forward only. A released step is never edited: it holds its own SQL.
+
+Each step is one transaction with the record that it ran. Before the first one the file is checked and a verified copy
+is made. `tests/data/` holds a store of every released format, and the tests bring each of them to the present.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+
+import sqlite_utils
+
+from console.errors import StoreTooNew
+from console.history import backups, files, schema
+from console.history.rows import to_ms
+from console.history.trouble import Damaged
+from console.paths import Paths
+
+UPGRADE_WAIT_S = 600.0
+"""How long another process may take for the upgrade before those that wait for it give up."""
+
+
+def upgrade(connection: sqlite3.Connection, paths: Paths, now: datetime) -> str | None:
+    """Bring the open store to the present format; returns a sentence about it, or None if another process just did.
+
+    `Busy` while another process is at it. A damaged file is reported before anything in it is changed.
+    """
+    with files.alone(paths, wait_s=UPGRADE_WAIT_S):
+        before = _version(connection)
+        if before == schema.VERSION:
+            return None
+        if before not in STEPS:
+            raise StoreTooNew(f"The history has a format that nobody released ({before}).")
+        (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if finding != "ok":
+            raise Damaged
+        copy = paths.backups / f"hawser-{files.stamp(now)}-format-{before}.db"
+        backups.make(paths.store_file, copy)
+        for version in range(before, schema.VERSION):
+            _step(connection, version, now)
+    return f"The history was brought from format {before} to {schema.VERSION}; a copy from before is {str(copy)!r}."
+
+
+def _step(connection: sqlite3.Connection, version: int, now: datetime) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        STEPS[version](sqlite_utils.Database(connection))
+        connection.execute("INSERT INTO migrations (version, ran_at) VALUES (?, ?)", (version + 1, to_ms(now)))
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    with closing(connection.execute("PRAGMA user_version")) as cursor:
+        return int(cursor.fetchone()[0])
+
+
+def _from_1_to_2(database: sqlite_utils.Database) -> None:
+    """Attachments, search, set-aside money, breakers, the models seen, and where an imported chat came from."""
+    chats = database.table("chats")
+    chats.add_column("origin", str)
+    chats.create_index(["origin"], index_name="chats_by_origin", unique=True)
+    for statement in schema.statements(_FORMAT_2):
+        database.execute(statement)
+    for index in ("message_search", "chat_search", "attachment_search"):
+        database.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")  # noqa: S608
+
+
+STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2}
+
+_FORMAT_2 = """
+CREATE TABLE attachments (
+    seq INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    media_type TEXT NOT NULL,
+    text TEXT NOT NULL,
+    content BLOB NOT NULL
+);
+
+CREATE TABLE message_attachments (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES attachments (sha256),
+    name TEXT NOT NULL
+);
+CREATE UNIQUE INDEX message_attachments_by_message ON message_attachments (message_id, position);
+CREATE INDEX message_attachments_by_content ON message_attachments (sha256);
+
+CREATE TABLE reservations (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    amount_usd TEXT NOT NULL,
+    what TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+
+CREATE TABLE breakers (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL UNIQUE,
+    failures INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL,
+    open_until INTEGER
+);
+
+CREATE TABLE models_seen (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size_bytes INTEGER,
+    context_tokens INTEGER,
+    family TEXT,
+    parameters TEXT,
+    quantization TEXT,
+    digest TEXT,
+    sees_images INTEGER,
+    price_input TEXT,
+    price_output TEXT,
+    seen_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX models_seen_by_endpoint ON models_seen (endpoint, name);
+
+CREATE VIRTUAL TABLE message_search USING fts5 (
+    text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER message_found AFTER INSERT ON messages WHEN new.text <> '' BEGIN
+    INSERT INTO message_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER message_lost AFTER DELETE ON messages WHEN old.text <> '' BEGIN
+    INSERT INTO message_search (message_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF text ON messages BEGIN
+    INSERT INTO message_search (message_search, rowid, text)
+        SELECT 'delete', old.seq, old.text WHERE old.text <> '';
+    INSERT INTO message_search (rowid, text) SELECT new.seq, new.text WHERE new.text <> '';
+END;
+
+CREATE VIRTUAL TABLE chat_search USING fts5 (
+    title, content = 'chats', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER chat_found AFTER INSERT ON chats BEGIN
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+CREATE TRIGGER chat_lost AFTER DELETE ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+END;
+CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+
+CREATE VIRTUAL TABLE attachment_search USING fts5 (
+    text, content = 'attachments', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER attachment_found AFTER INSERT ON attachments BEGIN
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER attachment_lost AFTER DELETE ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER attachment_reread AFTER UPDATE OF text ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+"""

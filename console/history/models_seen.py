@@ -1,0 +1,72 @@
+"""The models each endpoint offered when last asked: for completion and routing, which never wait for a network."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from console.history.rows import from_ms, storable
+
+
+class SeenModel(NamedTuple):
+    name: str
+    endpoint: str = ""
+    """Filled in by the store, as is `seen_at`."""
+    size_bytes: int | None = None
+    context_tokens: int | None = None
+    family: str | None = None
+    parameters: str | None = None
+    quantization: str | None = None
+    digest: str | None = None
+    sees_images: bool | None = None
+    price_input_usd_per_million: Decimal | None = None
+    price_output_usd_per_million: Decimal | None = None
+    seen_at: datetime | None = None
+
+
+def remember(connection: sqlite3.Connection, now_ms: int, endpoint: str, models: Sequence[SeenModel]) -> None:
+    """Replace what was known of an endpoint."""
+    connection.execute("DELETE FROM models_seen WHERE endpoint = ?", (endpoint,))
+    connection.executemany(
+        "INSERT OR IGNORE INTO models_seen (endpoint, name, size_bytes, context_tokens, family, parameters,"
+        " quantization, digest, sees_images, price_input, price_output, seen_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                endpoint,
+                storable(model.name),
+                *model[2:9],
+                *(None if price is None else str(price) for price in model[9:11]),
+                now_ms,
+            )
+            for model in models
+        ],
+    )
+
+
+def every(connection: sqlite3.Connection, endpoint: str | None = None) -> list[SeenModel]:
+    rows = connection.execute(
+        "SELECT name, endpoint, size_bytes, context_tokens, family, parameters, quantization, digest, sees_images,"
+        " price_input, price_output, seen_at FROM models_seen WHERE ?1 IS NULL OR endpoint = ?1 ORDER BY endpoint, seq",
+        (endpoint,),
+    )
+    return [
+        SeenModel(
+            name=row[0],
+            endpoint=row[1],
+            size_bytes=row[2],
+            context_tokens=row[3],
+            family=row[4],
+            parameters=row[5],
+            quantization=row[6],
+            digest=row[7],
+            sees_images=None if row[8] is None else bool(row[8]),
+            price_input_usd_per_million=None if row[9] is None else Decimal(row[9]),
+            price_output_usd_per_million=None if row[10] is None else Decimal(row[10]),
+            seen_at=from_ms(row[11]),
+        )
+        for row in rows
+    ]

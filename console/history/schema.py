@@ -1,0 +1,230 @@
+"""The tables of `hawser.db` as a fresh store gets them, in one script and without any library.
+
+An existing file of an earlier version comes to the same tables through `migrations.py`; a test compares the two.
+
+* Every table has a whole number as its key, so that rescue can walk around a damaged page.
+* The key of a chat or message is the time it was made (milliseconds, the next free one), so that the newest come first
+  without sorting, also in the search index, which walks its lists by that key.
+* Money is text: decimals with exactly six places.
+* An answer that is arriving has its text in `parts` and none in `messages`; so the triggers index it when it ended.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+VERSION = 2
+
+APPLICATION_ID = 0x48415753
+"""Marks the file as ours ("HAWS")."""
+
+FRESH = """
+CREATE TABLE migrations (
+    version INTEGER PRIMARY KEY,
+    ran_at INTEGER NOT NULL
+);
+
+CREATE TABLE chats (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    system TEXT,
+    client TEXT NOT NULL,
+    active_leaf TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    origin TEXT
+);
+CREATE INDEX chats_by_update ON chats (updated_at);
+CREATE UNIQUE INDEX chats_by_origin ON chats (origin);
+
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    parent_id TEXT REFERENCES messages (id) DEFERRABLE INITIALLY DEFERRED,
+    role TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('streaming', 'complete', 'stopped', 'failed')),
+    text TEXT NOT NULL,
+    thinking TEXT NOT NULL,
+    model TEXT,
+    endpoint TEXT,
+    machine TEXT,
+    finish TEXT,
+    error TEXT,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    cost_usd TEXT,
+    first_token_ms REAL,
+    total_ms REAL,
+    notes TEXT,
+    owner TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+);
+CREATE INDEX messages_by_chat ON messages (chat_id, seq);
+CREATE INDEX messages_by_parent ON messages (parent_id);
+CREATE INDEX messages_streaming ON messages (seq) WHERE state = 'streaming';
+
+CREATE TABLE parts (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    thinking TEXT NOT NULL
+);
+CREATE INDEX parts_by_message ON parts (message_id);
+
+CREATE TABLE ledger (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    client TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    wire TEXT NOT NULL,
+    model TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    machine TEXT,
+    chat_id TEXT,
+    message_id TEXT,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cached_input_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    thinking_tokens INTEGER,
+    images INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    price_input TEXT,
+    price_output TEXT,
+    price_cached_input TEXT,
+    price_cache_write TEXT,
+    price_source TEXT,
+    price_dated TEXT,
+    cost_usd TEXT,
+    first_token_ms REAL,
+    total_ms REAL,
+    error TEXT
+);
+CREATE INDEX ledger_by_time ON ledger (at, cost_usd);
+CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger BEGIN
+    SELECT RAISE(ABORT, 'the ledger only grows');
+END;
+CREATE TRIGGER ledger_keeps_values BEFORE UPDATE ON ledger BEGIN
+    SELECT RAISE(ABORT, 'the ledger only grows');
+END;
+
+CREATE TABLE attachments (
+    seq INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    media_type TEXT NOT NULL,
+    text TEXT NOT NULL,
+    content BLOB NOT NULL
+);
+
+CREATE TABLE message_attachments (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES attachments (sha256),
+    name TEXT NOT NULL
+);
+CREATE UNIQUE INDEX message_attachments_by_message ON message_attachments (message_id, position);
+CREATE INDEX message_attachments_by_content ON message_attachments (sha256);
+
+CREATE TABLE reservations (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    amount_usd TEXT NOT NULL,
+    what TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+
+CREATE TABLE breakers (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL UNIQUE,
+    failures INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL,
+    open_until INTEGER
+);
+
+CREATE TABLE models_seen (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size_bytes INTEGER,
+    context_tokens INTEGER,
+    family TEXT,
+    parameters TEXT,
+    quantization TEXT,
+    digest TEXT,
+    sees_images INTEGER,
+    price_input TEXT,
+    price_output TEXT,
+    seen_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX models_seen_by_endpoint ON models_seen (endpoint, name);
+
+CREATE VIRTUAL TABLE message_search USING fts5 (
+    text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER message_found AFTER INSERT ON messages WHEN new.text <> '' BEGIN
+    INSERT INTO message_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER message_lost AFTER DELETE ON messages WHEN old.text <> '' BEGIN
+    INSERT INTO message_search (message_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF text ON messages BEGIN
+    INSERT INTO message_search (message_search, rowid, text)
+        SELECT 'delete', old.seq, old.text WHERE old.text <> '';
+    INSERT INTO message_search (rowid, text) SELECT new.seq, new.text WHERE new.text <> '';
+END;
+
+CREATE VIRTUAL TABLE chat_search USING fts5 (
+    title, content = 'chats', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER chat_found AFTER INSERT ON chats BEGIN
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+CREATE TRIGGER chat_lost AFTER DELETE ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+END;
+CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+
+CREATE VIRTUAL TABLE attachment_search USING fts5 (
+    text, content = 'attachments', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER attachment_found AFTER INSERT ON attachments BEGIN
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER attachment_lost AFTER DELETE ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER attachment_reread AFTER UPDATE OF text ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+"""
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one, for `executescript` would end the transaction it is called in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def create(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Make every table, inside the caller's transaction."""
+    for statement in statements(FRESH):
+        connection.execute(statement)
+    connection.execute("INSERT INTO migrations (version, ran_at) VALUES (?, ?)", (VERSION, now_ms))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,186 @@
+"""What a token costs where, and who says so.
+
+The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`), the endpoint's `price`
+setting, `[prices."endpoint/model"]`, `[prices."model"]`, the price in the host's model list, our own machine (nothing),
+the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+_ONE = Decimal(1)
+_ZERO = Decimal(0)
+_MEGAPIXEL = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens. A cached or written token without a price of its own counts as plain input."""
+
+    input_usd_per_million: Decimal
+    output_usd_per_million: Decimal
+    source: str
+    """own, endpoint, settings, host list, or shipped list."""
+    cached_input_usd_per_million: Decimal | None = None
+    cache_write_usd_per_million: Decimal | None = None
+    dated: date | None = None
+    long_above_tokens: int | None = None
+    """A prompt longer than this makes the whole call dearer, by the two factors."""
+    long_input_factor: Decimal = _ONE
+    long_output_factor: Decimal = _ONE
+
+    @property
+    def is_free(self) -> bool:
+        return not (
+            self.input_usd_per_million
+            or self.output_usd_per_million
+            or self.cached_input_usd_per_million
+            or self.cache_write_usd_per_million
+        )
+
+    def is_long(self, input_tokens: int | None) -> bool:
+        return self.long_above_tokens is not None and (input_tokens or 0) > self.long_above_tokens
+
+
+OWN = Price(_ZERO, _ZERO, "own")
+
+
+class PricedEndpoint(Protocol):
+    """The part of an endpoint's settings that says what it costs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def price_input(self) -> Decimal | None: ...
+    @property
+    def price_output(self) -> Decimal | None: ...
+    @property
+    def is_loopback(self) -> bool: ...
+
+
+class PriceSetting(Protocol):
+    """One `[prices."…"]` table."""
+
+    @property
+    def input(self) -> Decimal: ...
+    @property
+    def output(self) -> Decimal: ...
+    @property
+    def cached_input(self) -> Decimal | None: ...
+    @property
+    def cache_write(self) -> Decimal | None: ...
+
+
+class SeenPrice(Protocol):
+    """A line of a host's model list."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def price_input_usd_per_million(self) -> Decimal | None: ...
+    @property
+    def price_output_usd_per_million(self) -> Decimal | None: ...
+
+
+class Prices:
+    def __init__(self, settings: Mapping[str, PriceSetting] | None = None) -> None:
+        self._settings = settings or {}
+        self._seen: dict[tuple[str, str], Price] = {}
+
+    def learn(self, endpoint: str, models: list[SeenPrice]) -> None:
+        """Take over the prices a host's model list tells; they count until the next list."""
+        for model in models:
+            asked, answered = model.price_input_usd_per_million, model.price_output_usd_per_million
+            if asked is not None and answered is not None:
+                self._seen[endpoint, model.name] = Price(asked, answered, "host list")
+
+    def price(self, endpoint: PricedEndpoint, model: str) -> Price | None:
+        """Returns at once, from what is in memory; the shipped list is loaded only if it comes to that."""
+        if endpoint.price_input is not None or endpoint.price_output is not None:
+            return Price(endpoint.price_input or _ZERO, endpoint.price_output or _ZERO, "endpoint")
+        for name in (f"{endpoint.name}/{model}", model):
+            setting = self._settings.get(name)
+            if setting is not None:
+                return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
+        if endpoint.is_loopback:
+            return OWN
+        return self._seen.get((endpoint.name, model)) or _shipped(endpoint.base_url, model)
+
+    def picture_price(
+        self, endpoint: PricedEndpoint, model: str, *, width: int, height: int, quality: str
+    ) -> Decimal | None:
+        """USD for one picture, where the shipped list knows it; 0 on our own machines."""
+        if endpoint.is_loopback:
+            return _ZERO
+        return _shipped_picture(endpoint.base_url, model, width, height, quality)
+
+
+def family(model: str) -> str:
+    """A dated name without its date: `gpt-4.1-2025-04-14` and `claude-sonnet-4-5-20250929` lose theirs."""
+    stem = model.removesuffix("-latest")
+    head, _, last = stem.rpartition("-")
+    if len(last) == 8 and last.isdecimal() and last.startswith("20"):
+        return head
+    parts = stem.rsplit("-", 3)
+    if len(parts) == 4 and [len(part) for part in parts[1:]] == [4, 2, 2] and all(p.isdecimal() for p in parts[1:]):
+        return parts[0]
+    return stem
+
+
+def _vendor(base_url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    from console.money.price_table import HOSTS
+
+    try:
+        return HOSTS.get(urlsplit(base_url).hostname or "")
+    except ValueError:
+        return None
+
+
+def _shipped(base_url: str, model: str) -> Price | None:
+    vendor = _vendor(base_url)
+    if vendor is None:
+        return None
+    from console.money import price_table
+
+    rows = price_table.TEXT.get(vendor, {})
+    name = model if model in rows else family(model)
+    row = rows.get(name)
+    if row is None:
+        return None
+    asked, answered, cached, written = row
+    above, input_factor, output_factor = price_table.LONG.get(name, (None, "1", "1"))
+    return Price(
+        Decimal(asked),
+        Decimal(answered),
+        "shipped list",
+        Decimal(cached) if cached is not None else None,
+        Decimal(written) if written is not None else None,
+        date.fromisoformat(price_table.DATED),
+        above,
+        Decimal(input_factor),
+        Decimal(output_factor),
+    )
+
+
+def _shipped_picture(base_url: str, model: str, width: int, height: int, quality: str) -> Decimal | None:
+    vendor = _vendor(base_url)
+    if vendor is None:
+        return None
+    from console.money import price_table
+
+    rows = price_table.IMAGES.get(vendor, {})
+    by_quality = rows.get(model) or rows.get(family(model)) or {}
+    if width * height <= _MEGAPIXEL and "first megapixel" in by_quality:
+        quality = "first megapixel"
+    usual = by_quality.get(quality)
+    usd = usual if width == height else by_quality.get(f"{quality} wide", usual)
+    return None if usd is None else Decimal(usd)

@@ -1,0 +1,98 @@
+"""The only place that builds services and the only place that closes them, in reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from providers.registry import chat_provider
+
+from console.clock import Clock, SystemClock
+from console.events import Bus
+from console.keys import Keys
+from console.paths import Paths
+from console.settings import Endpoint, Settings, load_settings
+from providers.chat.base import ChatProvider, Host
+
+if TYPE_CHECKING:
+    from console.chat.conversation import Conversation
+    from console.history.store import Store
+    from console.jobs import Jobs
+
+
+class Runtime:
+    """Settings and clock are there at once; the store, providers and jobs are made when first asked for."""
+
+    def __init__(self, paths: Paths, settings: Settings, keys: Keys, clock: Clock) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.keys = keys
+        self.clock = clock
+        self.bus = Bus()
+        self._store: Store | None = None
+        self._jobs: Jobs | None = None
+        self._providers: dict[str, ChatProvider] = {}
+
+    async def store(self) -> Store:
+        if self._store is None:
+            from console.history.store import Store
+
+            self._store = await Store.open(self.paths, self.clock)
+        return self._store
+
+    @property
+    def jobs(self) -> Jobs:
+        if self._jobs is None:
+            from console.jobs import Jobs
+
+            self._jobs = Jobs(self.bus)
+        return self._jobs
+
+    def provider(self, endpoint: str | Endpoint) -> ChatProvider:
+        """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
+        if isinstance(endpoint, str):
+            endpoint = self.settings.endpoint(endpoint)
+        provider = self._providers.get(endpoint.name)
+        if provider is None:
+            host = Host(
+                endpoint.name,
+                endpoint.base_url,
+                self.keys.for_endpoint(endpoint),
+                endpoint.headers,
+                endpoint.connect_s,
+            )
+            provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
+        return provider
+
+    async def conversation(self) -> Conversation:
+        """The service that answers turns, wired to this runtime."""
+        from console.chat.conversation import Conversation
+
+        return Conversation(self.settings, await self.store(), self.provider, self.clock, self.bus)
+
+    async def close(self) -> None:
+        if self._jobs is not None:
+            await self._jobs.close()
+        for provider in self._providers.values():
+            await provider.close()
+        if self._store is not None:
+            await self._store.close()
+        self.bus.close()
+
+
+@asynccontextmanager
+async def open_runtime(
+    paths: Paths,
+    environment: Mapping[str, str],
+    *,
+    flags: Mapping[str, object] | None = None,
+    clock: Clock | None = None,
+    discover: bool = True,
+) -> AsyncIterator[Runtime]:
+    settings = load_settings(paths, environment, flags, discover=discover)
+    runtime = Runtime(paths, settings, Keys(paths, environment), clock or SystemClock())
+    try:
+        yield runtime
+    finally:
+        await runtime.close()

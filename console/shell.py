@@ -1,0 +1,93 @@
+"""What a command talks to: the three streams, the environment and the folders, and nothing else of the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+from console.paths import Paths, find_paths
+from console.text import neutralise
+
+if TYPE_CHECKING:
+    from console.runtime import Runtime
+
+SCHEMA = 1
+"""Version of every JSON document a command writes."""
+
+
+class Shell:
+    def __init__(
+        self,
+        stdin: TextIO | None,
+        stdout: TextIO,
+        stderr: TextIO,
+        environment: Mapping[str, str],
+        *,
+        debug: bool = False,
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.environment = environment
+        self.debug = debug
+
+    @cached_property
+    def paths(self) -> Paths:
+        return find_paths(self.environment)
+
+    @property
+    def isolated(self) -> bool:
+        """The demo and the tests: nothing of the user's own keys, keyring or servers is looked at."""
+        return self.environment.get("HAWSER_ISOLATED") == "1"
+
+    def say(self, text: str = "") -> None:
+        self.stdout.write(neutralise(text) + "\n")
+
+    def note(self, text: str) -> None:
+        self.stderr.write(neutralise(text) + "\n")
+        self.stderr.flush()
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Aligned plain text; columns that hold only figures are set to the right."""
+        lines = [tuple(headings), *(tuple(" ".join(neutralise(cell).split()) for cell in row) for row in rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+        right = [
+            len(lines) > 1 and all(_is_figure(line[column]) for line in lines[1:]) for column in range(len(headings))
+        ]
+        for line in lines:
+            cells = (
+                cell.rjust(width) if is_right else cell.ljust(width)
+                for cell, width, is_right in zip(line, widths, right, strict=True)
+            )
+            self.stdout.write("  ".join(cells).rstrip() + "\n")
+
+    def items(self, items: Sequence[Mapping[str, Any]]) -> None:
+        self.json({"schema": SCHEMA, "items": list(items)})
+
+    def json(self, document: Mapping[str, Any]) -> None:
+        json.dump(document, self.stdout, ensure_ascii=False, indent=2, default=str)
+        self.stdout.write("\n")
+
+    def is_interactive(self) -> bool:
+        return self.stdin is not None and self.stdin.isatty() and self.stderr.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask on the terminal; without one the answer is no."""
+        if not self.is_interactive():
+            return False
+        self.stderr.write(neutralise(question) + " [y/N] ")
+        self.stderr.flush()
+        assert self.stdin is not None
+        return self.stdin.readline().strip().lower() in ("y", "yes")
+
+    def runtime(self) -> AbstractAsyncContextManager[Runtime]:
+        from console.runtime import open_runtime
+
+        return open_runtime(self.paths, self.environment, discover=not self.isolated)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell == "" or cell in ("-", "?") or cell.lstrip("~≥$ ")[:1].isdigit()
