@@ -20,7 +20,13 @@ SCHEMA = 1
 
 class Shell:
     def __init__(
-        self, stdin: TextIO | None, stdout: TextIO, stderr: TextIO, environment: Mapping[str, str], *, debug: bool = False
+        self,
+        stdin: TextIO | None,
+        stdout: TextIO,
+        stderr: TextIO,
+        environment: Mapping[str, str],
+        *,
+        debug: bool = False,
     ) -> None:
         self.stdin = stdin
         self.stdout = stdout

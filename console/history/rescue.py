@@ -10,7 +10,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -38,8 +37,8 @@ _TABLES = {
 }
 _TOLD = ("chats", "messages", "attachments", "ledger")
 
-_PROBES = 400
-"""How often a stretch that cannot be read is halved, per table."""
+_PROBES = 2000
+"""How many stretches that cannot be read are looked at more closely, per table."""
 
 _EVERYTHING = (-(1 << 62), 1 << 62)
 
@@ -154,14 +153,18 @@ def _shared_columns(source: sqlite3.Connection, target: sqlite3.Connection, tabl
 def _readable_rows(
     source: sqlite3.Connection, table: str, columns: list[str], gaps: list[Span]
 ) -> Iterator[tuple[object, ...]]:
-    """Every row that can be read: from the front, then from the back, then by halving what is left in between."""
+    """Every row that can be read: from the front, then from the back, then in what is left in between one by one.
+
+    Which rows there are in between an index tells. If none can, the stretch is halved until it is read or tiny, the
+    lower half first: above the last row there is nothing but numbers.
+    """
     if not columns:
         return
     select = f"SELECT seq, {', '.join(columns)} FROM {table} NOT INDEXED WHERE seq > ? AND seq < ? ORDER BY seq"  # noqa: S608
-    spans = deque([_EVERYTHING])
+    spans = [_EVERYTHING]
     probes = 0
     while spans:
-        low, high = spans.popleft()
+        low, high = spans.pop()
         for direction in ("ASC", "DESC"):
             try:
                 for seq, *row in source.execute(f"{select} {direction}", (low, high)):
@@ -172,11 +175,26 @@ def _readable_rows(
                 continue
         else:
             probes += 1
-            middle = (low + high) // 2
             if high - low <= 2 or probes > _PROBES:
                 gaps.append((low, high))
+            elif (listed := _listed(source, table, low, high)) is not None:
+                spans += [(seq - 1, seq + 1) for seq in listed]
             else:
-                spans += [(low, middle + 1), (middle, high)]
+                middle = (low + high) // 2
+                spans += [(middle, high), (low, middle + 1)]
+
+
+def _listed(source: sqlite3.Connection, table: str, low: int, high: int) -> list[int] | None:
+    """The rows that an index knows between two others; None if no index can be read."""
+    for _, index, _, _, is_partial in source.execute(f"PRAGMA index_list({table})").fetchall():
+        if is_partial:
+            continue
+        query = f'SELECT seq FROM {table} INDEXED BY "{index}" WHERE seq > ? AND seq < ? ORDER BY seq'  # noqa: S608
+        try:
+            return [seq for (seq,) in source.execute(query, (low, high))]
+        except sqlite3.DatabaseError:
+            continue
+    return None
 
 
 def _copy(target: sqlite3.Connection, table: str, columns: list[str], rows: Iterator[tuple[object, ...]]) -> int:

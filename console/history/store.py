@@ -451,6 +451,11 @@ class Store:
             )
         if version == 0 and self._is_empty():
             self._make_tables()
+            if self.paths.backups.exists():
+                self.notices.append(
+                    "The history was not there and a new one was begun, but there are copies of an earlier one;"
+                    " hawser doctor --restore brings one back."
+                )
         elif application != schema.APPLICATION_ID:
             raise StoreError(f"{str(self.paths.store_file)!r} is a database, but not a history of Hawser.")
         elif self.read_only:

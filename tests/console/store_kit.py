@@ -67,7 +67,7 @@ def count(path: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def in_process(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+def in_process(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Run Python code in a process of its own, with its output in a pipe."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
@@ -75,5 +75,4 @@ def in_process(code: str, *arguments: object, **options: object) -> subprocess.P
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
     )

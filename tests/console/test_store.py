@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import stat
+import sys
 import tempfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -158,7 +159,9 @@ def test_deleting_a_chat_keeps_the_books_and_what_others_show(tmp_path: Path) ->
             shared = StoredAttachment("a", "text/plain", b"shared", "shared anchor")
             own = StoredAttachment("b", "text/plain", b"own", "lonely anchor")
             one = await store.begin_turn(None, None, "q", client="test", attachments=[shared, own])
-            await store.end_answer(one.answer_id, state="complete", text="deep rope", entry=entry("1", chat_id=one.chat_id))
+            await store.end_answer(
+                one.answer_id, state="complete", text="deep rope", entry=entry("1", chat_id=one.chat_id)
+            )
             two = await store.begin_turn(None, None, "q", client="test", attachments=[shared])
 
             assert await store.delete_chat(one.chat_id) == 2
@@ -380,7 +383,7 @@ def test_a_locked_store_is_waited_for_and_its_holder_named(tmp_path: Path) -> No
 
             with pytest.raises(StoreLocked) as refusal:
                 await say(store, "during", "it")
-            assert f"process {holder.pid}" in refusal.value.text or not Path("/proc/self/fd").exists()
+            assert f"process {holder.pid}" in refusal.value.text or sys.platform == "darwin"
             assert len(await store.chats()) == 1, "reading goes on"
 
             waiting = asyncio.ensure_future(say(patient, "after", "it"))
@@ -423,7 +426,9 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path) -> None:
             await store.run(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone())
             await store.append_answer(turn.answer_id, "y")
             assert (await store.message(turn.answer_id)).text == "y"
-            assert [m.text for m in await store.path(chat_id, (await store.siblings(turn.question_id))[0])] == ["before"]
+            assert [m.text for m in await store.path(chat_id, (await store.siblings(turn.question_id))[0])] == [
+                "before"
+            ]
 
     asyncio.run(body())
 
