@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
 from console.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
+from console.paths import Paths
 
 
 class Busy(Exception):  # noqa: N818
@@ -54,6 +56,19 @@ def translate(error: sqlite3.Error, path: Path) -> Exception:
             return StoreError(f"The disk does not read or write the history {str(path)!r} ({error}).")
         case _:
             return StoreError(f"The history refused: {error}.")
+
+
+def translate_os(error: OSError, path: Path) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return full(path)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreReadOnly(f"The folder of the history {str(path)!r} cannot be written.")
+    return StoreError(f"The disk does not read or write the history {str(path)!r} ({error.strerror or error}).")
+
+
+def damage_mark(paths: Paths) -> Path:
+    """A file that tells whoever opens the store next that it needs repair; opening itself looks for no damage."""
+    return paths.data / "damage-found"
 
 
 def full(path: Path) -> StoreFull:
