@@ -25,7 +25,9 @@ STORE_LIMIT_S = 20.0
 OLD_BACKUP = timedelta(days=8)
 
 
-def check_settings(paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]) -> Iterator[Finding]:
+def check_settings(
+    paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]
+) -> Iterator[Finding]:
     area = "settings"
     if isinstance(settings, ConsoleError):
         yield failed_with(area, settings, "Open the file with: hawser config edit")
@@ -84,7 +86,9 @@ def _check_endpoint_key(keys: Keys, endpoint: Endpoint) -> Iterator[Finding]:
         return
     if key is None and endpoint.key is not None:
         remedy = f"Store it with: hawser key set {endpoint.key}"
-        yield fail("keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS)
+        yield fail(
+            "keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS
+        )
     home = HOSTS.get(endpoint.name.lower())
     if endpoint.key is None and home is not None and not endpoint.base_url.startswith(home):
         remedy = f'Write key = "{endpoint.name}" into its table if that address may have the key.'
@@ -101,6 +105,7 @@ class Reached(NamedTuple):
     models: int
     seconds: float
     server_time: datetime | None = None
+    is_key_accepted: bool = False
 
 
 Probe = Callable[["Endpoint"], Awaitable[Reached]]
@@ -138,8 +143,8 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
     area = "endpoints"
     place = f"{endpoint.name} ({endpoint.wire} at {endpoint.base_url})"
     match outcome:
-        case Reached(models, seconds):
-            counted = f"{models} model{'' if models == 1 else 's'}"
+        case Reached(models, seconds, _, is_key_accepted):
+            counted = f"{models} model{'' if models == 1 else 's'}" + (", key accepted" if is_key_accepted else "")
             if models == 0 and endpoint.wire == "ollama":
                 return warn(area, f"{place} answers, but has no model.", "Get one with: hawser model pull llama3.1:8b")
             return ok(area, f"{place}: {counted}, {seconds * 1000:.0f} ms.")
@@ -150,7 +155,7 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
             return info(area, f"No {endpoint.wire} server is running at {endpoint.base_url}.")
         case ConsoleError() | outside.ProviderError() as error:
             remedy = error.hint or f"Check that it runs, and base_url: hawser config show endpoints.{endpoint.name}"
-            text = f"{place}: {error.text}"
+            text = error.text if endpoint.name in error.text else f"{place}: {error.text}"
             return fail(area, text, remedy, Exit.UNREACHABLE) if origin == "file" else warn(area, text, remedy)
         case other:
             raise other
