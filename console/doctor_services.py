@@ -105,6 +105,7 @@ class Reached(NamedTuple):
     models: int
     seconds: float
     server_time: datetime | None = None
+    is_key_accepted: bool = False
 
 
 Probe = Callable[["Endpoint"], Awaitable[Reached]]
@@ -142,8 +143,8 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
     area = "endpoints"
     place = f"{endpoint.name} ({endpoint.wire} at {endpoint.base_url})"
     match outcome:
-        case Reached(models, seconds):
-            counted = f"{models} model{'' if models == 1 else 's'}"
+        case Reached(models, seconds, _, is_key_accepted):
+            counted = f"{models} model{'' if models == 1 else 's'}" + (", key accepted" if is_key_accepted else "")
             if models == 0 and endpoint.wire == "ollama":
                 return warn(area, f"{place} answers, but has no model.", "Get one with: hawser model pull llama3.1:8b")
             return ok(area, f"{place}: {counted}, {seconds * 1000:.0f} ms.")
@@ -154,7 +155,7 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
             return info(area, f"No {endpoint.wire} server is running at {endpoint.base_url}.")
         case ConsoleError() | outside.ProviderError() as error:
             remedy = error.hint or f"Check that it runs, and base_url: hawser config show endpoints.{endpoint.name}"
-            text = f"{place}: {error.text}"
+            text = error.text if endpoint.name in error.text else f"{place}: {error.text}"
             return fail(area, text, remedy, Exit.UNREACHABLE) if origin == "file" else warn(area, text, remedy)
         case other:
             raise other

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from console.doctor import Finding
     from console.doctor_here import Terminal
     from console.doctor_services import Copy, Probe
-    from console.errors import ConsoleError
     from console.keys import Keys
     from console.runtime import Runtime
-    from console.settings import Settings
+    from console.settings import Endpoint, Settings
     from console.shell import Shell
 
 HELP = "what works, what does not, and what to do"
@@ -123,7 +122,7 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     async def ask() -> list[Finding]:
         runtime = Runtime(shell.paths, settings, keys, SystemClock())
         try:
-            findings, times = await check_endpoints(settings, _probe(runtime))
+            findings, times = await check_endpoints(settings, _probe(runtime, keys))
         finally:
             await runtime.close()
         servers.update(times)
@@ -132,16 +131,20 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     return asyncio.run(ask())
 
 
-def _probe(runtime: Runtime) -> Probe:
+def _probe(runtime: Runtime, keys: Keys) -> Probe:
     import time
 
     from console.doctor_services import Reached
+    from providers.chat.base import Host
     from providers.server_time import server_time
 
-    async def probe(endpoint):  # type: ignore[no-untyped-def]
+    async def probe(endpoint: Endpoint) -> Reached:
         began = time.perf_counter()
         models = await runtime.provider(endpoint).models()
-        return Reached(len(models), time.perf_counter() - began, await server_time(endpoint.base_url))
+        took = time.perf_counter() - began
+        # OpenRouter lists its models to anybody, so its list proves nothing.
+        is_proof = "openrouter.ai" not in endpoint.base_url and keys.for_endpoint(endpoint) is not None
+        return Reached(len(models), took, await server_time(Host(endpoint.name, endpoint.base_url)), is_proof)
 
     return probe
 
