@@ -42,7 +42,7 @@ AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 class Notice(NamedTuple):
     """Something the reader should know meanwhile, in a sentence."""
 
-    kind: Literal["loading", "retry", "fallback", "skipped", "restart", "continue"]
+    kind: Literal["loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money"]
     """After `restart`, all that came before it is void and the answer begins anew."""
     text: str
 
@@ -55,6 +55,10 @@ class Tried(NamedTuple):
     outcome: Literal["answered", "failed", "stopped", "skipped"]
     error: str | None
     seconds: float
+
+    def document(self) -> dict[str, str | None]:
+        """The entry of `tried` in the JSON contract."""
+        return {"endpoint": self.endpoint, "model": self.model, "outcome": self.outcome, "error": self.error}
 
 
 class Answered(NamedTuple):
