@@ -19,7 +19,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import BudgetReached, ConsoleError, NoUsableAnswer, PriceUnknown, explain
+from console.errors import (
+    BudgetReached,
+    ConsoleError,
+    KeyStoreError,
+    NoUsableAnswer,
+    PriceUnknown,
+    SettingsError,
+    explain,
+)
 from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, LoadState, Message
 from providers.errors import ProviderError, RateLimited, StreamBroken, TimedOut, Unreachable
 
@@ -34,6 +42,9 @@ CONTINUE = (
     "Your answer was cut off. Continue it exactly where it stopped, in the middle of a word if need be. "
     "Do not repeat anything and do not comment on this."
 )
+
+# What one candidate may do wrong while another does well. Anything else, such as a full disk, ends the whole.
+_ITS_OWN = (ProviderError, NoUsableAnswer, KeyStoreError, SettingsError)
 
 AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 
@@ -55,9 +66,11 @@ class Tried(NamedTuple):
     outcome: Literal["answered", "failed", "stopped", "skipped"]
     error: str | None
     seconds: float
+    may_have_cost: bool = False
+    """The other side was at work when it failed, so that it may bill what it was sent."""
 
     def document(self) -> dict[str, str | None]:
-        """The entry of `tried` in the JSON contract."""
+        """The fields of the JSON contract."""
         return {"endpoint": self.endpoint, "model": self.model, "outcome": self.outcome, "error": self.error}
 
 
@@ -108,7 +121,8 @@ async def attempt(
 
     `request_for` makes the request for a candidate, whose window may differ from the others'; its model and limit on
     tokens are set here. `provider` finds an endpoint's provider by name. `tried` is the caller's and filled as things
-    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by raising `BudgetReached` or `PriceUnknown`: it is skipped, or the error if the last.
+    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by
+    raising `BudgetReached` or `PriceUnknown`: the candidate is skipped, or that is the error if it is the last.
 
     Raises the error of an only candidate, `ChainFailed` when several failed, and what broke an answer that had begun.
     """
@@ -150,9 +164,11 @@ async def attempt(
         except (BudgetReached, PriceUnknown) as error:
             failure = error
             tried.append(_tried(candidate, "skipped", clock.monotonic() - try_begun_s, error.text))
-        except (ProviderError, ConsoleError) as error:
+        except _ITS_OWN as error:
             failure = error
-            tried.append(_tried(candidate, "failed", clock.monotonic() - try_begun_s, error.text))
+            tried.append(
+                _tried(candidate, "failed", clock.monotonic() - try_begun_s, error.text, _may_have_cost(error))
+            )
             if breakers is not None:
                 await breakers.failed(candidate.endpoint.name, error)
         except BaseException:
@@ -417,8 +433,15 @@ def _tried(
     outcome: Literal["answered", "failed", "stopped", "skipped"],
     seconds: float,
     error: str | None,
+    may_have_cost: bool = False,
 ) -> Tried:
-    return Tried(candidate.endpoint.name, candidate.model, outcome, error, seconds)
+    return Tried(candidate.endpoint.name, candidate.model, outcome, error, seconds, may_have_cost)
+
+
+def _may_have_cost(error: ProviderError | ConsoleError) -> bool:
+    if isinstance(error, TimedOut):
+        return error.phase != "connect"
+    return isinstance(error, StreamBroken | NoUsableAnswer)
 
 
 def _name(candidate: Candidate) -> str:
