@@ -19,7 +19,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import BudgetReached, ConsoleError, NoUsableAnswer, PriceUnknown, explain
+from console.errors import (
+    BudgetReached,
+    ConsoleError,
+    KeyStoreError,
+    NoUsableAnswer,
+    PriceUnknown,
+    SettingsError,
+    explain,
+)
 from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, LoadState, Message
 from providers.errors import ProviderError, RateLimited, StreamBroken, TimedOut, Unreachable
 
@@ -34,6 +42,9 @@ CONTINUE = (
     "Your answer was cut off. Continue it exactly where it stopped, in the middle of a word if need be. "
     "Do not repeat anything and do not comment on this."
 )
+
+# What one candidate may do wrong while another does well. Anything else, such as a full disk, ends the whole.
+_ITS_OWN = (ProviderError, NoUsableAnswer, KeyStoreError, SettingsError)
 
 AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 
@@ -110,7 +121,8 @@ async def attempt(
 
     `request_for` makes the request for a candidate, whose window may differ from the others'; its model and limit on
     tokens are set here. `provider` finds an endpoint's provider by name. `tried` is the caller's and filled as things
-    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by raising `BudgetReached` or `PriceUnknown`: it is skipped, or the error if the last.
+    happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by
+    raising `BudgetReached` or `PriceUnknown`: the candidate is skipped, or that is the error if it is the last.
 
     Raises the error of an only candidate, `ChainFailed` when several failed, and what broke an answer that had begun.
     """
@@ -152,7 +164,7 @@ async def attempt(
         except (BudgetReached, PriceUnknown) as error:
             failure = error
             tried.append(_tried(candidate, "skipped", clock.monotonic() - try_begun_s, error.text))
-        except (ProviderError, ConsoleError) as error:
+        except _ITS_OWN as error:
             failure = error
             tried.append(
                 _tried(candidate, "failed", clock.monotonic() - try_begun_s, error.text, _may_have_cost(error))

@@ -13,11 +13,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from console.clock import Clock
 from console.errors import StoreError
 from providers.errors import ServiceFailed, TimedOut, Unreachable
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Failures(Protocol):
+        """What the store keeps of an endpoint."""
+
+        @property
+        def failures(self) -> int: ...
+        @property
+        def open_until(self) -> datetime | None: ...
+
+    class Shelf(Protocol):
+        """Where processes share what they saw; the store is one."""
+
+        async def breakers(self) -> Mapping[str, Failures]: ...
+        async def note_failure(self, endpoint: str, at: datetime, until: datetime | None) -> int: ...
+        async def note_success(self, endpoint: str) -> None: ...
+
 
 _log = logging.getLogger(__name__)
 
@@ -28,23 +47,6 @@ _TRIAL_S = 30.0
 """For how long the others of this process leave an endpoint to the one that tries it again."""
 _FRESH_S = 2.0
 """How old the view of what other processes saw may be."""
-
-
-class Failures(Protocol):
-    """What the store keeps of an endpoint."""
-
-    @property
-    def failures(self) -> int: ...
-    @property
-    def open_until(self) -> datetime | None: ...
-
-
-class Shelf(Protocol):
-    """Where processes share what they saw; the store is one."""
-
-    async def breakers(self) -> Mapping[str, Failures]: ...
-    async def note_failure(self, endpoint: str, at: datetime, until: datetime | None) -> int: ...
-    async def note_success(self, endpoint: str) -> None: ...
 
 
 class Breakers:

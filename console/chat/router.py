@@ -11,17 +11,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.catalogue import Catalogue
-from console.chat.classify import KINDS, classify, split_marker
 from console.errors import ConsoleError, NoModel, SettingsError, StoreError
 from providers.chat.base import ChatProvider, ModelInfo
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from console.chat.breaker import Breakers
     from console.settings import ChainEntry, Endpoint, Settings
+
+    class Seen(Protocol):
+        """A model that an endpoint had when it was last asked."""
+
+        @property
+        def endpoint(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def sees_images(self) -> bool | None: ...
+
 
 _log = logging.getLogger(__name__)
 
@@ -52,17 +64,6 @@ class Choice(NamedTuple):
     falls_back: bool
     prompt: str
     """The prompt without the `@route` that it may have begun with."""
-
-
-class Seen(Protocol):
-    """A model that an endpoint had when it was last asked."""
-
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def sees_images(self) -> bool | None: ...
 
 
 class Router:
@@ -113,6 +114,8 @@ class _Turn:
         """The candidates for a name, or for none, and the reason."""
         settings = self._settings
         if self.prompt.startswith("@") and (name is None or (self._is_route(name) and name not in settings.aliases)):
+            from console.chat.classify import split_marker  # only for prompts that begin with an @
+
             marked, rest = split_marker(self.prompt, settings.routes)
             if marked is not None:
                 self.prompt = rest
@@ -177,6 +180,8 @@ class _Turn:
         """The route of a name; for `auto` the one that the prompt asks for, and why."""
         if name != AUTO or name in self._settings.routes:
             return name, ""
+        from console.chat.classify import classify  # word lists and patterns, only where the prompt decides
+
         verdict = classify(self.prompt)
         return verdict.kind, " and ".join(verdict.reasons)
 
@@ -239,7 +244,7 @@ class _Turn:
 
     async def _nearest(self, wanted: str, route: str) -> Candidate | None:
         """What stands in for a route's model that is nowhere: what costs nothing first, then what is most like it."""
-        role = route if route in KINDS else "general"
+        role = route if route in ("code", "quick") else "general"
         places = [place for place in await self._offers.everything() if self._catalogue.is_for_chat(place[1])]
         if not places:
             return None
