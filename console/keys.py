@@ -83,7 +83,7 @@ def stored_names(paths: Paths) -> frozenset[str]:
     return kept.names_in_keyring | kept.keys.keys()
 
 
-class NoKeyring(KeyStoreError):  # noqa: N818 - it names the cause, like its siblings
+class NoKeyring(KeyStoreError):
     """This computer has no system keyring, or it is switched off; the private file takes its place."""
 
 

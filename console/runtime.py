@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from providers.registry import chat_provider
-
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from providers.chat.base import ChatProvider, Host, ModelInfo
+from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation

@@ -15,9 +15,10 @@ import functools
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from console.chat import attempts, context
 from console.chat.attempts import AfterBreak, Notice, Policy, Tried
@@ -54,8 +55,7 @@ PATIENCE_WITH_ESTIMATES = 1.25
 """How far our count of an answer may pass its cap before the answer is stopped; servers stop themselves before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One question with all that is to shape its answer."""
 
     text: str
@@ -68,7 +68,7 @@ class Turn:
     """The message this one answers to; None means the active end of the chat."""
     model: str | None = None
     system: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = MappingProxyType({})
     schema: dict[str, Any] | None = None
     max_tokens: int | None = None
     thinking: bool | None = None
@@ -81,6 +81,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TurnEnded(Event):
     """A fact: an answer is over, however it ended."""
 
@@ -90,8 +91,7 @@ class TurnEnded(Event):
     cost_usd: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as far as it is known; final once the events have ended."""
 
     text: str
@@ -331,8 +331,8 @@ class OngoingTurn:
     def follow_up(self, turn: Turn, text: str) -> OngoingTurn:
         """A further question below this answer; the messages so far come along, saved or not."""
         assert self._call is not None
-        question = replace(
-            turn, text=text, material=None, attachments=(), parent_id=self._saver.answer_id if self._saver else None
+        question = turn._replace(
+            text=text, material=None, attachments=(), parent_id=self._saver.answer_id if self._saver else None
         )
         before = (*self._call.request.messages, Message("assistant", self.text))
         again = OngoingTurn(self._at, question, self._is_overdue, before)
@@ -500,8 +500,7 @@ class OngoingTurn:
         written = context.estimate_tokens(self.text) + context.estimate_tokens("".join(self._thinking))
         self._estimated = told.input_tokens is None or told.output_tokens is None
         was_asked = bool(self._end or self._text or self._thinking)
-        self._usage = replace(
-            told,
+        self._usage = told._replace(
             input_tokens=told.input_tokens if told.input_tokens is not None else call.packed.tokens * was_asked,
             output_tokens=told.output_tokens if told.output_tokens is not None else written,
         )

@@ -8,18 +8,16 @@ the shipped list. Nobody knows: None, which is shown as unknown and never taken 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 _MEGAPIXEL = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """USD per million tokens. A cached or written token without a price of its own counts as plain input."""
 
     input_usd_per_million: Decimal
