@@ -81,7 +81,6 @@ class Turn(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class TurnEnded(Event):
     """A fact: an answer is over, however it ended."""
 
