@@ -166,7 +166,7 @@ def test_halves_of_characters_are_joined_in_every_split(parts: list[str]) -> Non
 
 
 def openai_stream(pieces: list[str]) -> bytes:
-    events = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    events: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
     events += [{"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}]
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a":'}}
     events += [{"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}]
