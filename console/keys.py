@@ -263,10 +263,12 @@ class Keys:
     def __repr__(self) -> str:
         return "Keys()"
 
-    @property
-    def seen(self) -> tuple[str, ...]:
-        """Every key that was handed out; the log filter takes these out of what is written."""
-        return tuple(self._found.values())
+    def secrets(self) -> tuple[str, ...]:
+        """Every key that this process knows, for the log filter: those handed out, in the environment, or read."""
+        ours = (value for name, value in self._environment.items() if name.startswith("HAWSER_KEY_"))
+        services = (self._environment.get(variable, "") for variable in KEY_VARIABLES.values())
+        kept = self._kept.keys.values() if self._kept is not None else ()
+        return tuple({value.strip() for value in (*self._found.values(), *ours, *services, *kept)})
 
     def for_endpoint(self, endpoint: Endpoint) -> str | None:
         """The key that belongs to an endpoint: the one its settings name, else one stored under its own name, but never

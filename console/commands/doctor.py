@@ -169,6 +169,7 @@ def _copies(shell: Shell) -> list[Copy]:
 def _restore(which: str, shell: Shell) -> int:
     """The named copy or, without a name, the newest that passes its check."""
     from datetime import UTC, datetime
+    from sqlite3 import DatabaseError
 
     from console.errors import NotFound, StoreDamaged
     from console.history.backups import restore
@@ -179,8 +180,8 @@ def _restore(which: str, shell: Shell) -> int:
     for copy in _copies(shell):
         try:
             shell.say(restore(shell.paths, copy.name, datetime.now(UTC)))
-        except StoreDamaged as error:
-            shell.note(f"{error.text} Trying the one before.")
+        except (StoreDamaged, DatabaseError) as error:
+            shell.note(f"The copy {copy.name} is not good: {error}. Trying the one before.")
         else:
             return 0
     raise NotFound("There is no good copy of the history to bring back.")

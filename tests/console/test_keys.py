@@ -306,14 +306,20 @@ def test_no_key_shows_in_a_repr(paths: Paths) -> None:
     keys.get("box")
 
     assert SECRET not in repr(keys)
-    assert keys.seen == (SECRET,)
+
+
+def test_the_log_filter_is_told_of_keys_that_were_not_asked_for(paths: Paths) -> None:
+    Keys(paths, {}).set("box", "in-file", in_file=True)
+    keys = Keys(paths, {"HAWSER_KEY_A": " ours ", "VAST_API_KEY": "of-tools"})
+    keys.places()
+
+    assert {"in-file", "ours", "of-tools"} <= set(keys.secrets())
 
 
 def test_two_writers_lose_nothing(paths: Paths) -> None:
     names = [f"key{number}" for number in range(12)]
     writers = [
-        threading.Thread(target=lambda name=name: Keys(paths, {}).set(name, SECRET, in_file=True))  # type: ignore[misc]
-        for name in names
+        threading.Thread(target=lambda name=name: Keys(paths, {}).set(name, SECRET, in_file=True)) for name in names
     ]
     for writer in writers:
         writer.start()
@@ -338,7 +344,7 @@ def test_the_first_line_of_a_command_is_the_key(paths: Paths, tmp_path: Path) ->
     found = Keys(paths, dict(os.environ))
 
     assert found.for_endpoint(endpoint("a", key=f"cmd:{command}")) == SECRET
-    assert SECRET in found.seen
+    assert SECRET in found.secrets()
 
 
 def test_a_command_gets_no_shell(tmp_path: Path) -> None:
