@@ -12,11 +12,13 @@ from console.errors import UsageError
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]
-        raise UsageError(f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help")
+        raise UsageError(
+            f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help"
+        )
 
 
-def new_parser(program: str, description: str | None = None, **more: str) -> Parser:
-    return Parser(program, description=description, allow_abbrev=False, **more)  # type: ignore[arg-type]
+def new_parser(program: str, description: str | None = None) -> Parser:
+    return Parser(program, description=description, allow_abbrev=False)
 
 
 def positive_seconds(text: str) -> float:

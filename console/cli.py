@@ -1,7 +1,7 @@
-"""The command line: finds out which face is wanted, and turns every failure into a sentence, a hint and an exit code.
+"""The command line: finds out which face is wanted, and tells every failure as a sentence, a hint and an exit code.
 
-Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its own
-module only. Whatever is heavier is imported where it is used.
+Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its
+own module only. Whatever is heavier is imported where it is used.
 """
 
 from __future__ import annotations
@@ -54,16 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     gc.disable()
     from console.shell import Shell
 
-    return run(arguments, Shell(sys.stdin, sys.stdout, sys.stderr, os.environ))
+    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+    if sys.stdout is None:
+        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        return 2
+    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ))
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:
     """The whole command line on a given shell; every error has been told when this returns."""
-    if shell.stderr is None:
-        shell.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
-    if shell.stdout is None:
-        shell.note("hawser: Standard output is closed, so there is nowhere to write the answer to.")
-        return 2
     shell.debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     try:
@@ -116,17 +115,18 @@ def _dispatch(words: list[str], shell: Shell) -> int:
             if close
             else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
         )
-    from console import headless
-
-    parser = headless.make_parser(COMMANDS)
     if not words:
         shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
         shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
         return 2
-    options = parser.parse_args(words)
+    from console.prompt_options import make_parser
+
+    options = make_parser(COMMANDS).parse_args(words)
     if options.version:
         shell.say(f"hawser {__version__}")
         return 0
+    from console import headless
+
     return headless.run(options, shell)
 
 

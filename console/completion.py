@@ -41,9 +41,9 @@ def _parser_of(before: list[str]) -> argparse.ArgumentParser:
             if inner is not None:
                 parser = inner
         return parser
-    from console import headless
+    from console.prompt_options import make_parser
 
-    return headless.make_parser(COMMANDS)
+    return make_parser(COMMANDS)
 
 
 def _words_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -88,7 +88,9 @@ def _models(shell: Shell) -> list[str]:
         async with shell.runtime() as runtime:
             settings = runtime.settings
             seen = await (await runtime.store()).models_seen()
-            listed = [f"{endpoint.name}/{model}" for endpoint in settings.endpoints.values() for model in endpoint.models]
+            listed = [
+                f"{endpoint.name}/{model}" for endpoint in settings.endpoints.values() for model in endpoint.models
+            ]
             return [*settings.aliases, *settings.routes, *listed, *(f"{each.endpoint}/{each.name}" for each in seen)]
 
     return asyncio.run(collect())

@@ -83,7 +83,7 @@ def stored_names(paths: Paths) -> frozenset[str]:
     return kept.names_in_keyring | kept.keys.keys()
 
 
-class NoKeyring(KeyStoreError):  # noqa: N818 - it names the cause, like its siblings
+class NoKeyring(KeyStoreError):
     """This computer has no system keyring, or it is switched off; the private file takes its place."""
 
 
@@ -176,6 +176,7 @@ class Keyring:
 
     def __init__(self, limit_s: float = KEYRING_LIMIT_S) -> None:
         self._limit_s = limit_s
+        self._is_hanging = False
 
     def get(self, name: str) -> str | None:
         value: str | None = self._bounded("reading", lambda backend: backend.get_password(SERVICE, name))
@@ -212,11 +213,13 @@ class Keyring:
             except BaseException as error:  # noqa: BLE001 - backends raise what they like; told by the caller below
                 outcome.append((None, error))
 
-        thread = threading.Thread(target=run, name="keyring", daemon=True)
-        thread.start()
-        thread.join(self._limit_s)
+        if not self._is_hanging:  # the time is spent once, not for every key
+            thread = threading.Thread(target=run, name="keyring", daemon=True)
+            thread.start()
+            thread.join(self._limit_s)
         hint = "Put the key into the environment, or use: hawser key set NAME --file"
         if not outcome:
+            self._is_hanging = True
             raise KeyStoreError(
                 f"The system keyring does not answer ({doing} took longer than {self._limit_s:g} s); it may be locked.",
                 hint=f"Unlock it, or set PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring to leave it out. {hint}",
@@ -249,7 +252,7 @@ class Keys:
 
     def __init__(self, paths: Paths, environment: Mapping[str, str], *, keyring: Keyring | None = None) -> None:
         self._environment = environment
-        self._isolated = environment.get("HAWSER_ISOLATED") == "1"
+        self.isolated = environment.get("HAWSER_ISOLATED") == "1"
         self._keyring = keyring or Keyring()
         self.file = PrivateFile(paths.keys_file)
         self._kept: Kept | None = None
@@ -290,7 +293,7 @@ class Keys:
         if variable is not None:
             return self._environment[variable]
         kept = self._read_file()
-        if self._isolated:
+        if self.isolated:
             return kept.keys.get(name)
         if name in kept.names_in_keyring:
             try:
@@ -316,7 +319,7 @@ class Keys:
 
     def variable(self, name: str) -> str | None:
         """The variable that holds a key, if one does. Our own goes before the one of the service's tools."""
-        service = None if self._isolated else KEY_VARIABLES.get(canonical(name))
+        service = None if self.isolated else KEY_VARIABLES.get(canonical(name))
         variables = (variable_for(canonical(name)), service)
         return next((v for v in variables if v is not None and self._environment.get(v, "").strip()), None)
 
@@ -334,7 +337,7 @@ class Keys:
         kept = self._read_file()
         for name in kept.keys:
             places[name] = ("file", str(self.file.file))
-        if not self._isolated:
+        if not self.isolated:
             for name in kept.names_in_keyring:
                 places[name] = ("keyring", "the system keyring")
             for name, variable in KEY_VARIABLES.items():
@@ -354,7 +357,7 @@ class Keys:
         name = canonical(name)
         value = cleaned(value, name)
         reason: str | None = "as asked"
-        if not in_file and not self._isolated:
+        if not in_file and not self.isolated:
             try:
                 self._keyring.set(name, value)
             except NoKeyring as error:
@@ -371,7 +374,7 @@ class Keys:
         had_one_in_keyring = name in self._read_file().names_in_keyring
         self._change(put)
         self._found.pop(name, None)
-        if had_one_in_keyring and not self._isolated:
+        if had_one_in_keyring and not self.isolated:
             try:  # the older one there would win over the file if it were ever asked for
                 self._keyring.remove(name)
             except KeyStoreError as error:
@@ -383,7 +386,7 @@ class Keys:
         name = canonical(name)
         kept = self._read_file()
         removed: list[Place] = []
-        if name in kept.names_in_keyring and not self._isolated:
+        if name in kept.names_in_keyring and not self.isolated:
             self._keyring.remove(name)
             removed.append("keyring")
         if name in kept.keys:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from console.events import Bus
 from console.keys import Keys
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
-from providers.chat.base import ChatProvider, Host
+from providers.chat.base import ChatProvider, Host, ModelInfo
 from providers.registry import chat_provider
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Runtime:
         self.bus = Bus()
         self._store: Store | None = None
         self._jobs: Jobs | None = None
+        self._conversation: Conversation | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -66,9 +67,38 @@ class Runtime:
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
-        from console.chat.conversation import Conversation
+        if self._conversation is None:
+            from console.chat.breaker import Breakers
+            from console.chat.catalogue import Catalogue
+            from console.chat.conversation import Conversation
+            from console.chat.router import Router
+            from console.money.budget import Budget
+            from console.money.prices import Prices
 
-        return Conversation(self.settings, await self.store(), self.provider, self.clock, self.bus)
+            store = await self.store()
+            catalogue = Catalogue(self.settings.models)
+            breakers = Breakers(self.clock, self.store)
+            router = Router(
+                self.settings,
+                self.provider,
+                catalogue,
+                breakers=breakers,
+                seen=store.models_seen,
+                remember=self.remember_models,
+            )
+            prices = Prices(self.settings.prices)
+            budget = Budget(self.settings.budget, store, self.clock)
+            self._conversation = Conversation(
+                self.settings, store, router, catalogue, breakers, prices, budget, self.provider, self.clock, self.bus
+            )
+        return self._conversation
+
+    async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
+        """Keep what an endpoint has, for completion and for names without an endpoint."""
+        from console.history.models_seen import seen
+
+        store = await self.store()
+        await store.remember_models(endpoint, [seen(model) for model in models])
 
     async def close(self) -> None:
         if self._jobs is not None:

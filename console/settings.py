@@ -304,6 +304,8 @@ NAMED: dict[str, type[Group]] = {"endpoints": Endpoint, "models": ModelFacts, "p
 """Groups with a table for each name."""
 LATER = ("machines", "clouds", "lease", "idle", "rag")
 """Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
+_LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
+"""What an endpoint takes over from the chat group unless it has its own."""
 KNOWN = (*GROUPS, "endpoints", "aliases", "routes", "models", "prices", *LATER)
 
 
@@ -356,10 +358,13 @@ class Settings:
         path = self._source.path_of(name)
         if path is not None:
             return Origin("file", f"{self.file.name} line {self._source.line(path)}")
-        group, _, rest = name.partition(".")
-        for known, origin in self._origins.items():  # a value of an endpoint that was found, not configured
-            if group == "endpoints" and f"{group}.{rest}".startswith(f"{known}.") and not self._source.has(known):
-                return origin
+        if name.startswith("endpoints."):
+            last = name.rpartition(".")[2]
+            if last in _LIMITS:
+                return self.origin(f"chat.{last}")
+            for known, origin in self._origins.items():  # an endpoint that was found, not configured
+                if known.startswith("endpoints.") and name.startswith(f"{known}."):
+                    return origin
         return Origin("default")
 
 
@@ -398,8 +403,7 @@ def settings_from(
 
     from console.found_endpoints import found_endpoints
 
-    chat = values["chat"]
-    limits = {name: getattr(chat, name) for name in ("connect_s", "first_token_s", "load_s", "between_tokens_s")}
+    limits = {name: getattr(values["chat"], name) for name in _LIMITS}
     found, notes = found_endpoints(paths, environment) if discover else ({}, ())
     try:
         values["endpoints"] = _read_endpoints(source.document.get("endpoints", {}), found, limits, origins)
@@ -484,9 +488,6 @@ class _Source:
                 return self._lines[path]
             path = path[:-1]
         return None
-
-    def has(self, name: str) -> bool:
-        return self.path_of(name) is not None
 
     def path_of(self, name: str) -> tuple[str, ...] | None:
         """The keys that lead to "group.name.setting" in the file, or None when it is not there; names may have dots."""

@@ -114,7 +114,7 @@ def reference() -> str:
         _example("routes"),
         "## Keys\n",
         "Keys are never in the settings. They come from the environment, else the system keyring, else a private\n"
-        "file; `hawser key set NAME` stores one. The variable of any key is `HAWSER_KEY_<NAME>`; these count as well:\n",
+        "file; `hawser key set NAME` stores one. The variable of any key is `HAWSER_KEY_<NAME>`; these count too:\n",
         "| key | variable |\n|---|---|",
         "\n".join(f"| `{name}` | `{variable}` |" for name, variable in KEY_VARIABLES.items()) + "\n",
         "## Groups of later versions\n",

@@ -1,4 +1,4 @@
-"""What a command talks to: the three streams, the environment and the folders. Nothing else of the process is touched."""
+"""What a command talks to: the three streams, the environment and the folders, and nothing else of the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ SCHEMA = 1
 
 class Shell:
     def __init__(
-        self, stdin: TextIO | None, stdout: TextIO, stderr: TextIO, environment: Mapping[str, str], *, debug: bool = False
+        self,
+        stdin: TextIO | None,
+        stdout: TextIO,
+        stderr: TextIO,
+        environment: Mapping[str, str],
+        *,
+        debug: bool = False,
     ) -> None:
         self.stdin = stdin
         self.stdout = stdout

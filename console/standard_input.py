@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import select
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from console.errors import UsageError
 from console.shell import Shell
@@ -22,8 +21,7 @@ NOTE_AFTER_S = 0.2
 MOST_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
+class Material(NamedTuple):
     text: str | None
     outcome: Outcome
 
@@ -87,10 +85,7 @@ def _read(descriptor: int) -> bytes:
 
 def decode(content: bytes) -> str:
     """Text of unknown encoding: UTF-8, UTF-16 with its mark, else refused by name rather than guessed into nonsense."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    else:
-        encoding = "utf-8-sig"
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

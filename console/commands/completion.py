@@ -1,4 +1,4 @@
-"""`hawser completion SHELL`: a script for the shell; the names it offers come from settings and store, never the network."""
+"""`hawser completion SHELL`: a script for the shell. Its names come from settings and store, never the network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 HELP = "Print a completion script for your shell."
 
 _INSTALL = {
-    "bash": "# Put this line into ~/.bashrc:  eval \"$(hawser completion bash)\"",
-    "zsh": "# Put this line into ~/.zshrc:  eval \"$(hawser completion zsh)\"",
+    "bash": '# Put this line into ~/.bashrc:  eval "$(hawser completion bash)"',
+    "zsh": '# Put this line into ~/.zshrc:  eval "$(hawser completion zsh)"',
     "fish": "# Save as:  hawser completion fish > ~/.config/fish/completions/hawser.fish",
 }
 

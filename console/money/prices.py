@@ -1,29 +1,28 @@
 """What a token costs where, and who says so.
 
 The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`), the endpoint's `price`
-setting, `[prices."endpoint/model"]`, `[prices."model"]`, the price in the host's model list, our own machine (nothing),
+setting, `[prices."endpoint/model"]`, `[prices."model"]`, our own machine (nothing), the price in the host's model list,
 the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from console.history.models_seen import SeenModel
     from console.settings import Endpoint, ModelPrice
+    from providers.chat.base import ModelInfo
 
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 _MEGAPIXEL = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """USD per million tokens. A cached or written token without a price of its own counts as plain input."""
 
     input_usd_per_million: Decimal
@@ -59,12 +58,12 @@ class Prices:
         self._settings = settings or {}
         self._seen: dict[tuple[str, str], Price] = {}
 
-    def learn(self, models: Iterable[SeenModel]) -> None:
-        """Take over the prices that hosts told in their model lists, as `Store.models_seen` returns them."""
+    def learn(self, endpoint: str, models: Iterable[SeenModel | ModelInfo]) -> None:
+        """Take over the prices that a host told in its model list; they count until its next one."""
         for model in models:
             asked, answered = model.price_input_usd_per_million, model.price_output_usd_per_million
             if asked is not None and answered is not None:
-                self._seen[model.endpoint, model.name] = Price(asked, answered, "host list")
+                self._seen[endpoint, model.name] = Price(asked, answered, "host list")
 
     def price(self, endpoint: Endpoint, model: str) -> Price | None:
         """Returns at once, from what is in memory; the shipped list is loaded only if it comes to that."""

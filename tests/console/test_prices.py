@@ -62,8 +62,8 @@ def test_the_first_that_knows_wins() -> None:
 
     by_model, by_name = Prices(priced("gpt-4.1", "3", "4")), Prices(settings)
     listed = Prices()
-    listed.learn(seen)
-    by_model.learn(seen)
+    listed.learn("host", seen)
+    by_model.learn("host", seen)
 
     def found(prices: Prices, **own: Any) -> tuple[str, str]:
         price = prices.price(endpoint(**own), "gpt-4.1")
@@ -91,7 +91,7 @@ def test_half_a_price_is_no_price() -> None:
 def test_host_list_of_one_endpoint_does_not_speak_for_another() -> None:
     prices = Prices()
     prices.learn(
-        [SeenModel("m", "one", price_input_usd_per_million=Decimal(1), price_output_usd_per_million=Decimal(1))]
+        "one", [SeenModel("m", "one", price_input_usd_per_million=Decimal(1), price_output_usd_per_million=Decimal(1))]
     )
 
     assert prices.price(endpoint("https://llm.example.com", "two"), "m") is None

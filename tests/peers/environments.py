@@ -43,8 +43,17 @@ def build(name: str) -> Path:
         shutil.rmtree(place, ignore_errors=True)
         venv.create(place, with_pip=True)
         subprocess.run(
-            [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            + ["--require-hashes", "--requirement", HERE / f"{name}.lock"],
+            [
+                place / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "--requirement",
+                HERE / f"{name}.lock",
+            ],
             check=True,
         )
         (place / "ready").touch()
