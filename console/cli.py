@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+
 from console import __version__
 
 TYPE_CHECKING = False  # typing itself would be a third of the time that --version takes

@@ -30,9 +30,9 @@ def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
 @pytest.fixture(autouse=True)
 def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "SSL_CERT_")) or name.endswith(
-            ("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY", "_CA_BUNDLE")
-        ):
+        if name.startswith(
+            ("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "SSL_CERT_")
+        ) or name.endswith(("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY", "_CA_BUNDLE")):
             monkeypatch.delenv(name)
     for name in ("HAWSER_HOME", "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
