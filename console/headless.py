@@ -312,7 +312,7 @@ def _value(text: str) -> Any:
 
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a call like Ctrl+C does, with the partial answer kept and exit code 130: kill, and the terminal's closing."""
+"""What ends a call like Ctrl+C does, partial answer kept and exit code 130: a kill, and the closing of its terminal."""
 
 
 def _stop_on_signals() -> None:
