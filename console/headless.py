@@ -23,7 +23,8 @@ from console.standard_input import Mode, read_instruction, read_material
 from console.text import neutralise
 
 if TYPE_CHECKING:
-    from console.chat.conversation import Answer, Conversation, OngoingTurn, Turn
+    from console.chat.conversation import Conversation, OngoingTurn
+    from console.chat.turn import Answer, Turn
     from providers.chat.base import Delta
 
 
@@ -140,7 +141,7 @@ class _Prompt:
             ) from error
 
     async def _turn(self, conversation: Conversation) -> Turn:
-        from console.chat.conversation import Turn
+        from console.chat.turn import Turn
 
         options = self.options
         instruction, system, model = self.instruction, options.system, options.model
@@ -202,7 +203,7 @@ class _Prompt:
             return 0
 
     async def _follow(self, ongoing: OngoingTurn) -> None:
-        from console.chat.conversation import Notice
+        from console.chat.attempts import Notice
         from providers.chat.base import Delta
 
         async with aclosing(ongoing.events()) as events:
