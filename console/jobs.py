@@ -1,4 +1,4 @@
-"""Long work that outlives the keypress that began it: owned here, visible to all, stoppable, ended in order at the close.
+"""Long work that outlives the keypress that began it: owned here, visible, stoppable, ended in order at the close.
 
 A job reports progress as samples and its end as a fact on the bus. What it raises is logged with its traceback and kept
 as the job's error; it never takes down the program.
@@ -104,7 +104,7 @@ class Jobs:
         except asyncio.CancelledError:
             job.state = JobState.STOPPED
             raise
-        except Exception as error:  # noqa: BLE001 - the outer edge of a job: logged, kept, shown
+        except Exception as error:
             job.state, job.error = JobState.FAILED, error
             log.error("job %s failed", job.name, exc_info=error)
 

@@ -146,6 +146,11 @@ def append_answer(connection: sqlite3.Connection, message_id: str, text: str, th
     )
 
 
+def void_answer(connection: sqlite3.Connection, message_id: str) -> None:
+    """Forget what came of an answer so far: another begins in its place."""
+    connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
+
+
 def end_answer(
     connection: sqlite3.Connection,
     now_ms: int,

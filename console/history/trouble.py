@@ -11,7 +11,7 @@ from console.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
 from console.paths import Paths
 
 
-class Busy(Exception):  # noqa: N818
+class Busy(Exception):
     """Another process holds the file at this moment; `wait_s` is how long it is worth waiting for it."""
 
     def __init__(self, wait_s: float | None = None) -> None:
@@ -19,15 +19,15 @@ class Busy(Exception):  # noqa: N818
         self.wait_s = wait_s
 
 
-class Moved(Exception):  # noqa: N818
+class Moved(Exception):
     """Another file stands where the open one stood."""
 
 
-class Damaged(Exception):  # noqa: N818
+class Damaged(Exception):
     """The file's contents make no sense."""
 
 
-class IndexDamaged(Exception):  # noqa: N818
+class IndexDamaged(Exception):
     """Only the search index makes no sense; it can be made again from the messages."""
 
 

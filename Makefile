@@ -1,0 +1,43 @@
+# Two commands do all their own set-up on a machine that has only Python: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= auto
+
+.PHONY: run test check peers bench lock clean
+
+run: $(VENV)/ready  ## open the program on simulated services: no key, GPU or network is needed
+	@$(BIN)/hawser demo
+
+test: check peers  ## style, types, contracts and the whole suite, in parallel, with coverage
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+
+check: $(VENV)/ready  ## style, types and import contracts only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+peers: $(VENV)/ready  ## third-party programs in environments of their own, locked and cached
+	$(BIN)/python -m tests.peers.environments
+
+bench: $(VENV)/ready peers  ## the figures of the README
+	$(BIN)/python -m benchmarks.headless
+
+$(VENV)/ready: requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Hawser needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock:  ## resolve every dependency anew, for all platforms, with hashes
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/python -m pip install --quiet uv
+	.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --group dev --output-file requirements/dev.lock pyproject.toml
+	for name in clients litellm; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --output-file tests/peers/$$name.lock tests/peers/$$name.in; done
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,147 @@
+"""The command line: finds out which face is wanted, and tells every failure as a sentence, a hint and an exit code.
+
+Start-up is part of the interface. A plain `hawser --version` loads nothing; help loads argparse; a command loads its
+own module only. Whatever is heavier is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from console import __version__
+
+TYPE_CHECKING = False  # typing itself would be a third of the time that --version takes
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from console.commands import Command
+    from console.shell import Shell
+
+COMMANDS: Mapping[str, str] = {
+    "chat": "stored chats: ls, show, search, export, import, rm",
+    "model": "models on your endpoints: ls, show, pull, rm, load, unload",
+    "cost": "what was spent, by machine, model, endpoint or day",
+    "key": "keys: set, ls, rm; values are never shown",
+    "config": "settings: show, path, edit",
+    "doctor": "what works, what does not, and what to do",
+    "demo": "the same program on simulated services, in a private folder",
+    "completion": "a completion script for bash, zsh or fish",
+}
+"""Every command word, in the order of the help. `console/commands/WORD.py` holds it."""
+
+
+def entry() -> None:
+    """The console script. Leaves without tearing the interpreter down: everything is closed and flushed by then."""
+    code = main(sys.argv[1:], ends_process=True)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:  # the reader of a pipe is gone; there is no one left to tell
+                pass
+    os._exit(code)
+
+
+def main(arguments: Sequence[str], *, ends_process: bool = False) -> int:
+    """Run one command line and return its exit code."""
+    if list(arguments) in (["--version"], ["-V"]):
+        if sys.stdout is not None:
+            sys.stdout.write(f"hawser {__version__}\n")
+        return 0
+    # A program this short-lived gains more from not collecting than it could give back.
+    import gc
+
+    gc.disable()
+    from console.shell import Shell
+
+    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+    if sys.stdout is None:
+        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        return 2
+    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process))
+
+
+def run(arguments: Sequence[str], shell: Shell) -> int:
+    """The whole command line on a given shell; every error has been told when this returns."""
+    shell.debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        return _dispatch(words, shell)
+    except BrokenPipeError:
+        _silence(shell)
+        return 0
+    except SystemExit as leaving:  # argparse has said why
+        return leaving.code if isinstance(leaving.code, int) else 2
+    except BaseException as error:  # noqa: BLE001 - the outermost edge: told to the user, with an exit code
+        return tell(error, shell)
+
+
+def tell(error: BaseException, shell: Shell) -> int:
+    """One plain line on stderr, a hint if there is one, the traceback with --debug; returns the exit code."""
+    from console.errors import explain
+
+    explanation = explain(error)
+    shell.note(f"hawser: {' '.join(explanation.text.split())}")
+    if explanation.hint:
+        shell.note(f"  {explanation.hint}")
+    if shell.debug:
+        import traceback
+
+        shell.note("".join(traceback.format_exception(error)))
+    return int(explanation.exit_code)
+
+
+def _silence(shell: Shell) -> None:
+    """After a broken pipe nothing may be flushed to it again, or the interpreter would complain at its end."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        try:
+            os.dup2(nowhere.fileno(), shell.stdout.fileno())
+        except (OSError, ValueError):  # a stream without a descriptor has nothing to redirect
+            pass
+
+
+def _dispatch(words: list[str], shell: Shell) -> int:
+    if words and words[0] in COMMANDS:
+        return _run_command(words[0], words[1:], shell)
+    if words and not words[0].startswith("-"):
+        from difflib import get_close_matches
+
+        from console.errors import UsageError
+
+        close = get_close_matches(words[0], COMMANDS, 1)
+        raise UsageError(
+            f"There is no command {words[0]!r}.",
+            hint=f"Did you mean: hawser {close[0]}?"
+            if close
+            else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
+        )
+    if not words:
+        shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
+        shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
+        return 2
+    from console.prompt_options import make_parser
+
+    options = make_parser(COMMANDS).parse_args(words)
+    if options.version:
+        shell.say(f"hawser {__version__}")
+        return 0
+    from console import headless
+
+    return headless.run(options, shell)
+
+
+def _run_command(word: str, rest: list[str], shell: Shell) -> int:
+    from console.arguments import new_parser
+
+    command = load_command(word)
+    parser = new_parser(f"hawser {word}", command.HELP)
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(rest), shell)
+
+
+def load_command(word: str) -> Command:
+    from importlib import import_module
+
+    command: Command = import_module(f"console.commands.{word}")
+    return command

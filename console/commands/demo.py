@@ -1,0 +1,150 @@
+"""`hawser demo`: the same program on simulated services, in a private folder that is gone afterwards.
+
+The services run in a process of their own and speak the real protocols over loopback. Nothing of the user's is looked
+at: no keys, no keyring, no servers, no settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import select
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from console.errors import ConsoleError
+from console.paths import write_privately
+
+if TYPE_CHECKING:
+    from console.shell import Shell
+
+HELP = "Use Hawser on simulated services: no key, no GPU, no network, no cost."
+
+START_S = 20.0
+_PASSED_ON = ("PATH", "TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "EDITOR", "VISUAL", "TMUX", "TZ")
+
+_WELCOME = """\
+Hawser on simulated services. Nothing here costs money or leaves this machine; the folder is gone when you leave.
+Type a question, or a command as after `hawser`: model ls · chat ls · cost · doctor · --prompt "…" -m openai/gpt-4.1
+Ctrl+C stops an answer, Ctrl+D leaves."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tokens-per-second", type=float, default=60.0, metavar="N", help="how fast the models write (default: 60)"
+    )
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="…", help="one command to run there instead of asking for questions"
+    )
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="hawser-demo-") as folder,
+        _simulated_services(arguments.tokens_per_second) as world,
+    ):
+        inner = _private_shell(Path(folder), world, shell)
+        words = [word for word in arguments.words if word != "--"]
+        if words:
+            from console.cli import run as run_command_line
+
+            return run_command_line(words, inner)
+        return _converse(inner)
+
+
+@contextmanager
+def _simulated_services(tokens_per_second: float) -> Iterator[dict[str, Any]]:
+    """The simulated world in its own process, ended with this one."""
+    process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+        [sys.executable, "-m", "providers.simulated", "--tokens-per-second", str(tokens_per_second)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl+C stops an answer, not the services
+    )
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], START_S)
+        line = process.stdout.readline() if ready else b""
+        if not line:
+            raise ConsoleError("The simulated services did not start.", hint="See: python -m providers.simulated")
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shell:
+    """A shell whose settings name the simulated endpoints; their per-run keys stay in memory."""
+    from console.shell import Shell
+
+    lines = ["[chat]", 'model = "auto"', ""]
+    environment = {name: shell.environment[name] for name in _PASSED_ON if name in shell.environment}
+    environment |= {"HAWSER_HOME": str(folder), "HAWSER_ISOLATED": "1"}
+    for endpoint in world["endpoints"]:
+        name = endpoint["name"]
+        lines += [f"[endpoints.{name}]", f'wire = "{endpoint["wire"]}"', f'base_url = "{endpoint["base_url"]}"']
+        if endpoint["key"]:
+            variable = name.upper().replace("-", "_")
+            environment[f"HAWSER_KEY_{variable}"] = endpoint["key"]
+            lines += [f'key = "{variable}"', "price = { input = 2.0, output = 8.0 }"]
+        lines.append("")
+    inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment)
+    write_privately(inner.paths.config_file, "\n".join(lines).encode())
+    return inner
+
+
+def _converse(shell: Shell) -> int:
+    """Questions and commands, a line each, until the end of input."""
+    from console.cli import COMMANDS
+    from console.cli import run as run_command_line
+
+    gc.enable()  # this process may live for hours
+    shell.note(_WELCOME)
+    begun = False
+    while (line := _read_line(shell)) is not None:
+        if not line.strip():
+            continue
+        try:
+            words = shlex.split(line)
+        except ValueError:  # an apostrophe in a question
+            words = [line]
+        words = words[1:] if words[0] == "hawser" else words
+        if words and (words[0] in COMMANDS or words[0].startswith("-")):
+            if words[0] == "demo":
+                shell.note("You are in the demo already.")
+                continue
+            run_command_line(words, shell)
+        else:
+            code = run_command_line(["--no-stdin", *(["--continue"] if begun else []), "--prompt", line], shell)
+            begun = begun or code == 0
+    return 0
+
+
+def _read_line(shell: Shell) -> str | None:
+    if shell.stdin is None:
+        return None
+    if not shell.is_interactive():
+        return shell.stdin.readline() or None
+    try:
+        import readline  # noqa: F401 - line editing and history for input()
+    except ImportError:  # a Python built without it: plain lines
+        pass
+    try:
+        return input("\n› ")
+    except EOFError:
+        shell.note("")
+        return None
+    except KeyboardInterrupt:
+        shell.note("")
+        return ""

@@ -1,0 +1,309 @@
+"""`hawser --prompt`: one answer to stdout, and nothing else there.
+
+The contract is in docs/headless.md. In short: stdout is the answer, byte for byte; stderr is everything else; once
+output has begun an answer never restarts, so a break then is a failure with the partial answer kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import aclosing
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from console.errors import NoUsableAnswer, TimeLimit, UsageError, explain
+from console.shell import SCHEMA, Shell
+from console.standard_input import Mode, read_instruction, read_material
+from console.text import neutralise
+
+if TYPE_CHECKING:
+    from console.chat.conversation import Answer, Conversation, OngoingTurn, Turn
+    from providers.chat.base import Delta
+
+
+def run(options: argparse.Namespace, shell: Shell) -> int:
+    if options.prompt is None and options.template is None:
+        raise UsageError("There is no prompt.", hint='Give one with: hawser --prompt "…"')
+    if options.json and options.jsonl:
+        raise UsageError("--json and --jsonl exclude each other.")
+    if options.continued and options.chat:
+        raise UsageError("--continue and --chat exclude each other.", hint="--chat ID already continues that chat.")
+    if options.extract and options.schema:
+        raise UsageError("--extract and --schema exclude each other.", hint="--schema already prints only the JSON.")
+    schema = _read_schema(options.schema)
+    mode: Mode = options.stdin
+    if options.prompt == "-":
+        instruction, material, outcome = read_instruction(shell), None, "read"
+    else:
+        instruction = options.prompt or ""
+        piped = read_material(shell, mode)
+        material, outcome = piped.text, piped.outcome
+    if not instruction.strip() and not material and not options.template:
+        raise UsageError("The prompt is empty.")
+    return asyncio.run(_Prompt(options, shell, instruction, material, outcome, schema).run())
+
+
+def _read_schema(name: str | None) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    try:
+        schema = json.loads(Path(name).read_bytes())
+    except OSError as error:
+        raise UsageError(f"The schema {name!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"The schema {name!r} is not JSON: {error}.") from error
+    from console.chat.schemas import check_schema
+
+    return check_schema(schema, name)
+
+
+class _Output:
+    """stdout as bytes, each piece written when it comes."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._is_terminal = shell.stdout.isatty()
+        self._descriptor: int | None
+        try:
+            self._descriptor = shell.stdout.fileno()
+        except (OSError, ValueError):  # a stream without a descriptor, as tests and the demo use
+            self._descriptor = None
+        self.last = ""
+
+    def answer(self, text: str) -> None:
+        """A piece of the answer: exact, unless a terminal would act on what is in it."""
+        self.last = text or self.last
+        self.raw(neutralise(text) if self._is_terminal else text)
+
+    def raw(self, text: str) -> None:
+        if self._descriptor is None:
+            self._shell.stdout.write(text)
+            self._shell.stdout.flush()
+            return
+        content = memoryview(text.encode("utf-8", "replace"))
+        while content:
+            content = content[os.write(self._descriptor, content) :]
+
+    def line(self, document: Mapping[str, Any]) -> None:
+        self.raw(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
+
+    def end(self) -> None:
+        if self._is_terminal and self.last and not self.last.endswith("\n"):
+            self.raw("\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class _Prompt:
+    """One headless call, from the options to the exit code."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        shell: Shell,
+        instruction: str,
+        material: str | None,
+        stdin_outcome: str,
+        schema: dict[str, Any] | None,
+    ) -> None:
+        self.options = options
+        self.shell = shell
+        self.instruction = instruction
+        self.material = material
+        self.stdin_outcome = stdin_outcome
+        self.schema = schema
+        self.output = _Output(shell)
+        self.streams_text = not (options.json or options.jsonl or options.extract or schema)
+        self.thinking_open = False
+
+    async def run(self) -> int:
+        _stop_on_sigterm()
+        try:
+            async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
+                conversation = await runtime.conversation()
+                turn = await self._turn(conversation)
+                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn)
+        except TimeoutError as error:
+            raise TimeLimit(
+                f"The answer was not complete after {self.options.timeout:g} s.",
+                hint="What had come is kept; --timeout sets the limit.",
+            ) from error
+
+    async def _turn(self, conversation: Conversation) -> Turn:
+        from console.chat.conversation import Turn
+
+        options = self.options
+        instruction, system, model = self.instruction, options.system, options.model
+        params: dict[str, Any] = {}
+        if options.template is not None:
+            from console.chat.templates import fill
+
+            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction)
+            instruction = filled.prompt
+            system = system if system is not None else filled.system
+            model = model or filled.model
+            params |= filled.params
+        elif options.var:
+            raise UsageError("--var gives a value to a template, and there is none.", hint="Name one with --template.")
+        params |= {name: _value(text) for name, text in options.param}
+        attachments = []
+        if options.attach:
+            from console.chat.attachments import read_attachment
+
+            attachments = [await asyncio.to_thread(read_attachment, Path(name)) for name in options.attach]
+        chat = None
+        if options.chat:
+            chat = await conversation.find_chat(options.chat)
+        elif options.continued:
+            chat = await conversation.latest_chat()
+            if chat is None:
+                self.shell.note("hawser: There is no chat to continue; this begins one.")
+        return Turn(
+            text=instruction,
+            material=self.material,
+            attachments=tuple(attachments),
+            chat=chat,
+            model=model,
+            system=system,
+            params=params,
+            schema=self.schema,
+            max_tokens=options.max_tokens,
+            thinking=False if options.thinking == "none" else None,
+            max_cost_usd=options.max_cost,
+            allow_unknown_price=options.allow_unknown_price,
+            allow_fallback=not options.no_fallback,
+            save=not options.no_save,
+            client="prompt",
+        )
+
+    async def _ask(self, ongoing: OngoingTurn, turn: Turn) -> int:
+        error: BaseException | None = None
+        try:
+            await self._follow(ongoing)
+            if self.schema is not None:
+                ongoing = await self._matching(ongoing, turn)
+        except BrokenPipeError:
+            return 0  # the reader has what it wanted; the answer so far is kept
+        except BaseException as caught:  # noqa: BLE001 - passed on below, once the partial answer has been told
+            error = caught
+        try:
+            return self._report(ongoing.answer(), error)
+        except BrokenPipeError:
+            return 0
+
+    async def _follow(self, ongoing: OngoingTurn) -> None:
+        from console.chat.conversation import Notice
+        from providers.chat.base import Delta
+
+        async with aclosing(ongoing.events()) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    self._show(event)
+                elif isinstance(event, Notice):
+                    self._notice(event.text)
+        self._end_thinking()
+
+    def _show(self, delta: Delta) -> None:
+        if delta.thinking:
+            if self.options.thinking == "stderr" and not self.options.json:
+                self.shell.stderr.write(neutralise(delta.thinking))
+                self.shell.stderr.flush()
+                self.thinking_open = True
+            elif self.options.thinking == "json" and self.options.jsonl:
+                self.output.line({"type": "thinking", "text": delta.thinking})
+        if delta.text:
+            self._end_thinking()
+            if self.options.jsonl:
+                self.output.line({"type": "delta", "text": delta.text})
+            elif self.streams_text:
+                self.output.answer(delta.text)
+
+    def _end_thinking(self) -> None:
+        if self.thinking_open:
+            self.shell.stderr.write("\n\n")
+            self.shell.stderr.flush()
+            self.thinking_open = False
+
+    def _notice(self, text: str) -> None:
+        self._end_thinking()
+        if self.options.jsonl:
+            self.output.line({"type": "status", "text": text})
+        self.shell.note(f"hawser: {text}")
+
+    async def _matching(self, ongoing: OngoingTurn, turn: Turn) -> OngoingTurn:
+        """The answer if it satisfies the schema, else one more try with the fault told to the model."""
+        from console.chat.schemas import find_fault
+
+        assert self.schema is not None
+        fault = find_fault(self.schema, ongoing.text)
+        if fault is None:
+            return ongoing
+        self._notice(f"The answer does not match the schema ({fault}); asking once more.")
+        again = ongoing.follow_up(
+            turn, f"Your answer does not match the JSON schema: {fault}. Answer again with the corrected JSON only."
+        )
+        await self._follow(again)
+        fault = find_fault(self.schema, again.text)
+        if fault is not None:
+            raise NoUsableAnswer(f"The answer does not match the schema: {fault}.", hint="It is kept in the history.")
+        return again
+
+    def _report(self, answer: Answer, error: BaseException | None) -> int:
+        """Write what is still to be written, then raise what went wrong, if anything did."""
+        self._end_thinking()
+        block = None
+        if self.options.extract and error is None:
+            from console.chat.blocks import first_code_block
+
+            block = first_code_block(answer.text)
+            if block is None:
+                error = NoUsableAnswer("The answer holds no code block.", hint="It is kept in the history.")
+        if self.options.json or self.options.jsonl:
+            document = self._document(answer, answer.text if block is None else block, error)
+            self.output.line({"type": "end", **document} if self.options.jsonl else document)
+        elif block is not None:
+            self.output.answer(block)
+        elif self.schema is not None and error is None:
+            self.output.answer(answer.text)
+        self.output.end()
+        if error is not None:
+            raise error
+        if self.options.verbose:
+            self.shell.note(answer.summary())
+        return 0
+
+    def _document(self, answer: Answer, text: str, error: BaseException | None) -> dict[str, Any]:
+        document = {"schema": SCHEMA, **answer.document(), "text": text, "stdin": self.stdin_outcome}
+        if self.options.thinking != "json":
+            document["thinking"] = None
+        if error is not None:
+            document["finish"] = (
+                "stopped" if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) else "failed"
+            )
+            document["error"] = explain(error).text
+        return document
+
+
+def _value(text: str) -> Any:
+    """A parameter as JSON where it is JSON (0.2, true, [1]), else as the text it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _stop_on_sigterm() -> None:
+    """SIGTERM ends a call like Ctrl+C does: the partial answer is kept and the exit code is 130."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

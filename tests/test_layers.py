@@ -1,0 +1,54 @@
+"""The rules of the house that a machine can keep: who may import what, and what may be loaded when."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OWNERS_LIST = (
+    "textual", "httpx", "ollama", "keyring", "platformdirs", "sqlite-utils", "chromadb", "sentence-transformers",
+    "nvidia-ml-py", "pytest",
+)  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after this code."""
+    listing = f"try:\n    {code}\nexcept SystemExit:\n    pass\nimport sys\nprint()\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_every_package_of_the_owners_list_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    lines = [*project["project"]["dependencies"], *(line for extra in extras for line in extra)]
+    lines += project["dependency-groups"]["dev"]
+    declared = {re.split(r"[\[<>=~! ]", line)[0].lower() for line in lines}
+
+    assert set(OWNERS_LIST) <= declared
+
+
+@pytest.mark.parametrize("package", ["httpx", "ollama", "keyring", "platformdirs", "sqlite_utils"])
+def test_packages_whose_room_exists_are_used_by_the_product(package: str) -> None:
+    pattern = re.compile(rf"^\s*(import|from) {package}\b", re.MULTILINE)
+    users = [path for top in ("console", "providers", "rag") for path in (ROOT / top).rglob("*.py")]
+
+    assert any(pattern.search(path.read_text()) for path in users)
+
+
+def test_version_loads_next_to_nothing() -> None:
+    loaded = loaded_by("from console.cli import main; main(['--version'])")
+
+    assert not loaded & {"argparse", "asyncio", "httpx", "sqlite3", "tomllib", "json", "typing_extensions"}
+
+
+def test_help_loads_no_network_and_no_store() -> None:
+    loaded = loaded_by("from console.cli import main; main(['--help'])")
+
+    assert not loaded & {"httpx", "sqlite3", "ssl", "socketserver", "tomllib", "platformdirs"}
