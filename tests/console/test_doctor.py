@@ -34,7 +34,8 @@ from console.errors import Exit, NotFound, SettingsError
 from console.history import schema
 from console.history.backups import backups
 from console.history.store import Store
-from console.keys import Keyring, Keys
+from console.key_places import Keyring
+from console.keys import Keys
 from console.paths import Paths, find_paths
 from console.settings import Endpoint, Settings, settings_from
 from console.shell import Shell
@@ -206,7 +207,7 @@ def test_a_missing_key_fails_and_one_in_the_clear_warns(paths: Paths) -> None:
 
 def test_a_keyring_that_hangs_warns_within_its_time_limit(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Event()
-    monkeypatch.setattr("console.keys._backend", lambda: ended.wait())
+    monkeypatch.setattr("console.key_places._backend", lambda: ended.wait())
     keys = Keys(paths, {}, keyring=Keyring(limit_s=0.05))
 
     found = list(check_keys(keys, None))

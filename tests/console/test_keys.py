@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from console import keys as keys_module
+from console import key_places
 from console.arguments import new_parser
 from console.commands import key as key_command
 from console.errors import ConsoleError, KeyStoreError, NotFound, UsageError
 from console.key_commands import first_line_of
-from console.keys import Keyring, Keys, NoKeyring, canonical, stored_names, variable_for
+from console.key_places import Keyring, NoKeyring
+from console.keys import Keys, canonical, stored_names, variable_for
 from console.paths import Paths, find_paths
 from console.settings import Endpoint
 from console.shell import Shell
@@ -60,7 +61,7 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> SomeBackend:
     backend = SomeBackend()
-    monkeypatch.setattr(keys_module, "_backend", lambda: backend)
+    monkeypatch.setattr(key_places, "_backend", lambda: backend)
     return backend
 
 
@@ -232,7 +233,7 @@ def test_a_hanging_keyring_is_a_note_when_the_file_has_the_key(paths: Paths, han
 
 def test_a_hanging_keyring_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
     program = (
-        "import threading\nfrom console import keys\n"
+        "import threading\nfrom console import key_places as keys\n"
         "class Hanging:\n"
         "    def get_password(self, *_): threading.Event().wait()\n"
         "keys._backend = Hanging\n"
