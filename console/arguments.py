@@ -17,8 +17,8 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-def new_parser(program: str, description: str | None = None, **more: str) -> Parser:
-    return Parser(program, description=description, allow_abbrev=False, **more)  # type: ignore[arg-type]
+def new_parser(program: str, description: str | None = None) -> Parser:
+    return Parser(program, description=description, allow_abbrev=False)
 
 
 def positive_seconds(text: str) -> float:

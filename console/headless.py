@@ -127,17 +127,9 @@ class _Prompt:
         self.thinking_open = False
 
     async def run(self) -> int:
-        from console.runtime import open_runtime
-
         _stop_on_sigterm()
-        flags = {"chat.model": self.options.model} if self.options.model else None
         try:
-            async with (
-                asyncio.timeout(self.options.timeout) as limit,
-                open_runtime(
-                    self.shell.paths, self.shell.environment, flags=flags, discover=not self.shell.isolated
-                ) as runtime,
-            ):
+            async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
                 conversation = await runtime.conversation()
                 turn = await self._turn(conversation)
                 return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn)

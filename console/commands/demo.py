@@ -99,7 +99,7 @@ def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shel
             environment[f"HAWSER_KEY_{variable}"] = endpoint["key"]
             lines += [f'key = "{variable}"', "price = { input = 2.0, output = 8.0 }"]
         lines.append("")
-    inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment, debug=shell.debug)
+    inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment)
     write_privately(inner.paths.config_file, "\n".join(lines).encode())
     return inner
 

@@ -120,7 +120,7 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     from console.runtime import Runtime
 
     async def ask() -> list[Finding]:
-        runtime = Runtime(shell.paths, settings, keys, SystemClock())
+        runtime = Runtime(shell.paths, settings, keys, SystemClock(), shell.note)
         try:
             findings, times = await check_endpoints(settings, _probe(runtime, keys))
         finally:

@@ -228,3 +228,9 @@ def create(connection: sqlite3.Connection, now_ms: int) -> None:
     connection.execute("INSERT INTO migrations (version, ran_at) VALUES (?, ?)", (VERSION, now_ms))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def rebuild_index(connection: sqlite3.Connection) -> None:
+    """Make the search index again from what it indexes."""
+    for index in ("message_search", "chat_search", "attachment_search"):
+        connection.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")  # noqa: S608

@@ -1,0 +1,245 @@
+"""Money is asked for before it is spent: set aside, then settled.
+
+Before a paid call the most it is likely to cost is set aside, in one step with looking whether the day and the month
+still have that much, so that two processes cannot both get the last dollar. When the call has ended, its line in the
+ledger takes the place of what was set aside. What costs nothing passes at once and never waits for the store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
+
+from console.errors import BudgetReached, PriceUnknown
+from console.money.ledger import ZERO, cost_at_most
+from providers.chat.base import Usage
+
+if TYPE_CHECKING:
+    from console.clock import Clock
+    from console.history.books import Limit, Spent
+    from console.money.ledger import LedgerEntry
+    from console.money.prices import Price
+    from console.settings import BudgetSettings
+
+T = TypeVar("T")
+
+USUAL_ANSWER_TOKENS = 2_000
+"""What an answer is taken to have at most when no limit is set for it."""
+
+
+class Books(Protocol):
+    """The part of the store that the budget needs."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T: ...
+
+
+class Estimate(NamedTuple):
+    least_usd: Decimal
+    """The question alone, without a token of an answer."""
+    likely_usd: Decimal
+    """With the longest answer allowed, or else one of the usual length."""
+
+
+def estimate_cost(price: Price | None, input_tokens: int, max_tokens: int | None = None) -> Estimate | None:
+    """What a call may cost before it is made, rounded up; None when the price is not known."""
+    if price is None:
+        return None
+    answer_tokens = USUAL_ANSWER_TOKENS if max_tokens is None else max_tokens
+    least = cost_at_most(Usage(input_tokens, 0), price)
+    likely = cost_at_most(Usage(input_tokens, answer_tokens), price)
+    assert least is not None  # both counts are given
+    assert likely is not None
+    return Estimate(least, likely)
+
+
+def output_tokens_within(max_cost_usd: Decimal, price: Price | None, input_tokens: int) -> int | None:
+    """How many tokens an answer may have before the call passes its cap; None where nothing limits it."""
+    if price is None:
+        return None
+    asked = cost_at_most(Usage(input_tokens, 0), price)
+    factor = price.long_output_factor if price.is_long(input_tokens) else Decimal(1)
+    per_million = price.output_usd_per_million * factor
+    if asked is None or not per_million:
+        return None
+    left = ((max_cost_usd - asked) * 1_000_000 / per_million).to_integral_value(ROUND_FLOOR)
+    return max(int(left), 0)
+
+
+class Reservation:
+    """What was set aside for one call. Leaving its block without settling gives it back."""
+
+    def __init__(
+        self, budget: Budget | None, reservation_id: str | None, amount_usd: Decimal, notices: tuple[str, ...] = ()
+    ) -> None:
+        self.amount_usd = amount_usd
+        self.notices = notices
+        self._budget = budget
+        self._id = reservation_id
+
+    async def settle(self, entry: LedgerEntry) -> tuple[str, ...]:
+        """Book the call in the place of what was set aside. Returns warnings, each once, as its level is passed."""
+        assert self._budget is not None
+        reservation_id, self._id = self._id, None
+        return await self._budget._settle(reservation_id, entry)
+
+    async def give_back(self) -> None:
+        if self._id is not None and self._budget is not None:
+            reservation_id, self._id = self._id, None
+            await self._budget._release(reservation_id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.give_back()
+
+
+class Budget:
+    def __init__(self, limits: BudgetSettings, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
+        """`zone` is where the user's days begin; None takes the computer's."""
+        self._limits = limits
+        self._books = books
+        self._clock = clock
+        self._zone = zone
+
+    async def allow(
+        self,
+        estimate: Estimate | None,
+        what: str = "a call",
+        *,
+        max_cost_usd: Decimal | None = None,
+        allow_unknown_price: bool = False,
+    ) -> Reservation:
+        """Set money aside for a call, or say why not: `BudgetReached` with the figures, or `PriceUnknown`."""
+        if estimate is None:
+            return await self._allow_unknown(what, max_cost_usd, allow_unknown_price)
+        if estimate.likely_usd == 0:
+            return Reservation(self, None, ZERO)
+        amount = estimate.likely_usd
+        if max_cost_usd is not None:
+            if estimate.least_usd >= max_cost_usd:
+                raise BudgetReached(
+                    f"The question alone costs {usd(estimate.least_usd)}, and the cap is {usd(max_cost_usd)}.",
+                    hint="Raise --max-cost, ask less, or choose a cheaper model.",
+                )
+            amount = min(amount, max_cost_usd)  # the answer is stopped there
+
+        from console.history import books  # SQLite is loaded only when there is money to count
+
+        strict = self._limits.at_limit == "stop"
+        limits = self.spans()
+        now_ms = int(self._clock.now().timestamp() * 1000)
+
+        def reserve(connection: sqlite3.Connection) -> tuple[str | None, list[Spent]]:
+            spent = [books.spent(connection, limit.since, limit.until) for limit in limits]
+            return books.reserve(connection, now_ms, amount, what, limits if strict else ()), spent
+
+        reservation_id, spent = await self._books.run(reserve, write=True)
+        full = [
+            (span, limit, sum_)
+            for span, limit, sum_ in zip(_SPANS, limits, spent, strict=True)
+            if sum_.known_usd + amount > limit.limit_usd
+        ]
+        if reservation_id is None:
+            raise self._reached(*full[0], amount)
+        notices = tuple(
+            f"{span.title} budget is passed: {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
+            for span, limit, sum_ in full
+        )
+        return Reservation(self, reservation_id, amount, notices)
+
+    async def spent(self) -> list[tuple[str, Spent, Decimal]]:
+        """For today and this month: the words, what is spent (set aside included), and the limit."""
+        from console.history import books
+
+        limits = self.spans()
+        sums = await self._books.run(lambda c: [books.spent(c, limit.since, limit.until) for limit in limits])
+        return [(span.when, sum_, limit.limit_usd) for span, sum_, limit in zip(_SPANS, sums, limits, strict=True)]
+
+    def spans(self) -> tuple[Limit, Limit]:
+        """This day and this month of the user's calendar, with what each may cost."""
+        from console.history.books import Limit
+
+        today = self._clock.now().astimezone(self._zone).date()
+        first = today.replace(day=1)
+        return (
+            Limit(self._begins(today), self._begins(today + timedelta(days=1)), self._limits.day_usd),
+            Limit(
+                self._begins(first), self._begins((first + timedelta(days=32)).replace(day=1)), self._limits.month_usd
+            ),
+        )
+
+    def _begins(self, day: date) -> datetime:
+        # Each midnight is looked up by itself: a day is 23 or 25 hours long when the clocks change.
+        return datetime.combine(day, time.min, self._zone).astimezone(UTC)
+
+    async def _allow_unknown(self, what: str, max_cost_usd: Decimal | None, allowed: bool) -> Reservation:
+        hint = "Set its price in the settings, or allow it with --allow-unknown-price."
+        if max_cost_usd is not None and not allowed:
+            raise PriceUnknown(f"The price of {what} is not known, so a cap on its cost cannot be kept.", hint=hint)
+        if self._limits.at_limit != "stop":
+            return Reservation(self, None, ZERO, (f"The price of {what} is not known; the budget does not see it.",))
+        if not allowed:
+            raise PriceUnknown(f"The price of {what} is not known, so the budget cannot be kept.", hint=hint)
+        for (_, sum_, limit_usd), span, limit in zip(await self.spent(), _SPANS, self.spans(), strict=True):
+            if sum_.known_usd >= limit_usd:
+                raise self._reached(span, limit, sum_, None)
+        return Reservation(self, None, ZERO)
+
+    async def _settle(self, reservation_id: str | None, entry: LedgerEntry) -> tuple[str, ...]:
+        from console.history import books
+
+        limits = self.spans() if entry.cost_usd else ()
+
+        def settle(connection: sqlite3.Connection) -> list[Spent]:
+            if reservation_id is not None:
+                books.settle(connection, reservation_id)
+            books.book(connection, entry)
+            return [books.spent(connection, limit.since, limit.until) for limit in limits]
+
+        after = await self._books.run(settle, write=True)
+        cost = entry.cost_usd or ZERO
+        notices = []
+        for span, limit, sum_ in zip(_SPANS, limits, after, strict=False):
+            booked = sum_.known_usd - sum_.reserved_usd
+            passed = [share for share in self._limits.warn_at if booked - cost < share * limit.limit_usd <= booked]
+            if passed:
+                notices.append(
+                    f"{max(passed) * 100:.0f} % of {span.title.lower()} budget is spent:"
+                    f" {usd(booked)} of {usd(limit.limit_usd)} {span.when}."
+                )
+        return tuple(notices)
+
+    async def _release(self, reservation_id: str) -> None:
+        from console.history import books
+
+        await self._books.run(lambda c: books.settle(c, reservation_id), write=True)
+
+    def _reached(self, span: _Span, limit: Limit, sum_: Spent, amount: Decimal | None) -> BudgetReached:
+        booked = sum_.known_usd - sum_.reserved_usd
+        aside = f", reserved {usd(sum_.reserved_usd)}" if sum_.reserved_usd else ""
+        wanted = f"; this call may cost {usd(amount)}" if amount is not None else ""
+        return BudgetReached(
+            f"{span.title} budget has no room: {usd(booked)} of {usd(limit.limit_usd)} {span.when}{aside}{wanted}.",
+            hint=f"Raise {span.setting} under [budget], use a model of your own, or wait until"
+            f" {limit.until.astimezone(self._zone):%d %b %H:%M}.",
+        )
+
+
+class _Span(NamedTuple):
+    title: str
+    when: str
+    setting: str
+
+
+_SPANS = (_Span("Today's", "today", "day_usd"), _Span("The month's", "this month", "month_usd"))
+
+
+def usd(amount: Decimal) -> str:
+    """An amount as people read it: cents, and as many more places as a small one needs to be seen."""
+    if amount == amount.quantize(Decimal("0.01")) or amount >= 1:
+        return f"${amount:.2f}"
+    return f"${amount:.6f}".rstrip("0")

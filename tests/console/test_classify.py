@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from console.chat.classify import classify
+
+CODE = (
+    "Write a Python function that merges two sorted lists without using sort().",
+    'Why does this crash?\n\nTraceback (most recent call last):\n  File "app.py", line 12, in <module>\n'
+    "    total = int(row['amount'])\nKeyError: 'amount'",
+    "SELECT c.name, COUNT(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.name; "
+    "returns zero rows for new customers, what is wrong?",
+    "I need a regex that matches an IPv4 address but not 999.1.1.1",
+    'for f in *.log; do mv "$f" "${f%.log}.txt"; done   <- how do I make this handle sub-folders?',
+    "Refactor this:\n```js\nfunction add(a,b){return a+b}\n```",
+    'Exception in thread "main" java.lang.NullPointerException\n\tat com.shop.Cart.total(Cart.java:41)\n'
+    "\tat com.shop.Main.main(Main.java:9)",
+    "Schreibe mir ein Bash-Skript, das alle Dateien älter als 30 Tage löscht.",
+    "git rebase says CONFLICT (content): Merge conflict in src/index.ts, how do I abort and keep my branch?",
+    "How do I center a div with CSS grid?",
+    "What does `async with` do?",
+    "My Dockerfile builds but the container exits with code 137. Why?",
+    "Explain the difference between a mutex and a semaphore with an example in Go.",
+    "error[E0382]: borrow of moved value: `s`",
+    "add type hints to utils/parse_dates.py and write pytest tests for the edge cases",
+    "¿Cómo puedo leer un archivo JSON en Node.js y convertirlo en CSV?",
+    "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n\nmake it iterative",
+    "Convert this curl to Python requests: curl -X POST https://api.example.com/v1/items -H 'Content-Type: "
+    'application/json\' -d \'{"name": "x"}\'',
+    "useEffect runs twice in React 18 strict mode, is that a bug in my component?",
+    '#include <stdio.h>\nint main(void) { printf("%d\\n", 1 << 31); }\nis this undefined behaviour?',
+)
+
+GENERAL = (
+    "Write an essay of about 800 words on how the printing press changed European politics.",
+    "I have to give a toast at my brother's wedding. He met Anna while hiking in Norway. Help me write something warm "
+    "and a bit funny, two minutes long.",
+    "Explain why the sky turns red at sunset, in terms a twelve-year-old would enjoy.",
+    "My python has stopped eating since I moved her terrarium next to the window. What could be the reasons and what "
+    "should I change first?",
+    "Our class is going on a trip to the mountains next month and the teacher wants us to propose activities. "
+    "Suggest a plan for three days.",
+    "Compare the advantages and disadvantages of renting and buying a flat in a big city.",
+    "Schreibe eine kurze Geschichte über einen Leuchtturmwärter, der das Meer nicht mag.",
+    "Summarise the following e-mail for my boss: Dear all, after the meeting on Tuesday we agreed to move the launch "
+    "to May, because the supplier in Porto cannot deliver the parts in time. Marta will talk to the press.",
+    "What should I consider before adopting a second cat when my first one is old and shy?",
+    "Write a poem about a programmer who falls in love with the moon.",
+    "Can you explain the philosophical difference between Kant's and Mill's view of lying?",
+    "Plan a vegetarian dinner for eight people, one of whom cannot eat gluten, with a shopping list.",
+    "I feel stuck in my job: the function of my role was never clear, my manager changes goals each week, and the "
+    "team has no process. How would you bring this up in the next talk?",
+    "Explique-moi les causes de la Révolution française et leurs conséquences à long terme.",
+    "Draft a polite letter to my landlord asking for the heating to be repaired before the winter.",
+    "Brainstorm ten names for a small bakery that sells rye bread and cinnamon rolls.",
+    "Why did the Roman Republic fall, and could it have been saved?",
+    "Give me feedback on this paragraph: The river was silent. It had been silent since the war, and the people of the "
+    "village had learned to be silent with it.",
+    "请写一篇关于人工智能如何影响教育的文章，大约五百字。",
+    "How can I convince my parents to let me study abroad? They worry about the money and about me being alone.",
+)
+
+QUICK = (
+    "What is the capital of Mongolia?",
+    "How many days are there between 3 March and 19 June?",
+    'Translate "good night, sleep well" into Portuguese.',
+    "17 * 23 + 4",
+    "What is 15% of 240?",
+    "Who wrote The Master and Margarita?",
+    "Convert 72 °F to Celsius",
+    "Synonym for 'stubborn'?",
+    "Is a tomato a fruit?",
+    "When did the Berlin Wall fall?",
+    "Wie heißt die Hauptstadt von Australien?",
+    "how long does a ball python live",
+    "hi",
+    "What time is it in Tokyo when it is noon in London?",
+    "Define serendipity",
+    "¿Cuántos huesos tiene el cuerpo humano?",
+    "spell accommodation",
+    "thanks!",
+    "日本で一番高い山は何ですか？",
+    "How tall is Mount Kilimanjaro in feet?",
+)
+
+LABELLED = [(text, role) for role, texts in (("code", CODE), ("general", GENERAL), ("quick", QUICK)) for text in texts]
+
+
+def test_nine_in_ten_labelled_prompts_are_right() -> None:
+    wrong = [(text[:60], role, classify(text)) for text, role in LABELLED if classify(text).kind != role]
+
+    assert len(LABELLED) == 60
+    assert len(wrong) <= 6, wrong
