@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.doctor import Finding, fail, failed_with, info, ok, warn
 from console.errors import ConsoleError, Exit, KeyStoreError
-from console.keys import HOSTS, Keys, NoKeyring
+from console.key_places import NoKeyring
+from console.keys import HOSTS, Keys
 from console.paths import Paths
 from providers import errors as outside
 
