@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import time
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from console.chat.classify import classify, split_marker
+from console.chat.classify import classify
 
 CODE = (
     "Write a Python function that merges two sorted lists without using sort().",
-    "Why does this crash?\n\nTraceback (most recent call last):\n  File \"app.py\", line 12, in <module>\n"
+    'Why does this crash?\n\nTraceback (most recent call last):\n  File "app.py", line 12, in <module>\n'
     "    total = int(row['amount'])\nKeyError: 'amount'",
     "SELECT c.name, COUNT(o.id) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id GROUP BY c.name; "
     "returns zero rows for new customers, what is wrong?",
     "I need a regex that matches an IPv4 address but not 999.1.1.1",
-    "for f in *.log; do mv \"$f\" \"${f%.log}.txt\"; done   <- how do I make this handle sub-folders?",
+    'for f in *.log; do mv "$f" "${f%.log}.txt"; done   <- how do I make this handle sub-folders?',
     "Refactor this:\n```js\nfunction add(a,b){return a+b}\n```",
-    "Exception in thread \"main\" java.lang.NullPointerException\n\tat com.shop.Cart.total(Cart.java:41)\n"
+    'Exception in thread "main" java.lang.NullPointerException\n\tat com.shop.Cart.total(Cart.java:41)\n'
     "\tat com.shop.Main.main(Main.java:9)",
     "Schreibe mir ein Bash-Skript, das alle Dateien älter als 30 Tage löscht.",
     "git rebase says CONFLICT (content): Merge conflict in src/index.ts, how do I abort and keep my branch?",
@@ -30,9 +24,9 @@ CODE = (
     "¿Cómo puedo leer un archivo JSON en Node.js y convertirlo en CSV?",
     "def fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n\nmake it iterative",
     "Convert this curl to Python requests: curl -X POST https://api.example.com/v1/items -H 'Content-Type: "
-    "application/json' -d '{\"name\": \"x\"}'",
+    'application/json\' -d \'{"name": "x"}\'',
     "useEffect runs twice in React 18 strict mode, is that a bug in my component?",
-    "#include <stdio.h>\nint main(void) { printf(\"%d\\n\", 1 << 31); }\nis this undefined behaviour?",
+    '#include <stdio.h>\nint main(void) { printf("%d\\n", 1 << 31); }\nis this undefined behaviour?',
 )
 
 GENERAL = (
@@ -67,7 +61,7 @@ GENERAL = (
 QUICK = (
     "What is the capital of Mongolia?",
     "How many days are there between 3 March and 19 June?",
-    "Translate \"good night, sleep well\" into Portuguese.",
+    'Translate "good night, sleep well" into Portuguese.',
     "17 * 23 + 4",
     "What is 15% of 240?",
     "Who wrote The Master and Margarita?",
