@@ -88,7 +88,10 @@ def tell(error: BaseException, shell: Shell) -> int:
     if shell.debug:
         import traceback
 
-        shell.note("".join(traceback.format_exception(error)))
+        from console.logs import Redactor
+
+        secrets = [value for name, value in shell.environment.items() if "KEY" in name or "TOKEN" in name]
+        shell.note(Redactor(lambda: secrets)("".join(traceback.format_exception(error))))
     return int(explanation.exit_code)
 
 

@@ -372,6 +372,15 @@ class OngoingTurn:
                 written = self._usage.output_tokens or 0
                 if call.request.max_tokens == call.affordable_tokens and written >= call.affordable_tokens * 0.9:
                     self._notices.append(Notice("money", self._cap_reached().text))
+        log.debug(
+            "turn %s in %.0f ms: %s, %s tokens, cost %s, error %s",
+            state,
+            self._total_ms or 0,
+            call.candidate.endpoint.name + "/" + call.candidate.model if call else "nobody",
+            self._usage.output_tokens,
+            self._cost_usd,
+            told,
+        )
         self._at.bus.publish(
             TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, self._cost_usd)
         )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from console.chat.attempts import AfterBreak
+from console.chat.attempts import AfterBreak, Tried
 from console.events import Event
 from providers.chat.base import Usage
 
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
     connect_ms: float | None
     first_token_ms: float | None
     total_ms: float | None
-    tried: tuple[attempts.Tried, ...]
+    tried: tuple[Tried, ...]
     route: str
 
     @property
