@@ -430,7 +430,7 @@ def test_without_a_home_there_is_still_a_report(monkeypatch: pytest.MonkeyPatch)
 def test_broken_settings_do_not_stop_the_report(paths: Paths) -> None:
     paths.config.mkdir()
     paths.config_file.write_text("[chta]")
-    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "OLLAMA_HOST": "127.0.0.1:9"})
+    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "HAWSER_ISOLATED": "1"})
 
     code = bare.run()
 
@@ -505,6 +505,17 @@ def test_a_real_endpoint_is_reached_and_its_clock_compared(paths: Paths, server:
     assert "1 model, key accepted" in lines
     assert "the one of sim" in lines, "the server's clock stands at a fixed date"
     assert "per-run-key" not in lines
+
+
+def test_a_key_command_that_fails_is_told_of_its_endpoint(paths: Paths, server: ThreadingHTTPServer) -> None:
+    paths.config.mkdir()
+    paths.config_file.write_text(f'[endpoints.sim]\nwire = "openai"\nbase_url = "{address(server)}"\nkey = "cmd:false"')
+    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "HAWSER_ISOLATED": "1"})
+
+    code = bare.run()
+
+    assert code == Exit.SETTINGS
+    assert "The key command 'false' failed with exit code 1" in bare.stdout.getvalue()
 
 
 def test_restoring_brings_back_the_newest_good_copy(paths: Paths) -> None:
