@@ -11,10 +11,13 @@ from providers.http import client, opened
 
 
 async def server_time(host: Host, *, limit_s: float = 3.0) -> datetime | None:
-    """The `Date` of any answer, asked for without the key; None when the server gives none or does not answer."""
+    """The `Date` of any answer, asked for without the key; None when the server gives none or does not answer.
+
+    The request is left as soon as the head is there.
+    """
     nameless = Host(host.name, host.base_url, connect_timeout_s=min(limit_s, host.connect_timeout_s))
     try:
-        async with client(nameless) as http, opened(http, nameless, "HEAD", "", limit_s=limit_s) as response:
+        async with client(nameless) as http, opened(http, nameless, "GET", "", limit_s=limit_s) as response:
             written = response.headers.get("date")
     except ProviderError:
         return None

@@ -79,13 +79,20 @@ class Store:
             raise
         return store
 
-    async def close(self) -> None:
-        """End in a few milliseconds; on a day's first writes a copy is made, or begun if the store is large."""
+    async def close(self, *, leave: bool = False) -> None:
+        """End in a few milliseconds; on a day's first writes a copy is made, or begun if the store is large.
+
+        A process that ends right after may `leave` the file as it is: everything is committed, and SQLite's tidying up
+        at the last close (writing the log back and syncing the disk, 10 ms and more) is left to who opens it next.
+        """
         try:
             if self._has_written:
                 await self._on_thread(self._daily_backup)
         finally:
-            await self._stop()
+            if leave:
+                self._thread.shutdown(wait=False)
+            else:
+                await self._stop()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T:
         """Run `work` on the store's thread, in one transaction, and again from its start while the file is locked.

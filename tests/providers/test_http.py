@@ -424,7 +424,14 @@ def test_families_alternate_and_a_dead_one_costs_one_stagger(monkeypatch: pytest
 
 def test_first_address_that_connects_wins() -> None:
     async def body() -> None:
-        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        accepted = asyncio.Event()
+
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+            await writer.wait_closed()
+            accepted.set()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
             reached = await _first_to_connect(
@@ -432,6 +439,7 @@ def test_first_address_that_connects_wins() -> None:
             )
             with reached:
                 assert reached.getpeername()[0] == "127.0.0.1"
+                await accepted.wait()
 
     asyncio.run(body())
 
@@ -628,12 +636,16 @@ async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to:
             await target.drain()
         target.close()
 
-    await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+    try:
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer), return_exceptions=True)
+    finally:
+        far_writer.close()
 
 
 def test_proxy_carries_plain_and_secure_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     seen: list[str] = []
+    handling: list[asyncio.Task[object] | None] = []
 
     async def body() -> None:
         async with raw_server(reply(b"7"), tls=secure()) as far:
@@ -641,12 +653,14 @@ def test_proxy_carries_plain_and_secure_requests(monkeypatch: pytest.MonkeyPatch
             async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 first = (await reader.readuntil(b"\r\n\r\n")).decode()
                 seen.append(first.split("\r\n")[0])
+                handling.append(asyncio.current_task())
                 if first.startswith("CONNECT"):
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     await tunnel(reader, writer, far.port)
                 else:
                     writer.write(reply(b"8"))
                 writer.close()
+                await writer.wait_closed()
 
             server = await asyncio.start_server(proxy, "127.0.0.1", 0)
             monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
@@ -660,6 +674,7 @@ def test_proxy_carries_plain_and_secure_requests(monkeypatch: pytest.MonkeyPatch
                                 await read_json(http, host, "GET", "x")
                         else:
                             assert await read_json(http, host, "GET", "x") == expected
+                await asyncio.gather(*(task for task in handling if task is not None))
 
     asyncio.run(body())
     assert seen == ["GET http://api.example/x HTTP/1.1", "CONNECT localhost.example:9 HTTP/1.1"]
