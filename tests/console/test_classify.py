@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from console.chat.classify import classify
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.chat.classify import classify, split_marker
 
 CODE = (
     "Write a Python function that merges two sorted lists without using sort().",
@@ -82,6 +89,7 @@ QUICK = (
 )
 
 LABELLED = [(text, role) for role, texts in (("code", CODE), ("general", GENERAL), ("quick", QUICK)) for text in texts]
+IDS = [f"{role}-{at % 20}" for at, (_, role) in enumerate(LABELLED)]
 
 
 def test_nine_in_ten_labelled_prompts_are_right() -> None:
@@ -89,3 +97,77 @@ def test_nine_in_ten_labelled_prompts_are_right() -> None:
 
     assert len(LABELLED) == 60
     assert len(wrong) <= 6, wrong
+
+
+def test_every_kind_is_found_in_most_of_its_prompts() -> None:
+    for kind, texts in (("code", CODE), ("general", GENERAL), ("quick", QUICK)):
+        assert len(texts) == 20
+        assert sum(classify(text).kind == kind for text in texts) >= 17
+
+
+@pytest.mark.parametrize(("text", "role"), LABELLED, ids=IDS)
+def test_every_verdict_has_its_reasons_in_words(text: str, role: str) -> None:
+    verdict = classify(text)
+
+    assert verdict.reasons
+    assert all(reason[:1].islower() and " " in reason for reason in verdict.reasons)
+
+
+def test_a_traceback_is_named_as_the_reason() -> None:
+    assert "holds a traceback" in classify(CODE[1]).reasons
+
+
+@pytest.mark.parametrize("kind", ["code", "general", "quick"])
+def test_a_marker_wins_over_what_the_prompt_is_about(kind: str) -> None:
+    verdict = classify(f"@{kind} What is the capital of Mongolia?")
+
+    assert verdict.kind == kind
+    assert verdict.reasons == (f"asks for it with @{kind}",)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "marked", "rest"),
+    [
+        ("@code fix it", "code", "fix it"),
+        ("@quick\nhello", "quick", "hello"),
+        ("@code", "code", ""),
+        ("@code\n    return 1\n", "code", "    return 1\n"),
+        ("@codex fix it", None, "@codex fix it"),
+        ("fix it @code", None, "fix it @code"),
+        ("@ code", None, "@ code"),
+        ("", None, ""),
+    ],
+)
+def test_a_marker_is_split_from_the_prompt(prompt: str, marked: str | None, rest: str) -> None:
+    assert split_marker(prompt) == (marked, rest)
+
+
+def test_a_route_of_the_users_own_is_a_marker_too() -> None:
+    assert split_marker("@legal may I?", {"legal": 1}) == ("legal", "may I?")
+
+
+def test_code_in_the_middle_of_nowhere_does_not_cost_time() -> None:
+    short = _seconds(lambda: classify("What is the capital of Mongolia?"))
+    huge = "lorem ipsum dolor sit amet " * 400_000
+
+    assert classify(huge).kind == "general"
+    assert _seconds(lambda: classify(huge)) < max(200 * short, 0.01)
+
+
+def test_the_end_of_a_long_prompt_counts() -> None:
+    assert classify("lorem ipsum dolor " * 10_000 + "\n```py\nprint(1)\n```").kind == "code"
+
+
+@given(st.text(max_size=3000))
+def test_any_text_has_a_kind(prompt: str) -> None:
+    assert classify(prompt).kind in ("code", "general", "quick")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The best of a few runs: the least disturbed one."""
+    times = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times)
