@@ -24,8 +24,8 @@ Every error has a plain sentence and, where there is one, a hint that names the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from providers import errors as outside
 
@@ -134,8 +134,7 @@ class TimeLimit(ConsoleError):
     exit_code = Exit.TIME_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     title: str
     text: str
     hint: str | None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-
-from providers.registry import chat_provider
 
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
+from console.logs import start_log, stop_log
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
+from console.text import plural
 from providers.chat.base import ChatProvider, Host, ModelInfo
+from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
@@ -24,12 +25,23 @@ if TYPE_CHECKING:
 class Runtime:
     """Settings and clock are there at once; the store, providers and jobs are made when first asked for."""
 
-    def __init__(self, paths: Paths, settings: Settings, keys: Keys, clock: Clock) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        keys: Keys,
+        clock: Clock,
+        tell: Callable[[str], None],
+        *,
+        ends_process: bool = False,
+    ) -> None:
         self.paths = paths
         self.settings = settings
         self.keys = keys
         self.clock = clock
         self.bus = Bus()
+        self._tell = tell
+        self._ends_process = ends_process
         self._store: Store | None = None
         self._jobs: Jobs | None = None
         self._conversation: Conversation | None = None
@@ -40,6 +52,10 @@ class Runtime:
             from console.history.store import Store
 
             self._store = await Store.open(self.paths, self.clock)
+            for notice in self._store.notices:
+                self._tell(notice)
+            if not self._store.read_only and (kept := await self._store.recover()):
+                self._tell(f"{plural(kept, 'answer')} cut off by the end of another Hawser: what had come is kept.")
         return self._store
 
     @property
@@ -107,7 +123,7 @@ class Runtime:
         for provider in self._providers.values():
             await provider.close()
         if self._store is not None:
-            await self._store.close()
+            await self._store.close(leave=self._ends_process)
         self.bus.close()
 
 
@@ -115,14 +131,25 @@ class Runtime:
 async def open_runtime(
     paths: Paths,
     environment: Mapping[str, str],
+    tell: Callable[[str], None],
     *,
-    flags: Mapping[str, object] | None = None,
     clock: Clock | None = None,
     discover: bool = True,
+    ends_process: bool = False,
 ) -> AsyncIterator[Runtime]:
-    settings = load_settings(paths, environment, flags, discover=discover)
-    runtime = Runtime(paths, settings, Keys(paths, environment), clock or SystemClock())
+    """A runtime for the length of a block.
+
+    `tell` gets plain sentences about what was repaired or recovered. With `ends_process` the store is left to the next
+    process to tidy up.
+    """
+    settings = load_settings(paths, environment, discover=discover)
+    keys = Keys(paths, environment)
+    log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
+    runtime = Runtime(paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process)
     try:
         yield runtime
     finally:
-        await runtime.close()
+        try:
+            await runtime.close()
+        finally:
+            stop_log(log_file)

@@ -26,13 +26,15 @@ class Shell:
         stderr: TextIO,
         environment: Mapping[str, str],
         *,
-        debug: bool = False,
+        ends_process: bool = False,
     ) -> None:
+        """`ends_process` says that the process is over once the command is, so that nothing needs tidying in it."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self.environment = environment
-        self.debug = debug
+        self.ends_process = ends_process
+        self.debug = False
 
     @cached_property
     def paths(self) -> Paths:
@@ -86,7 +88,13 @@ class Shell:
     def runtime(self) -> AbstractAsyncContextManager[Runtime]:
         from console.runtime import open_runtime
 
-        return open_runtime(self.paths, self.environment, discover=not self.isolated)
+        return open_runtime(
+            self.paths,
+            self.environment,
+            lambda text: self.note(f"hawser: {text}"),
+            discover=not self.isolated,
+            ends_process=self.ends_process,
+        )
 
 
 def _is_figure(cell: str) -> bool:

@@ -341,7 +341,9 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
+        if status == 101:
+            raise httpx.RemoteProtocolError("it changed to another protocol")
+        if 100 <= status < 200:
             return
         self.status = status
         self._has_head = True

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from console.clock import Clock
@@ -375,7 +374,7 @@ def _fitted(request: ChatRequest, candidate: Candidate, so_far: str) -> ChatRequ
     messages = request.messages
     if so_far:
         messages = (*messages, Message("assistant", so_far), Message("user", CONTINUE))
-    return replace(request, model=candidate.model, max_tokens=min(limits, default=None), messages=messages)
+    return request._replace(model=candidate.model, max_tokens=min(limits, default=None), messages=messages)
 
 
 def _repeat_after_s(

@@ -8,7 +8,7 @@ silence, neither here nor, as far as its figures show, at the other side.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from console.errors import ContextOverflow
 from console.text import plural
@@ -88,8 +88,7 @@ def message_tokens(message: Message) -> int:
 Count = Callable[[Message], int]
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(NamedTuple):
     """What is sent, and what became of the rest."""
 
     messages: tuple[Message, ...]
@@ -181,8 +180,8 @@ async def pack_with_summary(
         sent = _with_summary(tight.messages, summary)
         tokens = sum(map(count, sent))
         if tokens <= room:
-            return replace(tight, messages=sent, tokens=tokens, room_tokens=room, summary=summary)
-    return replace(plain, summary_failed=True)
+            return tight._replace(messages=sent, tokens=tokens, room_tokens=room, summary=summary)
+    return plain._replace(summary_failed=True)
 
 
 def detect_truncation(sent_estimate: int, reported: int | None, window_tokens: int | None = None) -> str | None:
@@ -257,7 +256,7 @@ def _pack_into(messages: Sequence[Message], room: int, count: Count) -> Packed:
 
 def _cut(messages: list[Message], systems: int, room: int, count: Count) -> list[Message]:
     """Shorten texts until all fit: the instruction to half of the room if it is longer, then always the longest."""
-    least = sum(count(replace(message, text="")) for message in messages)
+    least = sum(count(message._replace(text="")) for message in messages)
     if least > room:
         raise ContextOverflow(
             f"The images and calls of the question are about {least:,} tokens, and {room:,} fit.",
@@ -296,11 +295,11 @@ def _cut_middle(message: Message, target: int, size: int, count: Count) -> Messa
         if keep < len(mark):
             mark = "[…]"
         head = keep // 2
-        shorter = replace(message, text=text[:head] + mark + text[len(text) - (keep - head) :])
+        shorter = message._replace(text=text[:head] + mark + text[len(text) - (keep - head) :])
         if len(shorter.text) < len(text) and count(shorter) <= target:
             return shorter
         keep = keep * 9 // 10
-    return replace(message, text="")
+    return message._replace(text="")
 
 
 def _with_summary(messages: Sequence[Message], summary: str) -> tuple[Message, ...]:
@@ -308,5 +307,5 @@ def _with_summary(messages: Sequence[Message], summary: str) -> tuple[Message, .
     told = f"{SUMMARY_TITLE}\n{summary}"
     first = messages[0] if messages else None
     if first is not None and first.role == "system":
-        return (replace(first, text=f"{first.text}\n\n{told}"), *messages[1:])
+        return (first._replace(text=f"{first.text}\n\n{told}"), *messages[1:])
     return (Message("system", told), *messages)

@@ -8,7 +8,7 @@ ledger takes the place of what was set aside. What costs nothing passes at once 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from console.history.books import Limit, Spent
     from console.money.ledger import LedgerEntry
     from console.money.prices import Price
+    from console.settings import BudgetSettings
 
 T = TypeVar("T")
 
@@ -33,19 +34,6 @@ class Books(Protocol):
     """The part of the store that the budget needs."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T: ...
-
-
-class BudgetLimits(Protocol):
-    """The `[budget]` settings."""
-
-    @property
-    def day_usd(self) -> Decimal: ...
-    @property
-    def month_usd(self) -> Decimal: ...
-    @property
-    def warn_at(self) -> Sequence[Decimal]: ...
-    @property
-    def at_limit(self) -> str: ...
 
 
 class Estimate(NamedTuple):
@@ -110,7 +98,7 @@ class Reservation:
 
 
 class Budget:
-    def __init__(self, limits: BudgetLimits, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
+    def __init__(self, limits: BudgetSettings, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
         """`zone` is where the user's days begin; None takes the computer's."""
         self._limits = limits
         self._books = books

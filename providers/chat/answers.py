@@ -128,6 +128,7 @@ class AnswerReader:
         self._cut_thinking = ""
         self._anything = False
         self._events = 0
+        self._unreadable = b""
         self._whole: bytearray | None = None
         self._decided = False
 
@@ -209,13 +210,15 @@ class AnswerReader:
             )
 
     def _finish_stream(self) -> None:
-        if self._whole is not None:
-            self._take(iter((bytes(self._whole).removeprefix(BOM),)), is_whole=True)
-            return
         try:
-            self._take(self._stream.finish())
+            if self._whole is not None:
+                self._take(iter((bytes(self._whole).removeprefix(BOM),)), is_whole=True)
+            else:
+                self._take(self._stream.finish())
         except BadReply as error:
-            if not self._events:
+            if self.knows_its_end:
+                return  # the answer is whole; what was cut came after it
+            if not self._events and not self._unreadable.lstrip().startswith(b"{"):
                 raise
             raise StreamBroken(f"The answer of {place(self.host)} broke off before its end.") from error
 
@@ -253,6 +256,7 @@ class AnswerReader:
         except (ValueError, RecursionError) as error:
             from providers.refusals import unexpected
 
+            self._unreadable = data[:64]
             raise unexpected(data, self.host) from error
         if not isinstance(payload, dict):
             from providers.refusals import unexpected
