@@ -21,6 +21,7 @@ from console.clock import Clock
 from console.errors import (
     BudgetReached,
     ConsoleError,
+    ContextOverflow,
     KeyStoreError,
     NoUsableAnswer,
     PriceUnknown,
@@ -43,7 +44,7 @@ CONTINUE = (
 )
 
 # What one candidate may do wrong while another does well. Anything else, such as a full disk, ends the whole.
-_ITS_OWN = (ProviderError, NoUsableAnswer, KeyStoreError, SettingsError)
+_ITS_OWN = (ProviderError, NoUsableAnswer, ContextOverflow, KeyStoreError, SettingsError)
 
 AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 

@@ -221,7 +221,10 @@ class _Turn:
             raise NoModel(
                 f"Nothing in {'alias' if is_alias else 'route'} {name} is there: {what}.", hint=self._hint(what)
             )
-        return list({(each.endpoint.name, each.model): each for each in reversed(candidates)}.values())[::-1]
+        once: dict[tuple[str, str], Candidate] = {}
+        for each in candidates:
+            once.setdefault((each.endpoint.name, each.model), each)
+        return list(once.values())
 
     async def _entry(self, entry: ChainEntry, path: tuple[str, ...]) -> list[Candidate]:
         target = entry.target
