@@ -185,6 +185,7 @@ class _Prompt:
             allow_fallback=not options.no_fallback,
             save=not options.no_save,
             client="prompt",
+            after_break="fail",
         )
 
     async def _ask(self, ongoing: OngoingTurn, turn: Turn) -> int:

@@ -80,6 +80,8 @@ class Runtime:
                 endpoint.connect_s,
             )
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
+            while self.keys.notes:
+                self._tell(self.keys.notes.pop(0))
         return provider
 
     async def conversation(self) -> Conversation:
@@ -146,6 +148,8 @@ async def open_runtime(
     keys = Keys(paths, environment)
     log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
     runtime = Runtime(paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process)
+    for note in settings.notes:
+        tell(note)
     try:
         yield runtime
     finally:

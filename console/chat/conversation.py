@@ -173,7 +173,7 @@ class OngoingTurn:
                 self._at.provider,
                 self._at.clock,
                 self._tried,
-                policy=Policy(turn.after_break),
+                policy=Policy(turn.after_break or self._at.settings.chat.after_break),
                 breakers=self._at.breakers,
                 before_call=self._prepare,
             )

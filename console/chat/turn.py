@@ -39,7 +39,8 @@ class Turn(NamedTuple):
     max_cost_usd: Decimal | None = None
     allow_unknown_price: bool = False
     allow_fallback: bool = True
-    after_break: AfterBreak = "fail"
+    after_break: AfterBreak | None = None
+    """What to do when an answer breaks off after it began; None leaves it to the settings."""
     save: bool = True
     task: str = "chat"
 
