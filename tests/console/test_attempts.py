@@ -326,7 +326,7 @@ def test_loading_has_a_limit_too() -> None:
 
 
 def test_once_loaded_the_usual_limit_counts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "LONGEST_ASK_S", 0.02)
+    monkeypatch.setattr("console.chat.watch.LONGEST_ASK_S", 0.02)
     chat = ScriptedChat([forever], states=[LoadState.LOADING, LoadState.LOADED])
 
     outcome = play(chain("box/a", limits={**SOON, "load_s": 20.0}), {"box": chat})
