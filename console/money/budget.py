@@ -164,17 +164,10 @@ class Budget:
         from console.history.books import Limit
 
         today = self._clock.now().astimezone(self._zone).date()
-        first = today.replace(day=1)
         return (
-            Limit(self._begins(today), self._begins(today + timedelta(days=1)), self._limits.day_usd),
-            Limit(
-                self._begins(first), self._begins((first + timedelta(days=32)).replace(day=1)), self._limits.month_usd
-            ),
+            Limit(begins(today, self._zone), begins(today + timedelta(days=1), self._zone), self._limits.day_usd),
+            Limit(*month_of(today, self._zone), self._limits.month_usd),
         )
-
-    def _begins(self, day: date) -> datetime:
-        # Each midnight is looked up by itself: a day is 23 or 25 hours long when the clocks change.
-        return datetime.combine(day, time.min, self._zone).astimezone(UTC)
 
     async def _allow_unknown(self, what: str, max_cost_usd: Decimal | None, allowed: bool) -> Reservation:
         hint = "Set its price in the settings, or allow it with --allow-unknown-price."
@@ -227,6 +220,16 @@ class Budget:
             hint=f"Raise {span.setting} under [budget], use a model of your own, or wait until"
             f" {limit.until.astimezone(self._zone):%d %b %H:%M}.",
         )
+
+
+def begins(day: date, zone: tzinfo | None = None) -> datetime:
+    """Midnight, looked up for each day by itself: a day is 23 or 25 hours long when the clocks change."""
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def month_of(day: date, zone: tzinfo | None = None) -> tuple[datetime, datetime]:
+    first = day.replace(day=1)
+    return begins(first, zone), begins((first + timedelta(days=32)).replace(day=1), zone)
 
 
 class _Span(NamedTuple):
