@@ -267,6 +267,10 @@ class _Prompt:
     def _report(self, answer: Answer, error: BaseException | None) -> int:
         """Write what is still to be written, then raise what went wrong, if anything did."""
         self._end_thinking()
+        if error is None and answer.finish == "refused":
+            error = NoUsableAnswer("The model refused to answer.", hint="What it said is kept in the history.")
+        elif error is None and answer.finish == "length":
+            self._notice("The answer was cut at its limit of tokens; --max-tokens sets one.")
         block = None
         if self.options.extract and error is None:
             from console.chat.blocks import first_code_block
