@@ -15,7 +15,7 @@ from tests.conftest import run
 from tests.providers.simulated_clients import http_client, ollama_client, openai_client
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(32)
-WEATHER = {
+WEATHER: Any = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -459,7 +459,7 @@ def test_openai_face_streams_thinking_tools_and_usage() -> None:
             stream = await client.chat.completions.create(
                 model="qwen3:8b",
                 messages=[{"role": "user", "content": "What is the weather in Oslo?"}],
-                tools=[WEATHER],  # type: ignore[list-item]  # a plain dict, as scripts have it
+                tools=[WEATHER],
                 stream=True,
                 stream_options={"include_usage": True},
             )
