@@ -193,6 +193,8 @@ class OngoingTurn:
                     else:
                         self._end = item.end
                         self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+            if self._is_cut_by_cap():
+                raise self._cap_reached()
             state = "complete"
         except (asyncio.CancelledError, GeneratorExit):
             if self._is_overdue():
@@ -275,6 +277,9 @@ class OngoingTurn:
         affordable = None
         if turn.max_cost_usd is not None:
             affordable = output_tokens_within(turn.max_cost_usd, price, packed.tokens)
+            if affordable == 0:
+                await reservation.give_back()
+                raise self._cap_reached()
         request = ChatRequest(
             candidate.model,
             packed.messages,
@@ -338,10 +343,21 @@ class OngoingTurn:
             if call.written_estimate > call.affordable_tokens * PATIENCE_WITH_ESTIMATES:
                 raise self._cap_reached()
 
+    def _is_cut_by_cap(self) -> bool:
+        """Whether the answer ended at the limit of tokens, and that limit was set by the cap on its cost."""
+        call, end = self._call, self._end
+        return (
+            call is not None
+            and end is not None
+            and end.finish is Finish.LENGTH
+            and call.affordable_tokens is not None
+            and call.request.max_tokens == call.affordable_tokens
+        )
+
     def _cap_reached(self) -> BudgetReached:
         return BudgetReached(
-            f"The answer was stopped where it would have cost more than {usd(self._turn.max_cost_usd or ZERO)}.",
-            hint="What had come is kept; --max-cost sets the cap.",
+            f"No more of an answer is to be had for {usd(self._turn.max_cost_usd or ZERO)}.",
+            hint="What has come is kept. --max-cost sets the cap.",
         )
 
     async def _void(self) -> None:
@@ -368,10 +384,6 @@ class OngoingTurn:
             await self._saver.close(self.answer(), state, told)
         if call is not None:
             await self._book(call, state, told)
-            if state == "complete" and call.affordable_tokens is not None and self._finish == Finish.LENGTH:
-                written = self._usage.output_tokens or 0
-                if call.request.max_tokens == call.affordable_tokens and written >= call.affordable_tokens * 0.9:
-                    self._notices.append(Notice("money", self._cap_reached().text))
         log.debug(
             "turn %s in %.0f ms: %s, %s tokens, cost %s, error %s",
             state,
