@@ -148,7 +148,8 @@ class Budget:
         if reservation_id is None:
             raise self._reached(*full[0], amount)
         notices = tuple(
-            f"{span.title} budget does not cover this call: {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
+            f"{span.title} budget does not cover this call:"
+            f" {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
             for span, limit, sum_ in full
         )
         return Reservation(self, reservation_id, amount, notices)

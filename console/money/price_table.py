@@ -159,5 +159,7 @@ IMAGES: dict[str, dict[str, dict[str, str]]] = {
         "flux-kontext-pro": {"standard": "0.04"},
     },
 }
-"""USD per picture by quality, where a vendor sells by the picture (gpt-image-2 is sold by the token); "wide" is any size that is not square. Of a model sold by the megapixel we know only
-the price of the first one."""
+"""USD per picture by quality, where a vendor sells by the picture; gpt-image-2 is sold by the token.
+
+"wide" is any size that is not square. Of a model sold by the megapixel we know only the price of the first one.
+"""
