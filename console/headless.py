@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import select
 import signal
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -17,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.errors import NoUsableAnswer, TimeLimit, UsageError, explain
+from console.errors import ConsoleError, NoUsableAnswer, TimeLimit, UsageError, explain
 from console.shell import SCHEMA, Shell
 from console.standard_input import Mode, read_instruction, read_material
 from console.text import neutralise
@@ -38,6 +39,9 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     if options.extract and options.schema:
         raise UsageError("--extract and --schema exclude each other.", hint="--schema already prints only the JSON.")
     schema = _read_schema(options.schema)
+    for number in _ENDS:  # for as long as standard input is waited for
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     mode: Mode = options.stdin
     if options.prompt == "-":
         instruction, material, outcome = read_instruction(shell), None, "read"
@@ -89,7 +93,14 @@ class _Output:
             return
         content = memoryview(text.encode("utf-8", "replace"))
         while content:
-            content = content[os.write(self._descriptor, content) :]
+            try:
+                content = content[os.write(self._descriptor, content) :]
+            except BlockingIOError:  # whoever made the pipe set it so, and reads more slowly than the answer comes
+                select.select([], [self._descriptor], [])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise ConsoleError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
     def line(self, document: Mapping[str, Any]) -> None:
         self.raw(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
@@ -129,7 +140,7 @@ class _Prompt:
         self.found_json = ""
 
     async def run(self) -> int:
-        _stop_on_sigterm()
+        _stop_on_signals()
         try:
             async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
                 conversation = await runtime.conversation()
@@ -222,8 +233,7 @@ class _Prompt:
     def _show(self, delta: Delta) -> None:
         if delta.thinking:
             if self.options.thinking == "stderr" and not self.options.json:
-                self.shell.stderr.write(neutralise(delta.thinking))
-                self.shell.stderr.flush()
+                self.shell.mutter(neutralise(delta.thinking))
                 self.thinking_open = True
             elif self.options.thinking == "json" and self.options.jsonl:
                 self.output.line({"type": "thinking", "text": delta.thinking})
@@ -236,8 +246,7 @@ class _Prompt:
 
     def _end_thinking(self) -> None:
         if self.thinking_open:
-            self.shell.stderr.write("\n\n")
-            self.shell.stderr.flush()
+            self.shell.mutter("\n\n")
             self.thinking_open = False
 
     def _notice(self, text: str) -> None:
@@ -313,8 +322,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends a call like Ctrl+C does: the partial answer is kept and the exit code is 130."""
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a call like Ctrl+C does, with the partial answer kept and exit code 130: kill, and the terminal's closing."""
+
+
+def _stop_on_signals() -> None:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
