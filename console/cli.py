@@ -97,7 +97,10 @@ def tell(error: BaseException, shell: Shell) -> int:
     if shell.debug:
         import traceback
 
-        shell.note("".join(traceback.format_exception(error)))
+        from console.logs import Redactor
+
+        secrets = [value for name, value in shell.environment.items() if "KEY" in name or "TOKEN" in name]
+        shell.note(Redactor(lambda: secrets)("".join(traceback.format_exception(error))))
     return int(explanation.exit_code)
 
 
@@ -141,11 +144,14 @@ def _dispatch(words: list[str], shell: Shell) -> int:
 
 
 def _run_command(word: str, rest: list[str], shell: Shell) -> int:
-    from console.arguments import new_parser
+    from console.arguments import leading_options, new_parser
 
     command = load_command(word)
     parser = new_parser(f"hawser {word}", command.HELP)
     command.add_arguments(parser)
+    if word == "demo":  # a command line inside a command line: only what stands first is the demo's own
+        own = leading_options(parser, rest)
+        return command.run(parser.parse_args([*rest[:own], "--", *rest[own:]]), shell)
     return command.run(parser.parse_args(rest), shell)
 
 

@@ -24,7 +24,8 @@ from console.standard_input import Mode, read_instruction, read_material
 from console.text import neutralise
 
 if TYPE_CHECKING:
-    from console.chat.conversation import Answer, Conversation, OngoingTurn, Turn
+    from console.chat.conversation import Conversation, OngoingTurn
+    from console.chat.turn import Answer, Turn
     from providers.chat.base import Delta
 
 
@@ -136,6 +137,7 @@ class _Prompt:
         self.output = _Output(shell)
         self.streams_text = not (options.json or options.jsonl or options.extract or schema)
         self.thinking_open = False
+        self.found_json = ""
 
     async def run(self) -> int:
         _stop_on_signals()
@@ -148,7 +150,7 @@ class _Prompt:
             raise self._too_late() from error
 
     async def _turn(self, conversation: Conversation) -> Turn:
-        from console.chat.conversation import Turn
+        from console.chat.turn import Turn
 
         options = self.options
         instruction, system, model = self.instruction, options.system, options.model
@@ -156,7 +158,7 @@ class _Prompt:
         if options.template is not None:
             from console.chat.templates import fill
 
-            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction)
+            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction or None)
             instruction = filled.prompt
             system = system if system is not None else filled.system
             model = model or filled.model
@@ -169,6 +171,9 @@ class _Prompt:
             from console.chat.attachments import read_attachment
 
             attachments = [await asyncio.to_thread(read_attachment, Path(name)) for name in options.attach]
+            for attachment in attachments:
+                for note in attachment.notes:
+                    self._notice(note)
         chat = None
         if options.chat:
             chat = await conversation.find_chat(options.chat)
@@ -192,6 +197,7 @@ class _Prompt:
             allow_fallback=not options.no_fallback,
             save=not options.no_save,
             client="prompt",
+            after_break="fail",
         )
 
     def _too_late(self) -> TimeLimit:
@@ -218,7 +224,7 @@ class _Prompt:
             return 0
 
     async def _follow(self, ongoing: OngoingTurn) -> None:
-        from console.chat.conversation import Notice
+        from console.chat.attempts import Notice
         from providers.chat.base import Delta
 
         async with aclosing(ongoing.events()) as events:
@@ -259,7 +265,7 @@ class _Prompt:
         from console.chat.schemas import find_fault
 
         assert self.schema is not None
-        fault = find_fault(self.schema, ongoing.text)
+        self.found_json, fault = find_fault(self.schema, ongoing.text)
         if fault is None:
             return ongoing
         self._notice(f"The answer does not match the schema ({fault}); asking once more.")
@@ -267,7 +273,7 @@ class _Prompt:
             turn, f"Your answer does not match the JSON schema: {fault}. Answer again with the corrected JSON only."
         )
         await self._follow(again)
-        fault = find_fault(self.schema, again.text)
+        self.found_json, fault = find_fault(self.schema, again.text)
         if fault is not None:
             raise NoUsableAnswer(f"The answer does not match the schema: {fault}.", hint="It is kept in the history.")
         return again
@@ -275,6 +281,10 @@ class _Prompt:
     def _report(self, answer: Answer, error: BaseException | None) -> int:
         """Write what is still to be written, then raise what went wrong, if anything did."""
         self._end_thinking()
+        if error is None and answer.finish == "refused":
+            error = NoUsableAnswer("The model refused to answer.", hint="What it said is kept in the history.")
+        elif error is None and answer.finish == "length":
+            self._notice("The answer was cut at its limit of tokens; --max-tokens sets one.")
         block = None
         if self.options.extract and error is None:
             from console.chat.blocks import first_code_block
@@ -283,12 +293,13 @@ class _Prompt:
             if block is None:
                 error = NoUsableAnswer("The answer holds no code block.", hint="It is kept in the history.")
         if self.options.json or self.options.jsonl:
-            document = self._document(answer, answer.text if block is None else block, error)
+            text = self.found_json if self.schema is not None and error is None else answer.text
+            document = self._document(answer, text if block is None else block, error)
             self.output.line({"type": "end", **document} if self.options.jsonl else document)
         elif block is not None:
             self.output.answer(block)
         elif self.schema is not None and error is None:
-            self.output.answer(answer.text)
+            self.output.answer(self.found_json)
         self.output.end()
         if error is not None:
             raise error
