@@ -9,6 +9,7 @@ and `notices` says what became of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sqlite3
@@ -20,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from console.clock import Clock
-from console.errors import StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
+from console.errors import ConsoleError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
 from console.history.chats import Chat, ChatSummary
 from console.history.messages import StoredAttachment, StoredMessage
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
     from console.money.ledger import LedgerEntry
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -125,7 +128,7 @@ class Store:
         return await self.run(lambda c: chats.get(c, id_or_prefix))
 
     async def latest_chat(self) -> Chat | None:
-        return await self.run(chats.latest)
+        return await self.run(lambda c: chats.latest(c, self._now()))
 
     async def chats(self, limit: int | None = None) -> list[ChatSummary]:
         return await self.run(lambda c: chats.summaries(c, limit))
@@ -509,6 +512,8 @@ class Store:
             backups.make_daily(self.paths, today)
         except StoreDamaged:
             damage_mark(self.paths).touch(mode=0o600)
+        except (sqlite3.Error, OSError, ConsoleError) as error:  # a full disk, mostly; what was to be kept is kept
+            _log.warning("The day's copy of the history could not be made: %s", error)
 
     def _rescue(self) -> None:
         from console.history import rescue
