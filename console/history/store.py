@@ -9,6 +9,7 @@ and `notices` says what became of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sqlite3
@@ -20,12 +21,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from console.clock import Clock
-from console.errors import StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
+from console.errors import ConsoleError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
 from console.history.chats import Chat, ChatSummary
 from console.history.messages import StoredAttachment, StoredMessage
+from console.history.places import daily_copy, damage_mark
 from console.history.rows import to_ms
-from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, damage_mark, locked, translate, translate_os
+from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, locked, translate, translate_os
 from console.paths import Paths, private_folder
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
     from console.money.ledger import LedgerEntry
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -497,18 +501,21 @@ class Store:
             raise
 
     def _daily_backup(self) -> None:
-        from console.history import backups
-
         today = self._clock.now().date()
-        if not backups.is_due(self.paths, today):
+        if daily_copy(self.paths, today).exists():
             return
-        if self.paths.store_file.stat().st_size > SMALL_BYTES:
-            backups.make_daily_elsewhere(self.paths)
-            return
+        from console.history import backups  # once a day
+
         try:
-            backups.make_daily(self.paths, today)
+            if self.paths.store_file.stat().st_size > SMALL_BYTES:
+                backups.make_daily_elsewhere(self.paths)
+            else:
+                backups.make_daily(self.paths, today)
         except StoreDamaged:
             damage_mark(self.paths).touch(mode=0o600)
+        except (sqlite3.Error, OSError, ConsoleError) as error:
+            # What was written is safe without it, and the next one who writes tries again.
+            _log.warning("The daily copy of the history could not be made.", extra={"error": str(error)})
 
     def _rescue(self) -> None:
         from console.history import rescue
