@@ -6,6 +6,7 @@ own module only. Whatever is heavier is imported where it is used.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -33,13 +34,21 @@ COMMANDS: Mapping[str, str] = {
 
 def entry() -> None:
     """The console script. Leaves without tearing the interpreter down: everything is closed and flushed by then."""
-    code = main(sys.argv[1:], ends_process=True)
     for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # closed streams are None
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    code = main(sys.argv[1:], ends_process=True)
+    for stream in (sys.stderr, sys.stdout):
         if stream is not None:
             try:
                 stream.flush()
-            except OSError:  # the reader of a pipe is gone; there is no one left to tell
+            except BrokenPipeError:  # its reader is gone; there is no one left to tell
                 pass
+            except OSError as error:
+                code = code or 1
+                if stream is sys.stdout and sys.stderr is not None:
+                    sys.stderr.write(f"hawser: Standard output cannot be written: {error.strerror}.\n")
+                    sys.stderr.flush()
     os._exit(code)
 
 
@@ -88,7 +97,10 @@ def tell(error: BaseException, shell: Shell) -> int:
     if shell.debug:
         import traceback
 
-        shell.note("".join(traceback.format_exception(error)))
+        from console.logs import Redactor
+
+        secrets = [value for name, value in shell.environment.items() if "KEY" in name or "TOKEN" in name]
+        shell.note(Redactor(lambda: secrets)("".join(traceback.format_exception(error))))
     return int(explanation.exit_code)
 
 
@@ -132,11 +144,14 @@ def _dispatch(words: list[str], shell: Shell) -> int:
 
 
 def _run_command(word: str, rest: list[str], shell: Shell) -> int:
-    from console.arguments import new_parser
+    from console.arguments import leading_options, new_parser
 
     command = load_command(word)
     parser = new_parser(f"hawser {word}", command.HELP)
     command.add_arguments(parser)
+    if word == "demo":  # a command line inside a command line: only what stands first is the demo's own
+        own = leading_options(parser, rest)
+        return command.run(parser.parse_args([*rest[:own], "--", *rest[own:]]), shell)
     return command.run(parser.parse_args(rest), shell)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.doctor import Finding, fail, failed_with, info, ok, warn
 from console.errors import ConsoleError, Exit, KeyStoreError
-from console.keys import HOSTS, Keys, NoKeyring
+from console.key_places import NoKeyring
+from console.keys import HOSTS, Keys
 from console.paths import Paths
 from providers import errors as outside
 
@@ -65,17 +66,20 @@ def check_keys(keys: Keys, settings: Settings | None) -> Iterator[Finding]:
             yield ok(area, f"{name} is in {'the variable ' if place == 'environment' else ''}{detail}.")
     for note in keys.notes:
         yield warn(area, note, "Renew what others may have read.")
-    if keys.isolated:
-        return
+    if not keys.isolated:
+        yield from _check_keyring(keys, in_use=any(place == "keyring" for place, _ in places.values()))
+    for endpoint in settings.endpoints.values() if settings is not None else ():
+        yield from _check_endpoint_key(keys, endpoint)
+
+
+def _check_keyring(keys: Keys, *, in_use: bool) -> Iterator[Finding]:
+    area = "keys"
     try:
         yield ok(area, f"The system keyring answers: {keys.keyring_health()}.")
     except NoKeyring as error:
         yield info(area, error.text, "Keys are kept in the environment or in a private file instead.")
     except KeyStoreError as error:
-        in_use = any(place == "keyring" for place, _ in places.values())
         yield Finding(area, "fail" if in_use else "warn", error.text, error.hint, Exit.SETTINGS)
-    for endpoint in settings.endpoints.values() if settings is not None else ():
-        yield from _check_endpoint_key(keys, endpoint)
 
 
 def _check_endpoint_key(keys: Keys, endpoint: Endpoint) -> Iterator[Finding]:
@@ -151,6 +155,8 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
         case outside.KeyMissing() | outside.KeyRefused() as error:
             remedy = error.hint or f"Set another with: hawser key set {endpoint.key or endpoint.name}"
             return fail(area, f"{place}: {error.text}", remedy, Exit.SETTINGS)
+        case KeyStoreError():
+            return warn(area, f"{place} was not asked, for its key cannot be had.", "See the line on its key.")
         case outside.Unreachable() | outside.TimedOut() if origin == "default" and endpoint.is_loopback:
             return info(area, f"No {endpoint.wire} server is running at {endpoint.base_url}.")
         case ConsoleError() | outside.ProviderError() as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
+from console.logs import start_log, stop_log
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
@@ -79,6 +80,8 @@ class Runtime:
                 endpoint.connect_s,
             )
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
+            while self.keys.notes:
+                self._tell(self.keys.notes.pop(0))
         return provider
 
     async def conversation(self) -> Conversation:
@@ -142,10 +145,15 @@ async def open_runtime(
     process to tidy up.
     """
     settings = load_settings(paths, environment, discover=discover)
-    runtime = Runtime(
-        paths, settings, Keys(paths, environment), clock or SystemClock(), tell, ends_process=ends_process
-    )
+    keys = Keys(paths, environment)
+    log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
+    runtime = Runtime(paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process)
+    for note in settings.notes:
+        tell(note)
     try:
         yield runtime
     finally:
-        await runtime.close()
+        try:
+            await runtime.close()
+        finally:
+            stop_log(log_file)

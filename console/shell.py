@@ -49,8 +49,15 @@ class Shell:
         self.stdout.write(neutralise(text) + "\n")
 
     def note(self, text: str) -> None:
-        self.stderr.write(neutralise(text) + "\n")
-        self.stderr.flush()
+        self.mutter(neutralise(text) + "\n")
+
+    def mutter(self, text: str) -> None:
+        """Text to stderr as it is. That nobody reads it there is no reason to end what stdout is for."""
+        try:
+            self.stderr.write(text)
+            self.stderr.flush()
+        except OSError:
+            pass
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Aligned plain text; columns that hold only figures are set to the right."""

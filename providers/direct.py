@@ -309,7 +309,7 @@ class _Connection(asyncio.Protocol):
             elif not self.answered:
                 self._error = httpx.RemoteProtocolError("Server disconnected without sending a response.")
             else:
-                self._error = httpx.RemoteProtocolError("the connection was closed before the answer was complete")
+                self._error = httpx.RemoteProtocolError("Server disconnected before the answer was complete.")
         self._wake()
 
     def pause_writing(self) -> None:

@@ -131,6 +131,13 @@ async def refusal_and_words(
     except ProviderError:
         body = b""
     retry_after_s = come_back(response.headers, datetime.now(UTC))
+    return read_refusal(body, host, status, model=model, retry_after_s=retry_after_s)
+
+
+def read_refusal(
+    body: bytes, host: Host, status: int, *, model: str | None = None, retry_after_s: float | None = None
+) -> tuple[ProviderError, str]:
+    """The error that a status and its body mean, and the service's own words."""
     if _is_page(body):
         return _page(body, host, status, retry_after_s), ""
     try:

@@ -17,17 +17,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from console.chat.watch import Watched
 from console.clock import Clock
 from console.errors import (
     BudgetReached,
     ConsoleError,
+    ContextOverflow,
     KeyStoreError,
     NoUsableAnswer,
     PriceUnknown,
     SettingsError,
     explain,
 )
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, LoadState, Message
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message
 from providers.errors import ProviderError, RateLimited, StreamBroken, TimedOut, Unreachable
 
 if TYPE_CHECKING:
@@ -36,14 +38,13 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 LONGEST_RETRY_AFTER_S = 30.0
-LONGEST_ASK_S = 5.0
 CONTINUE = (
     "Your answer was cut off. Continue it exactly where it stopped, in the middle of a word if need be. "
     "Do not repeat anything and do not comment on this."
 )
 
 # What one candidate may do wrong while another does well. Anything else, such as a full disk, ends the whole.
-_ITS_OWN = (ProviderError, NoUsableAnswer, KeyStoreError, SettingsError)
+_ITS_OWN = (ProviderError, NoUsableAnswer, ContextOverflow, KeyStoreError, SettingsError)
 
 AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 
@@ -143,7 +144,7 @@ async def attempt(
                 await before_call(candidate)
             request = _fitted(request_for(candidate), candidate, "".join(so_far))
             server = provider(candidate.endpoint.name)
-            async with aclosing(_Watched(server, request, candidate, deadline, policy.ask_load_after_s)) as watched:
+            async with aclosing(Watched(server, request, candidate, deadline, policy.ask_load_after_s)) as watched:
                 while True:
                     item = await watched.next()
                     if isinstance(item, Delta):
@@ -157,7 +158,7 @@ async def attempt(
                     elif isinstance(item, End):
                         break
                     else:
-                        yield item
+                        yield Notice("loading", f"{candidate.name} is loading the model.")
             if first_token_ms is None and not so_far:
                 raise _empty(candidate, item)
         except (BudgetReached, PriceUnknown) as error:
@@ -195,15 +196,15 @@ async def attempt(
         ):
             pause_s = again_s
             tries += 1
-            notice = Notice("retry", f"{failure.text} Asking {_name(candidate)} again in {again_s:.1f} s.")
+            notice = Notice("retry", f"{failure.text} Asking {candidate.name} again in {again_s:.1f} s.")
         elif has_more:
             pause_s = 0.0
             position, tries = position + 1, 0
             is_veto = isinstance(failure, BudgetReached | PriceUnknown)
             notice = Notice(
                 "skipped" if is_veto else "fallback",
-                f"{_name(candidate)} {'is skipped' if is_veto else 'failed'}: {_bare(failure.text)}. "
-                f"Trying {_name(chain[position])}.",
+                f"{candidate.name} {'is skipped' if is_veto else 'failed'}: {_bare(failure.text)}. "
+                f"Trying {chain[position].name}.",
             )
         elif len(chain) > 1:
             raise ChainFailed(failure, _before(tried, candidate)) from failure
@@ -212,160 +213,6 @@ async def attempt(
         yield notice
         if pause_s:
             await clock.sleep(pause_s)
-
-
-class _Watched:
-    """A provider's stream under the limits of its phases. `next` gives what came, or a notice while nothing comes."""
-
-    def __init__(
-        self, server: ChatProvider, request: ChatRequest, candidate: Candidate, deadline: float | None, ask_s: float
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._server, self._candidate, self._deadline = server, candidate, deadline
-        self._stream = server.stream(request)
-        self._alarm = _Alarm(self._loop)
-        self._first: asyncio.Task[Delta | End | None] | None = None
-        self._has_begun = False
-        self._is_loading = False
-        begun = self._loop.time()
-        self._begun = begun
-        self._first_by = begun + candidate.endpoint.first_token_s
-        self._ask_at = begun + ask_s
-
-    async def next(self) -> Delta | End | Notice:
-        if not self._has_begun:
-            return await self._next_first()
-        limit_s, phase = self._candidate.endpoint.between_tokens_s, "between_tokens"
-        if self._deadline is not None and self._deadline - self._loop.time() < limit_s:
-            limit_s, phase = max(self._deadline - self._loop.time(), 0.0), "total"
-        self._alarm.set(limit_s)
-        try:
-            return await anext(self._stream)
-        except asyncio.CancelledError:
-            if self._alarm.has_cancelled():
-                raise self._too_late(phase, limit_s) from None
-            raise
-        except StopAsyncIteration:
-            raise _broken(self._candidate) from None
-        finally:
-            self._alarm.rest()
-
-    async def aclose(self) -> None:
-        self._alarm.close()
-        first, self._first = self._first, None
-        if first is not None:
-            first.cancel()
-            await asyncio.wait({first})
-            if not first.cancelled():
-                first.exception()  # seen, so that nobody complains that it was not
-        await self._stream.aclose()
-
-    async def _next_first(self) -> Delta | End | Notice:
-        """The first token: waited for in a task, so that the server can be asked meanwhile what it is doing."""
-        while True:
-            if self._first is None:
-                self._first = self._loop.create_task(_take(self._stream))
-            until = min(self._first_by, self._ask_at)
-            if self._deadline is not None:
-                until = min(until, self._deadline)
-            await asyncio.wait({self._first}, timeout=max(until - self._loop.time(), 0))
-            if self._first.done():
-                item, self._first = self._first.result(), None
-                if item is None:
-                    raise _broken(self._candidate)
-                if isinstance(item, Delta) and not (item.text or item.thinking or item.tool_calls):
-                    continue
-                self._has_begun = True
-                return item
-            now = self._loop.time()
-            if self._deadline is not None and now >= self._deadline:
-                raise self._too_late("total", self._candidate.timeout_s or 0.0)
-            notice = await self._ask_load_state(self._first)
-            if notice is not None:
-                return notice
-            if now >= self._first_by and not self._first.done():
-                raise self._too_late("first_token", self._first_by - self._begun)
-
-    async def _ask_load_state(self, first: asyncio.Task[Delta | End | None]) -> Notice | None:
-        """Move the limit to what the server is doing; a notice the first time that it says it is loading."""
-        asking = self._loop.create_task(self._server.load_state(self._candidate.model))
-        try:
-            await asyncio.wait({asking, first}, timeout=LONGEST_ASK_S, return_when=asyncio.FIRST_COMPLETED)
-            state = asking.result() if asking.done() else LoadState.UNKNOWN
-        finally:
-            asking.cancel()
-        endpoint, now = self._candidate.endpoint, self._loop.time()
-        if state is LoadState.LOADING:
-            was_loading, self._is_loading = self._is_loading, True
-            self._first_by = max(self._begun + endpoint.load_s, self._begun + endpoint.first_token_s)
-            self._ask_at = now + LONGEST_ASK_S
-            return None if was_loading else Notice("loading", f"{_name(self._candidate)} is loading the model.")
-        if self._is_loading and state is LoadState.LOADED:
-            # From here on it only has to begin, for which it has the usual time.
-            self._is_loading = False
-            self._first_by = min(self._first_by, now + endpoint.first_token_s)
-        self._ask_at = now + LONGEST_ASK_S if self._is_loading else self._first_by
-        return None
-
-    def _too_late(self, phase: str, limit_s: float) -> TimedOut:
-        name, limit = _name(self._candidate), f"{limit_s:g} s"
-        text = {
-            "first_token": f"{name} sent nothing for {limit}.",
-            "between_tokens": f"{name} stopped sending for {limit} in the middle of its answer.",
-            "total": f"{name} took longer than the {self._candidate.timeout_s:g} s it is given in its chain."
-            if self._candidate.timeout_s
-            else f"{name} took too long.",
-        }[phase]
-        return TimedOut(text, phase=phase, limit_s=limit_s)
-
-
-class _Alarm:
-    """`asyncio.timeout` for very many short waits of one stream: the timer is moved on only when it goes off, which
-    costs a tenth. `set` before a wait and `rest` after it; in between it cancels the task once the time is over."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None
-        self._task: asyncio.Task[object] | None = None
-        self._cancelling = 0
-        self._rang = False
-
-    def set(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._cancelling = self._task.cancelling()
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._ring)
-
-    def rest(self) -> None:
-        self._due = None
-
-    def has_cancelled(self) -> bool:
-        """Whether the cancellation that arrived is this alarm's, and nobody else's."""
-        return self._rang and self._task is not None and self._task.uncancel() <= self._cancelling
-
-    def close(self) -> None:
-        self._due = None
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._due is None:
-            return
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._ring)
-            return
-        self._due = None
-        self._rang = True
-        assert self._task is not None
-        self._task.cancel()
-
-
-async def _take(stream: AsyncGenerator[Delta | End, None]) -> Delta | End | None:
-    return await anext(stream, None)
 
 
 def _fitted(request: ChatRequest, candidate: Candidate, so_far: str) -> ChatRequest:
@@ -401,7 +248,7 @@ def _pause_s(tries: int) -> float:
 def _begin_again(
     after_break: AfterBreak, broken: Candidate, following: Candidate, failure: ProviderError | ConsoleError
 ) -> Notice:
-    who = "it is asked again" if following == broken else f"{_name(following)} takes over"
+    who = "it is asked again" if following == broken else f"{following.name} takes over"
     if after_break == "restart":
         return Notice("restart", f"{_bare(failure.text)}; {who} from the beginning, and what came so far is void.")
     return Notice("continue", f"{_bare(failure.text)}; {who} to continue from there.")
@@ -409,16 +256,12 @@ def _begin_again(
 
 def _empty(candidate: Candidate, end: End) -> NoUsableAnswer:
     if end.finish is Finish.REFUSED:
-        return NoUsableAnswer(f"{_name(candidate)} refused to answer.")
+        return NoUsableAnswer(f"{candidate.name} refused to answer.")
     if end.finish is Finish.LENGTH:
         return NoUsableAnswer(
-            f"{_name(candidate)} reached its limit of tokens before its first word.", hint="Allow it more tokens."
+            f"{candidate.name} reached its limit of tokens before its first word.", hint="Allow it more tokens."
         )
-    return NoUsableAnswer(f"{_name(candidate)} gave an empty answer.")
-
-
-def _broken(candidate: Candidate) -> StreamBroken:
-    return StreamBroken(f"The answer of {_name(candidate)} ended without its closing word.")
+    return NoUsableAnswer(f"{candidate.name} gave an empty answer.")
 
 
 def _before(tried: list[Tried], last: Candidate) -> list[Tried]:
@@ -441,10 +284,6 @@ def _may_have_cost(error: ProviderError | ConsoleError) -> bool:
     if isinstance(error, TimedOut):
         return error.phase != "connect"
     return isinstance(error, StreamBroken | NoUsableAnswer)
-
-
-def _name(candidate: Candidate) -> str:
-    return f"{candidate.endpoint.name}/{candidate.model}"
 
 
 def _bare(sentence: str) -> str:

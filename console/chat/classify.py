@@ -172,10 +172,13 @@ class Verdict(NamedTuple):
 
 def split_marker(prompt: str, routes: Container[str] = KINDS) -> tuple[str | None, str]:
     """`@code fix this` → ("code", "fix this"); (None, prompt) unless it begins with `@` and the name of a route."""
-    if not prompt.startswith("@"):
+    if not prompt.startswith("@") or prompt[1:2].isspace():
         return None, prompt
-    word, rest = [*prompt[1:].split(None, 1), "", ""][:2]
-    return (word, rest) if word in routes else (None, prompt)
+    word = prompt.split(None, 1)[0][1:]
+    if word not in routes:
+        return None, prompt
+    # What follows on lines of its own keeps its indentation.
+    return word, prompt[len(word) + 1 :].lstrip(" \t").removeprefix("\r").removeprefix("\n")
 
 
 def classify(prompt: str) -> Verdict:

@@ -13,156 +13,39 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from decimal import Decimal
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 from console.chat import attempts, context
-from console.chat.attempts import AfterBreak, Notice, Policy, Tried
+from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
+from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
 from console.chat.router import Candidate, Choice, Router
+from console.chat.saving import Saver
+from console.chat.turn import Answer, State, Turn, TurnEnded
 from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
-from console.events import Bus, Event
+from console.events import Bus
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, Reservation, estimate_cost, output_tokens_within, usd
 from console.money.ledger import ZERO, LedgerEntry, settled_cost
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Image, Message, Usage
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, Usage
 
 if TYPE_CHECKING:
-    from console.chat.attachments import Attachment
     from console.history.chats import Chat
-    from console.history.messages import StoredAttachment, StoredMessage
-
-__all__ = ["Answer", "Conversation", "Notice", "OngoingTurn", "Turn", "TurnEnded"]
+    from console.history.messages import StoredMessage
 
 log = logging.getLogger(__name__)
-
-State: TypeAlias = Literal["complete", "stopped", "failed"]
-
-FLUSH_S = 0.1
-"""How much of a growing answer a killed process may lose, in seconds."""
 
 TITLE_WIDTH = 60
 PATIENCE_WITH_ESTIMATES = 1.25
 """How far our count of an answer may pass its cap before the answer is stopped; servers stop themselves before."""
-
-
-class Turn(NamedTuple):
-    """One question with all that is to shape its answer."""
-
-    text: str
-    client: str
-    """Which face asks: prompt, app, gateway."""
-    material: str | None = None
-    attachments: tuple[Attachment, ...] = ()
-    chat: Chat | None = None
-    parent_id: str | None = None
-    """The message this one answers to; None means the active end of the chat."""
-    model: str | None = None
-    system: str | None = None
-    params: Mapping[str, Any] = MappingProxyType({})
-    schema: dict[str, Any] | None = None
-    max_tokens: int | None = None
-    thinking: bool | None = None
-    max_cost_usd: Decimal | None = None
-    allow_unknown_price: bool = False
-    allow_fallback: bool = True
-    after_break: AfterBreak = "fail"
-    save: bool = True
-    task: str = "chat"
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEnded(Event):
-    """A fact: an answer is over, however it ended."""
-
-    chat_id: str | None
-    message_id: str | None
-    state: str
-    cost_usd: Decimal | None
-
-
-class Answer(NamedTuple):
-    """An answer as far as it is known; final once the events have ended."""
-
-    text: str
-    thinking: str
-    finish: str | None
-    """Why it ended, in the words of `Finish`; stopped or failed if it was cut; None while it runs."""
-    endpoint: str | None
-    model: str | None
-    machine: str | None
-    chat_id: str | None
-    message_id: str | None
-    usage: Usage
-    estimated: bool
-    cost_usd: Decimal | None
-    connect_ms: float | None
-    first_token_ms: float | None
-    total_ms: float | None
-    tried: tuple[attempts.Tried, ...]
-    route: str
-
-    @property
-    def tokens_per_s(self) -> float | None:
-        """Output tokens over the time they took; None when that is too short to mean anything."""
-        if not self.usage.output_tokens or self.first_token_ms is None or self.total_ms is None:
-            return None
-        writing_s = (self.total_ms - self.first_token_ms) / 1000
-        return round(self.usage.output_tokens / writing_s, 1) if writing_s >= 0.05 else None
-
-    def document(self) -> dict[str, Any]:
-        """The fields of the JSON contract, in its order."""
-        return {
-            "text": self.text,
-            "thinking": self.thinking or None,
-            "model": self.model,
-            "endpoint": self.endpoint,
-            "machine": self.machine,
-            "chat": self.chat_id,
-            "finish": self.finish,
-            "usage": {
-                "input_tokens": self.usage.input_tokens,
-                "output_tokens": self.usage.output_tokens,
-                "estimated": self.estimated,
-            },
-            "cost_usd": {
-                "tokens": self.cost_usd,
-                "gpu": Decimal(0) if self.machine is None else None,
-                "total": self.cost_usd if self.machine is None else None,
-            },
-            "timings_ms": {
-                "wake": None,
-                "connect": _rounded(self.connect_ms),
-                "first_token": _rounded(self.first_token_ms),
-                "total": _rounded(self.total_ms),
-            },
-            "tokens_per_s": self.tokens_per_s,
-            "tried": [each.document() for each in self.tried],
-            "sources": [],
-            "cached": False,
-        }
-
-    def summary(self) -> str:
-        """One line for a person: who answered, how much, how fast, for how much."""
-        mark = "~" if self.estimated else ""
-        tokens = f"{mark}{self.usage.input_tokens or 0:,} in, {mark}{self.usage.output_tokens or 0:,} out"
-        seconds = f"{(self.total_ms or 0) / 1000:.1f} s"
-        speed = f", {self.tokens_per_s:g} tokens/s" if self.tokens_per_s else ""
-        cost = "cost unknown" if self.cost_usd is None else f"${self.cost_usd:f}"
-        return f"{self.endpoint}/{self.model} ({self.route}): {tokens}, {seconds}{speed}, {cost}"
-
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 1)
 
 
 class Conversation:
@@ -240,7 +123,7 @@ class OngoingTurn:
         self._usage = Usage()
         self._estimated = False
         self._cost_usd: Decimal | None = None
-        self._saver: _Saver | None = None
+        self._saver: Saver | None = None
         self._question = turn.text
 
     @property
@@ -290,7 +173,7 @@ class OngoingTurn:
                 self._at.provider,
                 self._at.clock,
                 self._tried,
-                policy=Policy(turn.after_break),
+                policy=Policy(turn.after_break or self._at.settings.chat.after_break),
                 breakers=self._at.breakers,
                 before_call=self._prepare,
             )
@@ -310,6 +193,8 @@ class OngoingTurn:
                     else:
                         self._end = item.end
                         self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+            if self._is_cut_by_cap():
+                raise self._cap_reached()
             state = "complete"
         except (asyncio.CancelledError, GeneratorExit):
             if self._is_overdue():
@@ -350,8 +235,8 @@ class OngoingTurn:
                 path = await self._at.store.path(turn.chat.id, turn.parent_id)
                 parent_id = path[-1].id if path else None
             system = turn.system or (turn.chat.system if turn.chat else None) or self._at.settings.chat.system
-            self._before = (*([Message("system", system)] if system else []), *_sendable(path))
-        self._question = _with_material(choice.prompt, turn.material)
+            self._before = (*([Message("system", system)] if system else []), *sendable(path))
+        self._question = with_material(choice.prompt, turn.material)
         if not turn.save or not self._at.settings.chat.save:
             return
         first = choice.candidates[0]
@@ -367,7 +252,7 @@ class OngoingTurn:
             endpoint=first.endpoint.name,
         )
         self._chat_id = stored.chat_id
-        self._saver = _Saver(self._at.store, stored.answer_id)
+        self._saver = Saver(self._at.store, stored.answer_id)
 
     async def _prepare(self, candidate: Candidate) -> None:
         """Before a candidate is asked: fit the messages into its window, and set the money aside."""
@@ -392,6 +277,9 @@ class OngoingTurn:
         affordable = None
         if turn.max_cost_usd is not None:
             affordable = output_tokens_within(turn.max_cost_usd, price, packed.tokens)
+            if affordable == 0:
+                await reservation.give_back()
+                raise self._cap_reached()
         request = ChatRequest(
             candidate.model,
             packed.messages,
@@ -399,7 +287,7 @@ class OngoingTurn:
             params=turn.params,
             schema=turn.schema,
             thinking=turn.thinking,
-            context_tokens=_window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
+            context_tokens=window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
             keep_alive=candidate.endpoint.keep_alive,
         )
         self._call = _Call(candidate, request, packed, price, reservation, affordable)
@@ -418,7 +306,7 @@ class OngoingTurn:
     async def _summarise(self, candidate: Candidate, dropped: Sequence[Message], most_tokens: int) -> str:
         """The dropped turns in short, by the model that is about to answer; booked as a task of its own."""
         turn = Turn(
-            _summary_prompt(dropped, most_tokens),
+            summary_prompt(dropped, most_tokens),
             self._turn.client,
             model=f"{candidate.endpoint.name}/{candidate.model}",
             max_tokens=most_tokens,
@@ -455,10 +343,21 @@ class OngoingTurn:
             if call.written_estimate > call.affordable_tokens * PATIENCE_WITH_ESTIMATES:
                 raise self._cap_reached()
 
+    def _is_cut_by_cap(self) -> bool:
+        """Whether the answer ended at the limit of tokens, and that limit was set by the cap on its cost."""
+        call, end = self._call, self._end
+        return (
+            call is not None
+            and end is not None
+            and end.finish is Finish.LENGTH
+            and call.affordable_tokens is not None
+            and call.request.max_tokens == call.affordable_tokens
+        )
+
     def _cap_reached(self) -> BudgetReached:
         return BudgetReached(
-            f"The answer was stopped where it would have cost more than {usd(self._turn.max_cost_usd or ZERO)}.",
-            hint="What had come is kept; --max-cost sets the cap.",
+            f"No more of an answer is to be had for {usd(self._turn.max_cost_usd or ZERO)}.",
+            hint="What has come is kept. --max-cost sets the cap.",
         )
 
     async def _void(self) -> None:
@@ -485,10 +384,15 @@ class OngoingTurn:
             await self._saver.close(self.answer(), state, told)
         if call is not None:
             await self._book(call, state, told)
-            if state == "complete" and call.affordable_tokens is not None and self._finish == Finish.LENGTH:
-                written = self._usage.output_tokens or 0
-                if call.request.max_tokens == call.affordable_tokens and written >= call.affordable_tokens * 0.9:
-                    self._notices.append(Notice("money", self._cap_reached().text))
+        log.debug(
+            "turn %s in %.0f ms: %s, %s tokens, cost %s, error %s",
+            state,
+            self._total_ms or 0,
+            call.candidate.endpoint.name + "/" + call.candidate.model if call else "nobody",
+            self._usage.output_tokens,
+            self._cost_usd,
+            told,
+        )
         self._at.bus.publish(
             TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, self._cost_usd)
         )
@@ -582,151 +486,5 @@ class _Call:
         self.written_estimate = 0
 
 
-class _Saver:
-    """Keeps a growing answer in the store, a tenth of a second behind, without holding up its reader.
-
-    If the store fails meanwhile the answer goes on, and `trouble` says what happened to its keeping.
-    """
-
-    def __init__(self, store: Store, answer_id: str) -> None:
-        self.answer_id = answer_id
-        self.trouble: StoreError | None = None
-        self._store = store
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Task[None] | None = None
-
-    def take(self, delta: Delta) -> None:
-        if delta.text:
-            self._text.append(delta.text)
-        if delta.thinking:
-            self._thinking.append(delta.thinking)
-        if self._timer is None and self._writing is None and self.trouble is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._begin_writing)
-
-    def _begin_writing(self) -> None:
-        self._timer = None
-        self._writing = asyncio.get_running_loop().create_task(self._write())
-
-    async def _write(self) -> None:
-        text, thinking = "".join(self._text), "".join(self._thinking)
-        self._text.clear()
-        self._thinking.clear()
-        try:
-            await self._store.append_answer(self.answer_id, text, thinking)
-        except StoreError as trouble:
-            self._text.insert(0, text)
-            self._thinking.insert(0, thinking)
-            self.trouble = trouble
-        finally:
-            self._writing = None
-        if self._text or self._thinking:
-            self.take(Delta())
-
-    async def _rest(self) -> None:
-        """Nothing is being written after this, and nothing will be by itself."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def void(self) -> None:
-        await self._rest()
-        self._text.clear()
-        self._thinking.clear()
-        try:
-            await self._store.void_answer(self.answer_id)
-        except StoreError as trouble:
-            self.trouble = trouble
-
-    async def close(self, answer: Answer, state: State, error: str | None) -> None:
-        """The last piece and how it ended. What could not be written before is tried once more."""
-        await self._rest()
-        try:
-            await self._store.end_answer(
-                self.answer_id,
-                state=state,
-                text="".join(self._text),
-                thinking="".join(self._thinking),
-                finish=answer.finish,
-                error=error,
-                model=answer.model,
-                endpoint=answer.endpoint,
-                input_tokens=answer.usage.input_tokens,
-                output_tokens=answer.usage.output_tokens,
-                estimated=answer.estimated,
-                cost_usd=answer.cost_usd,
-                first_token_ms=answer.first_token_ms,
-                total_ms=answer.total_ms,
-                notes={"route": answer.route, "tried": [each._asdict() for each in answer.tried]},
-            )
-        except StoreError as trouble:
-            self.trouble = trouble
-        else:
-            self.trouble = None
-
-
-def question_message(text: str, attachments: Sequence[Attachment | StoredAttachment]) -> Message:
-    """A question as it is sent: its words, then the text of what is attached, and the images beside them."""
-    if not attachments:
-        return Message("user", text)
-    from console.chat.attachments import as_material
-
-    parts = [text, *(as_material(each.name, each.text) for each in attachments if each.text)]
-    images = tuple(Image(each.media_type, each.content) for each in attachments if each.media_type.startswith("image/"))
-    return Message("user", "\n\n".join(part for part in parts if part), images)
-
-
-def _sendable(path: Sequence[StoredMessage]) -> list[Message]:
-    """A stored branch as the messages of a request. An answer that holds nothing is left out with its question."""
-    messages: list[Message] = []
-    for stored in path:
-        if stored.role == "assistant":
-            if stored.text:
-                messages.append(Message("assistant", stored.text))
-            elif messages and messages[-1].role == "user":
-                messages.pop()
-        elif stored.role == "user":
-            messages.append(question_message(stored.text, stored.attachments))
-        else:
-            messages.append(Message("system", stored.text))
-    return messages
-
-
-def _summary_prompt(dropped: Sequence[Message], most_tokens: int) -> str:
-    said = "\n\n".join(f"{message.role}: {message.text}" for message in dropped)
-    return (
-        f"Summarise this conversation in at most {most_tokens * 2 // 3} words, for the one who goes on with it: facts, "
-        f"decisions, names, open questions. Only the summary.\n\n{said}"
-    )
-
-
-def _with_material(text: str, material: str | None) -> str:
-    if not material:
-        return text
-    return f"{text}\n\n{material}" if text.strip() else material
-
-
 def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-OLLAMA_USUAL_WINDOW = 4096
-"""What an Ollama server gives a model that nothing was asked for."""
-
-
-def _window_to_ask_for(candidate: Candidate, needed: int, window: int | None) -> int | None:
-    """The window to name in a request: what the endpoint is set to, or on Ollama what this chat needs.
-
-    Ollama cuts a longer prompt in silence. A larger window makes it load the model anew, so the steps are coarse.
-    """
-    if candidate.endpoint.context_tokens is not None or candidate.endpoint.wire != "ollama":
-        return candidate.endpoint.context_tokens
-    if needed <= OLLAMA_USUAL_WINDOW * 9 // 10:
-        return None
-    step = OLLAMA_USUAL_WINDOW
-    while step < needed * 10 // 9:
-        step *= 2
-    return min(step, window) if window is not None else step

@@ -8,34 +8,18 @@ store has seen, and ask the endpoints only for what neither knows.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.catalogue import Catalogue
-from console.errors import ConsoleError, NoModel, SettingsError, StoreError
+from console.chat.offers import Offers
+from console.errors import NoModel, SettingsError
 from providers.chat.base import ChatProvider, ModelInfo
-from providers.errors import ProviderError
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from console.chat.breaker import Breakers
+    from console.chat.offers import Seen
     from console.settings import ChainEntry, Endpoint, Settings
-
-    class Seen(Protocol):
-        """A model that an endpoint had when it was last asked."""
-
-        @property
-        def endpoint(self) -> str: ...
-        @property
-        def name(self) -> str: ...
-        @property
-        def sees_images(self) -> bool | None: ...
-
-
-_log = logging.getLogger(__name__)
 
 AUTO = "auto"
 ASK_S = 2.0
@@ -51,6 +35,11 @@ class Candidate(NamedTuple):
     timeout_s: float | None = None
     max_tokens: int | None = None
     retries: int = 2
+
+    @property
+    def name(self) -> str:
+        """The form that names it and nothing else: `inference/qwen3:32b`."""
+        return f"{self.endpoint.name}/{self.model}"
 
 
 class Choice(NamedTuple):
@@ -88,7 +77,7 @@ class Router:
         self, name: str | None, prompt: str, *, needs_images: bool = False, allow_fallback: bool = True
     ) -> Choice:
         """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two."""
-        offers = _Offers(
+        offers = Offers(
             self._settings.endpoints, self._seen, self._remember, self._provider, self._breakers, self._ask_s
         )
         turn = _Turn(self._settings, self._catalogue, offers, prompt)
@@ -105,7 +94,7 @@ class Router:
 class _Turn:
     """One choice on its way: the prompt, what was found out, and what is worth saying."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, offers: _Offers, prompt: str) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, offers: Offers, prompt: str) -> None:
         self._settings, self._catalogue, self._offers = settings, catalogue, offers
         self.prompt = prompt
         self.notes: list[str] = []
@@ -131,13 +120,13 @@ class _Turn:
         settings = self._settings
         if name in settings.aliases:
             candidates = await self._chain(name, ())
-            return candidates, f"alias {name} → {_form(candidates[0])}"
+            return candidates, f"alias {name} → {candidates[0].name}"
         if self._is_route(name):
             route, why = self._route(name)
             candidates = await self._chain(route, ())
             return (
                 candidates,
-                f"route {route}, because the prompt {why}" if why else f"route {route} → {_form(candidates[0])}",
+                f"route {route}, because the prompt {why}" if why else f"route {route} → {candidates[0].name}",
             )
         explicit = self._explicit(name)
         if explicit is not None:
@@ -221,7 +210,10 @@ class _Turn:
             raise NoModel(
                 f"Nothing in {'alias' if is_alias else 'route'} {name} is there: {what}.", hint=self._hint(what)
             )
-        return list({(each.endpoint.name, each.model): each for each in reversed(candidates)}.values())[::-1]
+        once: dict[tuple[str, str], Candidate] = {}
+        for each in candidates:
+            once.setdefault((each.endpoint.name, each.model), each)
+        return list(once.values())
 
     async def _entry(self, entry: ChainEntry, path: tuple[str, ...]) -> list[Candidate]:
         target = entry.target
@@ -269,10 +261,10 @@ class _Turn:
                 if self._sees_images(Candidate(endpoint, model))
             ]
             raise NoModel(
-                f"{_listed([_form(each) for each in blind])} cannot see images.",
+                f"{_listed([each.name for each in blind])} cannot see images.",
                 hint=f"These can: {_listed(seeing)}." if seeing else "Name a model that can with -m.",
             )
-        self.notes += [f"{_form(each)} cannot see images and is left out." for each in blind]
+        self.notes += [f"{each.name} cannot see images and is left out." for each in blind]
         return left
 
     def _sees_images(self, candidate: Candidate) -> bool | None:
@@ -306,119 +298,6 @@ class _Turn:
         return " ".join(filter(None, (said, self._offers.silence()))) or None
 
 
-class _Offers:
-    """Which models the endpoints have: by the settings, by what the store has seen, and at last by their own word."""
-
-    def __init__(
-        self,
-        endpoints: Mapping[str, Endpoint],
-        seen: Callable[[], Awaitable[Sequence[Seen]]] | None,
-        remember: Callable[[str, Sequence[ModelInfo]], Awaitable[None]] | None,
-        provider: Callable[[str], ChatProvider],
-        breakers: Breakers | None,
-        ask_s: float,
-    ) -> None:
-        self._endpoints, self._seen, self._remember = endpoints, seen, remember
-        self._provider, self._breakers, self._ask_s = provider, breakers, ask_s
-        # Where settings list the models of an endpoint, that list is all it offers.
-        self._models: dict[str, dict[str, bool | None]] = {
-            name: dict.fromkeys(endpoint.models) for name, endpoint in endpoints.items() if endpoint.models
-        }
-        self._has_read = False
-        self._asked: set[str] = set()
-        self._silent: dict[str, str] = {}
-
-    def known(self) -> list[tuple[Endpoint, str]]:
-        """All that is known so far, in the order of the settings and of each endpoint's own list."""
-        return [(self._endpoints[name], model) for name in self._endpoints for model in self._models.get(name, ())]
-
-    def sees_images(self, endpoint: str, model: str) -> bool | None:
-        return self._models.get(endpoint, {}).get(model)
-
-    def silence(self) -> str:
-        """Who did not say what it has, in a sentence."""
-        return " ".join(f"{name} did not say what it has: {why}" for name, why in self._silent.items())
-
-    async def having(self, model: str, *, asks_all: bool = True) -> list[tuple[Endpoint, str]]:
-        """The endpoints that have a model. When none is known to, the endpoints are asked: all of them, or only those
-        of which nothing was ever seen."""
-        await self._read()
-        if not self._with(model):
-            await self._ask(only_unseen=not asks_all)
-        return self._with(model)
-
-    async def everything(self) -> list[tuple[Endpoint, str]]:
-        """All models there are; endpoints of which nothing was ever seen are asked."""
-        await self._read()
-        await self._ask(only_unseen=True)
-        return self.known()
-
-    def _with(self, model: str) -> list[tuple[Endpoint, str]]:
-        latest = f"{model}:latest"
-        return [
-            (self._endpoints[name], model if model in models else latest)
-            for name, models in ((name, self._models.get(name, {})) for name in self._endpoints)
-            if model in models or latest in models
-        ]
-
-    async def _read(self) -> None:
-        if self._has_read or self._seen is None:
-            return
-        self._has_read = True
-        listed = set(self._models)
-        try:
-            rows = await self._seen()
-        except StoreError as error:
-            _log.warning("The models seen before are not known: %s", error.text)
-            return
-        for row in rows:
-            if row.endpoint in self._endpoints and row.endpoint not in listed:
-                self._models.setdefault(row.endpoint, {})[row.name] = row.sees_images
-
-    async def _ask(self, *, only_unseen: bool) -> None:
-        """Ask the endpoints at once; whoever has not answered within the limit is passed over."""
-        names = [
-            name
-            for name, endpoint in self._endpoints.items()
-            if not endpoint.models and name not in self._asked and not (only_unseen and self._models.get(name))
-        ]
-        if self._breakers is not None and len(names) > 1:
-            names = [name for name in names if not await self._is_left_alone(name, self._breakers)]
-        self._asked.update(names)
-        tasks = {name: asyncio.ensure_future(self._ask_one(name)) for name in names}
-        if not tasks:
-            return
-        try:
-            await asyncio.wait(tasks.values(), timeout=self._ask_s)
-            late = [name for name, task in tasks.items() if not task.done()]
-        finally:
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
-        self._silent.update(dict.fromkeys(late, f"no answer within {self._ask_s:g} s."))
-
-    async def _is_left_alone(self, name: str, breakers: Breakers) -> bool:
-        left_s = await breakers.open_for_s(name)
-        if left_s > 0:
-            self._silent[name] = "it failed several times in a row and is left alone for a while."
-        return left_s > 0
-
-    async def _ask_one(self, name: str) -> None:
-        try:
-            models = await self._provider(name).models()
-        except (ProviderError, ConsoleError) as error:
-            self._silent[name] = error.text
-            if self._breakers is not None:
-                await self._breakers.failed(name, error)
-            return
-        self._models[name] = {model.name: model.sees_images for model in models}
-        if self._remember is not None:
-            try:
-                await self._remember(name, models)
-            except StoreError as error:
-                _log.warning("The models of %s are not remembered: %s", name, error.text)
-
-
 def _limited(candidate: Candidate, entry: ChainEntry) -> Candidate:
     return candidate._replace(timeout_s=entry.timeout_s, max_tokens=entry.max_tokens, retries=entry.retries)
 
@@ -426,10 +305,6 @@ def _limited(candidate: Candidate, entry: ChainEntry) -> Candidate:
 def _may_cost(endpoint: Endpoint) -> bool:
     """Whether an answer there is likely to be paid by the token: somebody else's service without a price of zero."""
     return not endpoint.is_loopback and endpoint.wire != "ollama" and endpoint.price_output != 0
-
-
-def _form(candidate: Candidate) -> str:
-    return f"{candidate.endpoint.name}/{candidate.model}"
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from console.runtime import Runtime
     from console.settings import Endpoint, Settings
     from console.shell import Shell
+    from providers.chat.base import ChatProvider
 
 HELP = "what works, what does not, and what to do"
 NEWEST = ""
@@ -122,7 +123,7 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     async def ask() -> list[Finding]:
         runtime = Runtime(shell.paths, settings, keys, SystemClock(), shell.note)
         try:
-            findings, times = await check_endpoints(settings, _probe(runtime, keys))
+            findings, times = await check_endpoints(settings, _probe(runtime, settings, keys))
         finally:
             await runtime.close()
         servers.update(times)
@@ -131,20 +132,39 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     return asyncio.run(ask())
 
 
-def _probe(runtime: Runtime, keys: Keys) -> Probe:
+def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
+    import asyncio
     import time
 
     from console.doctor_services import Reached
+    from console.errors import ConsoleError
     from providers.chat.base import Host
+    from providers.errors import ProviderError
     from providers.server_time import server_time
 
+    # Keys are looked up first: a slow keyring or key command must not count as the slowness of an endpoint.
+    ready: dict[str, tuple[ChatProvider, bool] | Exception] = {}
+    for endpoint in settings.endpoints.values():
+        try:
+            ready[endpoint.name] = runtime.provider(endpoint), keys.for_endpoint(endpoint) is not None
+        except (ConsoleError, ProviderError) as error:
+            ready[endpoint.name] = error
+
     async def probe(endpoint: Endpoint) -> Reached:
-        began = time.perf_counter()
-        models = await runtime.provider(endpoint).models()
-        took = time.perf_counter() - began
-        # OpenRouter lists its models to anybody, so its list proves nothing.
-        is_proof = "openrouter.ai" not in endpoint.base_url and keys.for_endpoint(endpoint) is not None
-        return Reached(len(models), took, await server_time(Host(endpoint.name, endpoint.base_url)), is_proof)
+        prepared = ready[endpoint.name]
+        if isinstance(prepared, Exception):
+            raise prepared
+        provider, has_key = prepared
+        clock = asyncio.create_task(server_time(Host(endpoint.name, endpoint.base_url)))
+        try:
+            began = time.perf_counter()
+            models = await provider.models()
+            took = time.perf_counter() - began
+            # OpenRouter lists its models to anybody, so its list proves nothing.
+            is_proof = has_key and "openrouter.ai" not in endpoint.base_url
+            return Reached(len(models), took, await clock, is_proof)
+        finally:
+            clock.cancel()
 
     return probe
 

@@ -129,7 +129,7 @@ class SimulatedService(abc.ABC):
 
     async def _reopen(self, after_s: float) -> None:
         await self.clock.sleep(after_s)
-        await self._server.open_door()
+        await self.open_door()
 
     async def close_door(self) -> None:
         """Be gone: break every connection and refuse further ones. The port stays ours."""
@@ -138,6 +138,7 @@ class SimulatedService(abc.ABC):
     async def open_door(self) -> None:
         """Be back, on the same port."""
         await self._server.open_door()
+        self._note_change()
 
     @property
     def port(self) -> int:
@@ -177,6 +178,10 @@ class SimulatedService(abc.ABC):
     async def until_running(self, count: int = 1) -> None:
         """Return when at least `count` requests are being answered."""
         await self._until(lambda: self.running_requests >= count)
+
+    async def until_open(self) -> None:
+        """Return when connections are accepted (again)."""
+        await self._until(lambda: self._server.is_open)
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():

@@ -13,9 +13,9 @@ _WORD = re.compile(r"[\w'-]+")
 _COMMON = frozenset(
     """
     a about after all also an and any are as at be because been before but by can could did do does each
-    explain for from get give had has have he her here him his how i if in into is it its just let like list
-    make many may me might more most much must my need no not now of on one only or other our out over please
-    say she should show so some tell than that the their them then there these they this those to too up us
+    explain for from get give good had has have he her here him his how i if in into is it its just let like list
+    make many may me might more most much must my need new no not now of on one only or other our out over please
+    say she should show so some tell than that the their them then there these they this those to too try up us
     use used using very want was we were what when where which who why will with would write you your
     """.split()  # noqa: SIM905 - a hundred quoted words would help nobody
 )
@@ -115,7 +115,7 @@ def _chance(question: str, seed: int, voice: str) -> random.Random:
 
 def _subjects(question: str, chance: random.Random) -> tuple[str, str]:
     words = [word for word in _WORD.findall(question) if word.lower() not in _COMMON and len(word) > 2]
-    topic = " ".join(words[:2]) or "the matter"
+    topic = " ".join(words[:3]) or "the matter"
     return topic[:60], chance.choice(_OTHERS)
 
 

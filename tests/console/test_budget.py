@@ -171,7 +171,7 @@ def test_budget_that_only_warns_lets_the_call_pass_and_says_so(tmp_path: Path) -
         budget = Budget(limits(at_limit="warn"), store, clock, zone=UTC)
 
         async with await budget.allow(estimate("0.5")) as reservation:
-            assert reservation.notices == ("Today's budget is passed: $6.00 of $5.00 today.",)
+            assert reservation.notices == ("Today's budget does not cover this call: $6.00 of $5.00 today.",)
         async with await budget.allow(None, "m") as reservation:
             assert "not known" in reservation.notices[0]
 

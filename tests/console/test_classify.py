@@ -1,6 +1,13 @@
 from __future__ import annotations
 
-from console.chat.classify import classify
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.chat.classify import classify, split_marker
 
 CODE = (
     "Write a Python function that merges two sorted lists without using sort().",
@@ -81,7 +88,57 @@ QUICK = (
     "How tall is Mount Kilimanjaro in feet?",
 )
 
+UNSEEN = (
+    ("sort a dict by value descending python", "code"),
+    ("My SSH key is rejected with 'Permission denied (publickey)'", "code"),
+    ("How do I write a Dockerfile for a Node app?", "code"),
+    ("Why does my React component re-render twice?", "code"),
+    ("Translate this Java method to Kotlin: public int add(int a, int b) { return a + b; }", "code"),
+    ("What's a closure in JavaScript?", "code"),
+    ('Generate TypeScript types from this JSON: {"id": 1, "name": "a"}', "code"),
+    ("npm ERR! code ERESOLVE unable to resolve dependency tree", "code"),
+    ("Review my pull request: it adds caching to the user service", "code"),
+    ("systemd unit file for a python script that restarts on failure", "code"),
+    ("explain this regex: ^(?=.*[A-Z]).{8,}$", "code"),
+    ("How can I make this SQL faster? It scans 3 million rows", "code"),
+    ("rename all .jpeg files to .jpg in bash", "code"),
+    ("Implementiere einen binären Suchbaum in Java", "code"),
+    ("segfault when I free the pointer twice", "code"),
+    ("Write a short bio for my website; I am a potter from Kyoto", "general"),
+    ("Explain the plot of Inception to someone who was asleep", "general"),
+    ("What are the ethical problems of cloning?", "general"),
+    ("I need a training plan for a half marathon in 12 weeks", "general"),
+    ("Give me arguments for and against school uniforms", "general"),
+    ("How do bees make honey?", "general"),
+    ("Turn these notes into a paragraph: rain, late bus, missed interview, got job anyway", "general"),
+    ("My teenage son spends all day in his room. What should I do?", "general"),
+    ("Invent a board game about lighthouses", "general"),
+    ("How did the Silk Road influence art?", "general"),
+    ("Help me choose between a bachelor in physics and one in philosophy", "general"),
+    ("Was Napoleon a hero or a tyrant? Discuss.", "general"),
+    ("Écris un court poème sur l'automne", "general"),
+    ("Give me a summary of the causes of the 2008 financial crisis", "general"),
+    ("Suggest five dinner recipes with chickpeas", "general"),
+    ("What's the square root of 2025?", "quick"),
+    ("Who is Ada Lovelace?", "quick"),
+    ("how many grams in an ounce", "quick"),
+    ("Is it 'affect' or 'effect' in 'the ___ was huge'?", "quick"),
+    ("What is the longest river in Africa?", "quick"),
+    ("when does daylight saving time end", "quick"),
+    ("hello there", "quick"),
+    ("12 / 7", "quick"),
+    ("Wann wurde Goethe geboren?", "quick"),
+    ("What's the Spanish word for butterfly?", "quick"),
+    ("Does Iceland have an army?", "quick"),
+    ("plural of octopus", "quick"),
+    ("Where was Einstein born?", "quick"),
+    ("USD to EUR", "quick"),
+    ("¿Qué significa 'ojalá'?", "quick"),
+)
+"""Written after the rules were done, so that they cannot have been fitted to these."""
+
 LABELLED = [(text, role) for role, texts in (("code", CODE), ("general", GENERAL), ("quick", QUICK)) for text in texts]
+IDS = [f"{role}-{at % 20}" for at, (_, role) in enumerate(LABELLED)]
 
 
 def test_nine_in_ten_labelled_prompts_are_right() -> None:
@@ -89,3 +146,83 @@ def test_nine_in_ten_labelled_prompts_are_right() -> None:
 
     assert len(LABELLED) == 60
     assert len(wrong) <= 6, wrong
+
+
+def test_prompts_that_the_rules_have_not_seen_are_right_as_often() -> None:
+    right = sum(classify(text).kind == role for text, role in UNSEEN)
+
+    assert right / len(UNSEEN) >= 0.9
+
+
+def test_every_kind_is_found_in_most_of_its_prompts() -> None:
+    for kind, texts in (("code", CODE), ("general", GENERAL), ("quick", QUICK)):
+        assert len(texts) == 20
+        assert sum(classify(text).kind == kind for text in texts) >= 17
+
+
+@pytest.mark.parametrize(("text", "role"), LABELLED, ids=IDS)
+def test_every_verdict_has_its_reasons_in_words(text: str, role: str) -> None:
+    verdict = classify(text)
+
+    assert verdict.reasons
+    assert all(reason[:1].islower() and " " in reason for reason in verdict.reasons)
+
+
+def test_a_traceback_is_named_as_the_reason() -> None:
+    assert "holds a traceback" in classify(CODE[1]).reasons
+
+
+@pytest.mark.parametrize("kind", ["code", "general", "quick"])
+def test_a_marker_wins_over_what_the_prompt_is_about(kind: str) -> None:
+    verdict = classify(f"@{kind} What is the capital of Mongolia?")
+
+    assert verdict.kind == kind
+    assert verdict.reasons == (f"asks for it with @{kind}",)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "marked", "rest"),
+    [
+        ("@code fix it", "code", "fix it"),
+        ("@quick\nhello", "quick", "hello"),
+        ("@code", "code", ""),
+        ("@code\n    return 1\n", "code", "    return 1\n"),
+        ("@codex fix it", None, "@codex fix it"),
+        ("fix it @code", None, "fix it @code"),
+        ("@ code", None, "@ code"),
+        ("", None, ""),
+    ],
+)
+def test_a_marker_is_split_from_the_prompt(prompt: str, marked: str | None, rest: str) -> None:
+    assert split_marker(prompt) == (marked, rest)
+
+
+def test_a_route_of_the_users_own_is_a_marker_too() -> None:
+    assert split_marker("@legal may I?", {"legal": 1}) == ("legal", "may I?")
+
+
+def test_code_in_the_middle_of_nowhere_does_not_cost_time() -> None:
+    short = _seconds(lambda: classify("What is the capital of Mongolia?"))
+    huge = "lorem ipsum dolor sit amet " * 400_000
+
+    assert classify(huge).kind == "general"
+    assert _seconds(lambda: classify(huge)) < max(200 * short, 0.01)
+
+
+def test_the_end_of_a_long_prompt_counts() -> None:
+    assert classify("lorem ipsum dolor " * 10_000 + "\n```py\nprint(1)\n```").kind == "code"
+
+
+@given(st.text(max_size=3000))
+def test_any_text_has_a_kind(prompt: str) -> None:
+    assert classify(prompt).kind in ("code", "general", "quick")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The best of a few runs: the least disturbed one."""
+    times = []
+    for _ in range(7):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times)

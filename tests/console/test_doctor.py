@@ -34,7 +34,8 @@ from console.errors import Exit, NotFound, SettingsError
 from console.history import schema
 from console.history.backups import backups
 from console.history.store import Store
-from console.keys import Keyring, Keys
+from console.key_places import Keyring
+from console.keys import Keys
 from console.paths import Paths, find_paths
 from console.settings import Endpoint, Settings, settings_from
 from console.shell import Shell
@@ -206,7 +207,7 @@ def test_a_missing_key_fails_and_one_in_the_clear_warns(paths: Paths) -> None:
 
 def test_a_keyring_that_hangs_warns_within_its_time_limit(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Event()
-    monkeypatch.setattr("console.keys._backend", lambda: ended.wait())
+    monkeypatch.setattr("console.key_places._backend", lambda: ended.wait())
     keys = Keys(paths, {}, keyring=Keyring(limit_s=0.05))
 
     found = list(check_keys(keys, None))
@@ -429,7 +430,7 @@ def test_without_a_home_there_is_still_a_report(monkeypatch: pytest.MonkeyPatch)
 def test_broken_settings_do_not_stop_the_report(paths: Paths) -> None:
     paths.config.mkdir()
     paths.config_file.write_text("[chta]")
-    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "OLLAMA_HOST": "127.0.0.1:9"})
+    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "HAWSER_ISOLATED": "1"})
 
     code = bare.run()
 
@@ -504,6 +505,17 @@ def test_a_real_endpoint_is_reached_and_its_clock_compared(paths: Paths, server:
     assert "1 model, key accepted" in lines
     assert "the one of sim" in lines, "the server's clock stands at a fixed date"
     assert "per-run-key" not in lines
+
+
+def test_a_key_command_that_fails_is_told_of_its_endpoint(paths: Paths, server: ThreadingHTTPServer) -> None:
+    paths.config.mkdir()
+    paths.config_file.write_text(f'[endpoints.sim]\nwire = "openai"\nbase_url = "{address(server)}"\nkey = "cmd:false"')
+    bare = Bare({"HAWSER_HOME": str(paths.config.parent), "HAWSER_ISOLATED": "1"})
+
+    code = bare.run()
+
+    assert code == Exit.SETTINGS
+    assert "The key command 'false' failed with exit code 1" in bare.stdout.getvalue()
 
 
 def test_restoring_brings_back_the_newest_good_copy(paths: Paths) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import stat
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from console import keys as keys_module
+from console import key_places
 from console.arguments import new_parser
 from console.commands import key as key_command
 from console.errors import ConsoleError, KeyStoreError, NotFound, UsageError
 from console.key_commands import first_line_of
-from console.keys import Keyring, Keys, NoKeyring, canonical, stored_names, variable_for
+from console.key_places import Keyring, NoKeyring
+from console.keys import Keys, canonical, stored_names, variable_for
 from console.paths import Paths, find_paths
 from console.settings import Endpoint
 from console.shell import Shell
@@ -60,7 +62,7 @@ def paths(tmp_path: Path) -> Paths:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> SomeBackend:
     backend = SomeBackend()
-    monkeypatch.setattr(keys_module, "_backend", lambda: backend)
+    monkeypatch.setattr(key_places, "_backend", lambda: backend)
     return backend
 
 
@@ -232,7 +234,7 @@ def test_a_hanging_keyring_is_a_note_when_the_file_has_the_key(paths: Paths, han
 
 def test_a_hanging_keyring_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
     program = (
-        "import threading\nfrom console import keys\n"
+        "import threading\nfrom console import key_places as keys\n"
         "class Hanging:\n"
         "    def get_password(self, *_): threading.Event().wait()\n"
         "keys._backend = Hanging\n"
@@ -484,3 +486,31 @@ def test_the_command_line_knows_its_words(paths: Paths) -> None:
     assert (known.action, known.name, known.file) == ("set", "a", True)
     with pytest.raises(UsageError):
         parser.parse_args(["show"])
+
+
+@pytest.mark.parametrize(("typed", "code"), [(f"{SECRET}\n", 0), ("\x04", 2), ("\x03", 130)])
+def test_on_a_terminal_the_key_is_asked_for_and_not_echoed(paths: Paths, typed: str, code: int) -> None:
+    program = (
+        "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from console.cli import main\n"
+        "sys.exit(main(['key', 'set', 'box', '--file']))"
+    )
+    terminal, side = pty.openpty()
+    environment = {**os.environ, "HAWSER_HOME": str(paths.config.parent)}
+    with os.fdopen(side, "r+b", buffering=0) as its:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
+        )
+    seen = b""
+    with os.fdopen(terminal, "r+b", buffering=0) as screen:
+        while b"not be shown" not in seen:
+            seen += screen.read(1000)
+        screen.write(typed.encode())
+        try:
+            while piece := screen.read(1000):
+                seen += piece
+        except OSError:  # the child has ended and taken its side of the terminal along
+            pass
+
+    assert child.wait(20) == code
+    assert SECRET.encode() not in seen
+    assert Keys(paths, {}).get("box") == (SECRET if code == 0 else None)
