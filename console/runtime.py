@@ -54,8 +54,12 @@ class Runtime:
             self._store = await Store.open(self.paths, self.clock)
             for notice in self._store.notices:
                 self._tell(notice)
-            if not self._store.read_only and (kept := await self._store.recover()):
-                self._tell(f"{plural(kept, 'answer')} cut off by the end of another Hawser: what had come is kept.")
+            if not self._store.read_only and (recovered := await self._store.recover()):
+                from console.chat.recovery import book_lost_calls
+
+                await book_lost_calls(recovered, self._store, self.settings, self.clock)
+                count = plural(len(recovered), "answer")
+                self._tell(f"{count} cut off by the end of another Hawser: what had come is kept.")
         return self._store
 
     @property

@@ -268,10 +268,10 @@ class Store:
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))
 
-    async def recover(self) -> int:
+    async def recover(self) -> list[StoredMessage]:
         """Close the answers that dead processes left behind; one look at an empty index where there are none."""
         if not await self.run(messages.unfinished):
-            return 0
+            return []
         return await self._write(lambda c: messages.recover(c, self._now()))
 
     async def search(self, query: str, *, limit: int = 20, chat: str | None = None) -> list[Hit]:
