@@ -312,11 +312,10 @@ def test_silent_host_ends_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         async with raw_server(silent) as server, OllamaAdmin(server.host()) as admin:
             with pytest.raises(TimedOut):
                 await admin.models()
-            steps: list[Progress] = []
-            with pytest.raises(TimedOut, match="said nothing"):
-                async for step in admin.pull("x"):
-                    steps.append(step)
-            assert steps == [Progress("pulling", 0, 0)]
+            async with aclosing(admin.pull("x")) as steps:
+                assert await anext(steps) == Progress("pulling", 0, 0)
+                with pytest.raises(TimedOut, match="said nothing"):
+                    await anext(steps)
 
     asyncio.run(body())
 

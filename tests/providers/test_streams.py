@@ -302,7 +302,7 @@ SHAPES = st.recursive(
 
 
 @pytest.mark.parametrize("wire", READERS)
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(payloads=st.lists(st.dictionaries(st.sampled_from(FIELDS), SHAPES, max_size=6), max_size=4))
 def test_fields_of_any_shape_are_an_error_and_nothing_worse(wire: str, payloads: list[dict[str, Any]]) -> None:
     prefix, suffix = (b"", b"\n") if wire == "ollama" else (b"data: ", b"\n\n")
