@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import select
 import signal
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -17,13 +18,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.errors import NoUsableAnswer, TimeLimit, UsageError, explain
+from console.errors import ConsoleError, NoUsableAnswer, TimeLimit, UsageError, explain
 from console.shell import SCHEMA, Shell
 from console.standard_input import Mode, read_instruction, read_material
 from console.text import neutralise
 
 if TYPE_CHECKING:
-    from console.chat.conversation import Answer, Conversation, OngoingTurn, Turn
+    from console.chat.conversation import Conversation, OngoingTurn
+    from console.chat.turn import Answer, Turn
     from providers.chat.base import Delta
 
 
@@ -37,6 +39,9 @@ def run(options: argparse.Namespace, shell: Shell) -> int:
     if options.extract and options.schema:
         raise UsageError("--extract and --schema exclude each other.", hint="--schema already prints only the JSON.")
     schema = _read_schema(options.schema)
+    for number in _ENDS:  # for as long as standard input is waited for
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     mode: Mode = options.stdin
     if options.prompt == "-":
         instruction, material, outcome = read_instruction(shell), None, "read"
@@ -88,7 +93,14 @@ class _Output:
             return
         content = memoryview(text.encode("utf-8", "replace"))
         while content:
-            content = content[os.write(self._descriptor, content) :]
+            try:
+                content = content[os.write(self._descriptor, content) :]
+            except BlockingIOError:  # whoever made the pipe set it so, and reads more slowly than the answer comes
+                select.select([], [self._descriptor], [])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise ConsoleError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
     def line(self, document: Mapping[str, Any]) -> None:
         self.raw(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
@@ -125,19 +137,12 @@ class _Prompt:
         self.output = _Output(shell)
         self.streams_text = not (options.json or options.jsonl or options.extract or schema)
         self.thinking_open = False
+        self.found_json = ""
 
     async def run(self) -> int:
-        from console.runtime import open_runtime
-
-        _stop_on_sigterm()
-        flags = {"chat.model": self.options.model} if self.options.model else None
+        _stop_on_signals()
         try:
-            async with (
-                asyncio.timeout(self.options.timeout) as limit,
-                open_runtime(
-                    self.shell.paths, self.shell.environment, flags=flags, discover=not self.shell.isolated
-                ) as runtime,
-            ):
+            async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
                 conversation = await runtime.conversation()
                 turn = await self._turn(conversation)
                 return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn)
@@ -148,7 +153,7 @@ class _Prompt:
             ) from error
 
     async def _turn(self, conversation: Conversation) -> Turn:
-        from console.chat.conversation import Turn
+        from console.chat.turn import Turn
 
         options = self.options
         instruction, system, model = self.instruction, options.system, options.model
@@ -156,7 +161,7 @@ class _Prompt:
         if options.template is not None:
             from console.chat.templates import fill
 
-            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction)
+            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction or None)
             instruction = filled.prompt
             system = system if system is not None else filled.system
             model = model or filled.model
@@ -169,6 +174,9 @@ class _Prompt:
             from console.chat.attachments import read_attachment
 
             attachments = [await asyncio.to_thread(read_attachment, Path(name)) for name in options.attach]
+            for attachment in attachments:
+                for note in attachment.notes:
+                    self._notice(note)
         chat = None
         if options.chat:
             chat = await conversation.find_chat(options.chat)
@@ -192,6 +200,7 @@ class _Prompt:
             allow_fallback=not options.no_fallback,
             save=not options.no_save,
             client="prompt",
+            after_break="fail",
         )
 
     async def _ask(self, ongoing: OngoingTurn, turn: Turn) -> int:
@@ -210,7 +219,7 @@ class _Prompt:
             return 0
 
     async def _follow(self, ongoing: OngoingTurn) -> None:
-        from console.chat.conversation import Notice
+        from console.chat.attempts import Notice
         from providers.chat.base import Delta
 
         async with aclosing(ongoing.events()) as events:
@@ -224,8 +233,7 @@ class _Prompt:
     def _show(self, delta: Delta) -> None:
         if delta.thinking:
             if self.options.thinking == "stderr" and not self.options.json:
-                self.shell.stderr.write(neutralise(delta.thinking))
-                self.shell.stderr.flush()
+                self.shell.mutter(neutralise(delta.thinking))
                 self.thinking_open = True
             elif self.options.thinking == "json" and self.options.jsonl:
                 self.output.line({"type": "thinking", "text": delta.thinking})
@@ -238,8 +246,7 @@ class _Prompt:
 
     def _end_thinking(self) -> None:
         if self.thinking_open:
-            self.shell.stderr.write("\n\n")
-            self.shell.stderr.flush()
+            self.shell.mutter("\n\n")
             self.thinking_open = False
 
     def _notice(self, text: str) -> None:
@@ -253,7 +260,7 @@ class _Prompt:
         from console.chat.schemas import find_fault
 
         assert self.schema is not None
-        fault = find_fault(self.schema, ongoing.text)
+        self.found_json, fault = find_fault(self.schema, ongoing.text)
         if fault is None:
             return ongoing
         self._notice(f"The answer does not match the schema ({fault}); asking once more.")
@@ -261,7 +268,7 @@ class _Prompt:
             turn, f"Your answer does not match the JSON schema: {fault}. Answer again with the corrected JSON only."
         )
         await self._follow(again)
-        fault = find_fault(self.schema, again.text)
+        self.found_json, fault = find_fault(self.schema, again.text)
         if fault is not None:
             raise NoUsableAnswer(f"The answer does not match the schema: {fault}.", hint="It is kept in the history.")
         return again
@@ -269,6 +276,10 @@ class _Prompt:
     def _report(self, answer: Answer, error: BaseException | None) -> int:
         """Write what is still to be written, then raise what went wrong, if anything did."""
         self._end_thinking()
+        if error is None and answer.finish == "refused":
+            error = NoUsableAnswer("The model refused to answer.", hint="What it said is kept in the history.")
+        elif error is None and answer.finish == "length":
+            self._notice("The answer was cut at its limit of tokens; --max-tokens sets one.")
         block = None
         if self.options.extract and error is None:
             from console.chat.blocks import first_code_block
@@ -277,12 +288,13 @@ class _Prompt:
             if block is None:
                 error = NoUsableAnswer("The answer holds no code block.", hint="It is kept in the history.")
         if self.options.json or self.options.jsonl:
-            document = self._document(answer, answer.text if block is None else block, error)
+            text = self.found_json if self.schema is not None and error is None else answer.text
+            document = self._document(answer, text if block is None else block, error)
             self.output.line({"type": "end", **document} if self.options.jsonl else document)
         elif block is not None:
             self.output.answer(block)
         elif self.schema is not None and error is None:
-            self.output.answer(answer.text)
+            self.output.answer(self.found_json)
         self.output.end()
         if error is not None:
             raise error
@@ -310,8 +322,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends a call like Ctrl+C does: the partial answer is kept and the exit code is 130."""
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a call like Ctrl+C does, with the partial answer kept and exit code 130: kill, and the terminal's closing."""
+
+
+def _stop_on_signals() -> None:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)

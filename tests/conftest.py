@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,15 +28,14 @@ def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_")) or name.endswith(
-            ("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY")
-        ):
+        if name.startswith(
+            ("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "SSL_CERT_")
+        ) or name.endswith(("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY", "_CA_BUNDLE")):
             monkeypatch.delenv(name)
     for name in ("HAWSER_HOME", "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("HAWSER_ISOLATED", "1")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(socket.socket, "connect", _connect_on_loopback_only)
-    return

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from console.errors import NotFound, StoreDamaged
 from console.history import files
-from console.history.trouble import Busy, Damaged, locked, translate
+from console.history.trouble import Busy, Damaged, damage_mark, locked, translate
 from console.paths import Paths, private_folder
 
 KEPT = 7
@@ -133,15 +133,6 @@ def make_daily_elsewhere(paths: Paths) -> None:
     child.returncode = 0  # nobody waits for it, and it is told so, else it would complain when it is forgotten
 
 
-def mark_damaged(paths: Paths) -> None:
-    """Let whoever opens the store next know that it needs a look; opening itself looks at nothing."""
-    damage_mark(paths).touch(mode=0o600)
-
-
-def damage_mark(paths: Paths) -> Path:
-    return paths.data / "damage-found"
-
-
 def _daily(paths: Paths, day: date) -> Path:
     return paths.backups / f"hawser-{day.isoformat()}.db"
 
@@ -152,7 +143,7 @@ def _main() -> None:
     try:
         make_daily(paths, datetime.now(UTC).date())
     except StoreDamaged:
-        mark_damaged(paths)
+        damage_mark(paths).touch(mode=0o600)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ class Turn:
     text: str
     images: int = 0
 
+    @property
+    def tokens(self) -> int:
+        return _MESSAGE_TOKENS + count_tokens(self.text) + IMAGE_TOKENS * self.images
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -78,8 +82,9 @@ class Question:
 
     @property
     def prompt_tokens(self) -> int:
-        spoken = sum(_MESSAGE_TOKENS + count_tokens(turn.text) + IMAGE_TOKENS * turn.images for turn in self.turns)
-        return spoken + sum(count_tokens(f"{tool.name} {tool.description} {tool.schema}") for tool in self.tools)
+        return sum(turn.tokens for turn in self.turns) + sum(
+            count_tokens(f"{tool.name} {tool.description} {tool.schema}") for tool in self.tools
+        )
 
 
 @dataclass(frozen=True, slots=True)

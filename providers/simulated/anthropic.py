@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from providers.simulated.answers import Question, Reply, Tool, Turn, count_tokens
-from providers.simulated.base import RefusedError, Segment, Sending, SimulatedService, compact, event
+from providers.simulated.base import RefusedError, SimulatedService
 from providers.simulated.faults import ActiveFaults, FaultKind
 from providers.simulated.http_server import Exchange, Headers, Request
 from providers.simulated.models import ANTHROPIC_MODELS, SimulatedModel, find
+from providers.simulated.stream import Segment, Sending, compact, event
 
 _STOP = {
     "stop": "end_turn",
@@ -109,7 +110,7 @@ class _Message:
                 Segment(reply.thinking, _encoder(index, "thinking_delta", "thinking"), (opening, _PING), closing)
             )
             index += 1
-        if not reply.tool_calls or reply.text:
+        if reply.text:
             opening = _block_start(index, {"type": "text", "text": ""})
             before = (opening,) if reply.thinking else (opening, _PING)
             segments.append(Segment(reply.text, _encoder(index, "text_delta", "text"), before, (_block_stop(index),)))
@@ -272,7 +273,7 @@ class SimulatedAnthropic(SimulatedService):
         reply = self.answers.reply(question, faults)
         message = _Message(
             id=f"msg_01{self.new_id(22)}",
-            model=model.name,
+            model=model.reported_name,
             reply=reply,
             input_tokens=prompt_tokens - written - read,
             cache_written=written,

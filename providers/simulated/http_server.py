@@ -361,14 +361,16 @@ class HttpServer:
 
     async def start(self) -> None:
         # A second socket, bound but never listening, keeps the port while the door is closed: clients are refused and
-        # no other process gets the number.
-        self._place = _bound(_free(self._wanted_port))
+        # no other process gets the number. It does without SO_REUSEADDR, which would let another one in.
+        self._place = _bound(_free(self._wanted_port), reuse_address=False)
         await self.open_door()
 
     async def open_door(self) -> None:
         if self._listener is None:
             loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(lambda: _Connection(self), sock=_bound(self.port), backlog=256)
+            self._listener = await loop.create_server(
+                lambda: _Connection(self), sock=_bound(self.port, reuse_address=True), backlog=256
+            )
 
     async def close_door(self) -> None:
         """Refuse every new connection and break the open ones, as if the process had died."""
@@ -401,10 +403,10 @@ def _free(port: int) -> int:
     return port
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(port: int, *, reuse_address: bool) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse_address))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(("127.0.0.1", port))
     except BaseException:

@@ -26,6 +26,12 @@ class SimulatedModel:
     price_output: Decimal = Decimal(0)
     max_output_tokens: int = 64_000
     title: str = ""
+    dated: str = ""
+    """The name the service answers under, where it is not the name it was asked for."""
+
+    @property
+    def reported_name(self) -> str:
+        return self.dated or self.name
 
     def can(self, capability: str) -> bool:
         return capability in self.capabilities
@@ -104,7 +110,13 @@ INSTALLED_BY_DEFAULT: tuple[str, ...] = (
 
 
 def _hosted(
-    name: str, context: int, price_input: str, price_output: str, traits: str = "tools vision", title: str = ""
+    name: str,
+    context: int,
+    price_input: str,
+    price_output: str,
+    traits: str = "tools vision",
+    title: str = "",
+    dated: str = "",
 ) -> SimulatedModel:
     return SimulatedModel(
         name,
@@ -113,6 +125,7 @@ def _hosted(
         price_input=Decimal(price_input),
         price_output=Decimal(price_output),
         title=title,
+        dated=dated,
     )
 
 
@@ -126,12 +139,17 @@ def _hosted_embedder(name: str, dimension: int, price: str) -> SimulatedModel:
     )
 
 
+_SEES_AND_THINKS = "tools vision thinking"
+_REASONS = "tools vision hidden-thinking"
+"""Thinks before it answers, counts and charges that, and does not show it."""
+
 OPENAI_MODELS: tuple[SimulatedModel, ...] = (
-    _hosted("gpt-4.1", 1_047_576, "2.00", "8.00"),
-    _hosted("gpt-4.1-mini", 1_047_576, "0.40", "1.60"),
-    _hosted("gpt-4o", 128_000, "2.50", "10.00"),
-    _hosted("gpt-4o-mini", 128_000, "0.15", "0.60"),
-    _hosted("o4-mini", 200_000, "1.10", "4.40", "tools vision hidden-thinking"),
+    _hosted("gpt-4.1", 1_047_576, "2.00", "8.00", dated="gpt-4.1-2025-04-14"),
+    _hosted("gpt-4.1-mini", 1_047_576, "0.40", "1.60", dated="gpt-4.1-mini-2025-04-14"),
+    _hosted("gpt-4o", 128_000, "2.50", "10.00", dated="gpt-4o-2024-08-06"),
+    _hosted("gpt-4o-mini", 128_000, "0.15", "0.60", dated="gpt-4o-mini-2024-07-18"),
+    _hosted("gpt-5.4-mini", 400_000, "0.75", "4.50", _REASONS, dated="gpt-5.4-mini-2026-03-17"),
+    _hosted("o4-mini", 200_000, "1.10", "4.40", _REASONS, dated="o4-mini-2025-04-16"),
     _hosted_embedder("text-embedding-3-small", 1_536, "0.02"),
     _hosted_embedder("text-embedding-3-large", 3_072, "0.13"),
 )
@@ -155,12 +173,23 @@ DEEPSEEK_MODELS: tuple[SimulatedModel, ...] = (
 )
 
 ANTHROPIC_MODELS: tuple[SimulatedModel, ...] = (
-    _hosted("claude-opus-4-5", 200_000, "5.00", "25.00", "tools vision thinking", "Claude Opus 4.5"),
-    _hosted("claude-sonnet-4-5", 200_000, "3.00", "15.00", "tools vision thinking", "Claude Sonnet 4.5"),
-    _hosted("claude-haiku-4-5", 200_000, "1.00", "5.00", "tools vision thinking", "Claude Haiku 4.5"),
-    _hosted("claude-3-5-haiku-20241022", 200_000, "0.80", "4.00", "tools vision", "Claude Haiku 3.5"),
+    _hosted("claude-sonnet-5-5", 1_000_000, "2.00", "10.00", _SEES_AND_THINKS, "Claude Sonnet 5.5"),
+    _hosted("claude-opus-5-5", 1_000_000, "4.00", "20.00", _SEES_AND_THINKS, "Claude Opus 5.5"),
+    _hosted(
+        "claude-haiku-4-5", 200_000, "1.00", "5.00", _SEES_AND_THINKS, "Claude Haiku 4.5", "claude-haiku-4-5-20251001"
+    ),
+    _hosted(
+        "claude-sonnet-4-5",
+        200_000,
+        "3.00",
+        "15.00",
+        _SEES_AND_THINKS,
+        "Claude Sonnet 4.5",
+        "claude-sonnet-4-5-20250929",
+    ),
+    _hosted("claude-3-haiku-20240307", 200_000, "0.25", "1.25", "tools vision", "Claude Haiku 3"),
 )
 
 
 def find(models: Iterable[SimulatedModel], name: str) -> SimulatedModel | None:
-    return next((model for model in models if model.name == name), None)
+    return next((model for model in models if name in (model.name, model.dated)), None)

@@ -13,9 +13,9 @@ _WORD = re.compile(r"[\w'-]+")
 _COMMON = frozenset(
     """
     a about after all also an and any are as at be because been before but by can could did do does each
-    explain for from get give had has have he her here him his how i if in into is it its just let like list
-    make many may me might more most much must my need no not now of on one only or other our out over please
-    say she should show so some tell than that the their them then there these they this those to too up us
+    explain for from get give good had has have he her here him his how i if in into is it its just let like list
+    make many may me might more most much must my need new no not now of on one only or other our out over please
+    say she should show so some tell than that the their them then there these they this those to too try up us
     use used using very want was we were what when where which who why will with would write you your
     """.split()  # noqa: SIM905 - a hundred quoted words would help nobody
 )
@@ -28,11 +28,11 @@ _OPENINGS = (
     "Start with what you can measure. For {topic} that is usually time, memory and money.",
 )
 _MIDDLES = (
-    "In practice {topic} depends on {other}: change one and the other follows within minutes.",
+    "In practice {topic} depends on {other}: change that and the other follows within minutes.",
     "Most surprises with {topic} come from a default that nobody chose. Write the value down and the surprise is gone.",
-    "A small trial tells more than a long plan. Run it once with {other}, note the figures, then decide.",
-    "If {topic} feels slow, look at the slowest step first; it is rarely the one that {other} suggests.",
-    "Keep {other} close to where it is used. Every detour costs time, and about 3 µs is still not zero.",
+    "A small trial tells more than a long plan. Run it once, write down {other}, note the figures, then decide.",
+    "If {topic} feels slow, look at the slowest step first; it is rarely {other}.",
+    "Keep an eye on {other}. Every detour costs time, and about 3 µs is still not zero.",
     "It is tempting to tune {topic} at once. Measure first: a naïve guess is wrong more often than not.",
 )
 _POINTS = (
@@ -61,6 +61,14 @@ _THOUGHTS = (
     "A list and a small example will help.",
     "I will keep it short and say what to measure.",
     "Nothing here needs a guess.",
+)
+_OTHERS = (
+    "the size of the batch",
+    "the memory that is left",
+    "the network in between",
+    "how often it is used",
+    "the hour of the day",
+    "who else is on the machine",
 )
 _GREETING = re.compile(r"\A\s*(hi|hello|hey|good (morning|evening|day)|thanks|thank you)\b[\s!.,]*\Z", re.IGNORECASE)
 
@@ -107,9 +115,8 @@ def _chance(question: str, seed: int, voice: str) -> random.Random:
 
 def _subjects(question: str, chance: random.Random) -> tuple[str, str]:
     words = [word for word in _WORD.findall(question) if word.lower() not in _COMMON and len(word) > 2]
-    topic = " ".join(words[:2]) or "the matter"
-    rest = words[2:] or ["the rest of the setup"]
-    return topic[:60], chance.choice(rest)[:60]
+    topic = " ".join(words[:3]) or "the matter"
+    return topic[:60], chance.choice(_OTHERS)
 
 
 def _identifier(topic: str) -> str:

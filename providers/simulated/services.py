@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from providers.simulated.answers import Answer, Question, Tool, ToolUse, Turn
 from providers.simulated.anthropic import SimulatedAnthropic
-from providers.simulated.base import Clock, RealClock, Recorded, SimulatedService, Speed
+from providers.simulated.base import Recorded, SimulatedService
 from providers.simulated.faults import Fault, FaultKind, Faults
 from providers.simulated.models import SimulatedModel
 from providers.simulated.ollama import SimulatedOllama
 from providers.simulated.openai import SimulatedOpenAI
+from providers.simulated.pace import Clock, RealClock, Speed
 
 __all__ = [
     "ENDPOINTS",
