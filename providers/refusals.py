@@ -40,7 +40,7 @@ _CREDIT = (
 _CONTEXT = (
     "context_length", "context length", "context window", "context size", "exceed_context", "prompt is too long",
     "input is too long", "too many tokens", "max_model_len", "maximum context", "string_above_max_length",
-    "inputs tokens + max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
+    "max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
 )  # fmt: skip
 _NO_MODEL = (
     "model_not_found", "not a valid model", "no endpoints found", "no such model", "invalid model", "unknown model",

@@ -43,7 +43,7 @@ async def answer(
     model = body.get("model")
     for _ in range(MAX_AMENDMENTS + 1):
         async with opened(http, host, "POST", path, content=encoded(body, host)) as response:
-            if response.status_code == 200:
+            if response.is_success:
                 async with aclosing(_read(response, host, make_reader())) as parts:
                     async for part in parts:
                         yield part
