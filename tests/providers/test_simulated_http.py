@@ -173,7 +173,7 @@ def test_offer_of_another_protocol_is_ignored() -> None:
             await client.send("GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
             head, answer = await client.answer()
 
-            assert head["status"] == "HTTP/1.1 200 OK"
+            assert (head["status"], head["connection"]) == ("HTTP/1.1 200 OK", "close")
             assert answer == b"GET /x "
 
     run(body())
