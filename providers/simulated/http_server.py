@@ -294,7 +294,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def write(self, wire_bytes: bytes) -> None:
-        if not self._closing:
+        if not self._transport.is_closing():
             self._transport.write(wire_bytes)
 
     async def drain(self) -> None:
@@ -304,8 +304,8 @@ class _Connection(asyncio.Protocol):
                 await self._writable
             finally:
                 self._writable = None
-        if self._closing:
-            # The client left while we waited: behave as if the cancellation had come a moment earlier.
+        if self._transport.is_closing():
+            # The client is gone, and the cancellation that tells so is on its way: be as if it had come already.
             raise asyncio.CancelledError
 
     async def flush(self) -> None:

@@ -262,6 +262,37 @@ def test_client_that_leaves_stops_the_answer(how: str) -> None:
     run(body())
 
 
+def test_nothing_is_written_to_a_client_that_left(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        written = 0
+
+        async def answer(exchange: Exchange) -> None:
+            nonlocal written
+            exchange.begin(200, content_type="text/plain")
+            client.close()  # between two turns of the loop, so that nobody has told us yet
+            for _ in range(100):
+                exchange.send([b"x" * 1_000])
+                await exchange.drain()
+                written += 1
+
+        server = HttpServer(answer)
+        await server.start()
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not server.connections:
+            await asyncio.sleep(0)
+        while server.connections:
+            await asyncio.sleep(0)
+        await server.stop()
+
+        assert written < 3
+        assert caplog.records == []
+
+    run(body())
+
+
 def test_client_that_does_not_read_makes_the_server_wait() -> None:
     async def body() -> None:
         async with SimulatedOllama(faults=[Fault(FaultKind.ENDLESS)]) as service, connected(service.port) as client:
