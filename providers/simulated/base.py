@@ -396,6 +396,14 @@ class SimulatedService(abc.ABC):
             await asyncio.sleep(0)
 
 
+def objects(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects `body` has under `name`, none without it; raises RefusedError when these are no objects."""
+    value = body.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise RefusedError(400, f"Invalid type for '{name}': expected an array of objects.", param=name)
+    return value
+
+
 def _parsed(request: Request) -> Any:
     if not request.body:
         return None

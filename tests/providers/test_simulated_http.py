@@ -173,7 +173,7 @@ def test_offer_of_another_protocol_is_ignored() -> None:
             await client.send("GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
             head, answer = await client.answer()
 
-            assert head["status"] == "HTTP/1.1 200 OK"
+            assert (head["status"], head["connection"]) == ("HTTP/1.1 200 OK", "close")
             assert answer == b"GET /x "
 
     run(body())
@@ -258,6 +258,37 @@ def test_client_that_leaves_stops_the_answer(how: str) -> None:
 
             assert service.cancelled_requests == 1
             await service.until_idle()
+
+    run(body())
+
+
+def test_nothing_is_written_to_a_client_that_left(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        written = 0
+
+        async def answer(exchange: Exchange) -> None:
+            nonlocal written
+            exchange.begin(200, content_type="text/plain")
+            client.close()  # between two turns of the loop, so that nobody has told us yet
+            for _ in range(100):
+                exchange.send([b"x" * 1_000])
+                await exchange.drain()
+                written += 1
+
+        server = HttpServer(answer)
+        await server.start()
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not server.connections:
+            await asyncio.sleep(0)
+        while server.connections:
+            await asyncio.sleep(0)
+        await server.stop()
+
+        assert written < 3
+        assert caplog.records == []
 
     run(body())
 
