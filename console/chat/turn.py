@@ -84,6 +84,22 @@ class Answer(NamedTuple):
         writing_s = (self.total_ms - self.first_token_ms) / 1000
         return round(self.usage.output_tokens / writing_s, 1) if writing_s >= 0.05 else None
 
+    def after(self, earlier: Answer) -> Answer:
+        """This answer with what an earlier one for the same call took: tokens, money, time and tries."""
+        mine, theirs = self.usage, earlier.usage
+        costs = (self.cost_usd, earlier.cost_usd)
+        return self._replace(
+            usage=mine._replace(
+                input_tokens=_sum(mine.input_tokens, theirs.input_tokens),
+                output_tokens=_sum(mine.output_tokens, theirs.output_tokens),
+            ),
+            estimated=self.estimated or earlier.estimated,
+            cost_usd=None if None in costs else sum(filter(None, costs), Decimal(0)),
+            first_token_ms=earlier.first_token_ms,
+            total_ms=(self.total_ms or 0) + (earlier.total_ms or 0),
+            tried=(*earlier.tried, *self.tried),
+        )
+
     def document(self) -> dict[str, Any]:
         """The fields of the JSON contract, in its order."""
         return {
@@ -124,6 +140,31 @@ class Answer(NamedTuple):
         speed = f", {self.tokens_per_s:g} tokens/s" if self.tokens_per_s else ""
         cost = "cost unknown" if self.cost_usd is None else f"${self.cost_usd:f}"
         return f"{self.endpoint}/{self.model} ({self.route}): {tokens}, {seconds}{speed}, {cost}"
+
+
+NO_ANSWER = Answer(
+    text="",
+    thinking="",
+    finish=None,
+    endpoint=None,
+    model=None,
+    machine=None,
+    chat_id=None,
+    message_id=None,
+    usage=Usage(),
+    estimated=False,
+    cost_usd=None,
+    connect_ms=None,
+    first_token_ms=None,
+    total_ms=None,
+    tried=(),
+    route="",
+)
+"""Of a call that failed before anybody was asked."""
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
 
 
 def _rounded(milliseconds: float | None) -> float | None:
