@@ -167,9 +167,7 @@ def explain(error: BaseException) -> Explanation:
             if isinstance(error, kind):
                 return Explanation(title, error.text, error.hint or hint, code)
         return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
-    from asyncio import (
-        CancelledError,
-    )  # loaded by now, unless something went wrong before there was anything to wait for
+    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
 
     if isinstance(error, KeyboardInterrupt | CancelledError):
         return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)

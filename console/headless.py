@@ -12,7 +12,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
@@ -145,12 +145,9 @@ class _Prompt:
             async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
                 conversation = await runtime.conversation()
                 turn = await self._turn(conversation)
-                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn)
+                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn, limit.expired)
         except TimeoutError as error:
-            raise TimeLimit(
-                f"The answer was not complete after {self.options.timeout:g} s.",
-                hint="What had come is kept; --timeout sets the limit.",
-            ) from error
+            raise self._too_late() from error
 
     async def _turn(self, conversation: Conversation) -> Turn:
         from console.chat.turn import Turn
@@ -203,7 +200,13 @@ class _Prompt:
             after_break="fail",
         )
 
-    async def _ask(self, ongoing: OngoingTurn, turn: Turn) -> int:
+    def _too_late(self) -> TimeLimit:
+        return TimeLimit(
+            f"The answer was not complete after {self.options.timeout:g} s.",
+            hint="What had come is kept; --timeout sets the limit.",
+        )
+
+    async def _ask(self, ongoing: OngoingTurn, turn: Turn, is_overdue: Callable[[], bool]) -> int:
         error: BaseException | None = None
         try:
             await self._follow(ongoing)
@@ -211,6 +214,8 @@ class _Prompt:
                 ongoing = await self._matching(ongoing, turn)
         except BrokenPipeError:
             return 0  # the reader has what it wanted; the answer so far is kept
+        except asyncio.CancelledError as caught:
+            error = self._too_late() if is_overdue() else caught
         except BaseException as caught:  # noqa: BLE001 - passed on below, once the partial answer has been told
             error = caught
         try:
@@ -323,7 +328,7 @@ def _value(text: str) -> Any:
 
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""What ends a call like Ctrl+C does, with the partial answer kept and exit code 130: kill, and the terminal's closing."""
+"""What ends a call like Ctrl+C does, partial answer kept and exit code 130: a kill, and the closing of its terminal."""
 
 
 def _stop_on_signals() -> None:

@@ -158,7 +158,7 @@ def judged(
 ) -> ProviderError:
     where = place(host)
     words = _safe(said.text, host)
-    tail = f": {words}" if words else "."
+    tail = f": {words}{'' if words.endswith(('.', '!', '?', '…')) else '.'}" if words else "."
     named = f"the model {model!r}" if model else "the model"
     is_request = status is None or 400 <= status < 500
     if is_request and (status == 402 or said.says(_CREDIT)):

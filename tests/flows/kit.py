@@ -250,7 +250,7 @@ def key_of(name: str, service: SimulatedService) -> dict[str, str]:
 
 
 def complaint(done: Done, code: int) -> str:
-    """The one sentence of a failure: the right exit code, one line for `hawser:` at the end, a hint at most, no more."""
+    """The one sentence of a failure: the right exit code, one line at the end, a hint at most, and no more."""
     assert done.code == code, (done.code, done.err)
     assert "Traceback" not in done.err
     assert "fault in Hawser" not in done.err

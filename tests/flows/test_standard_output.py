@@ -11,7 +11,7 @@ import pytest
 from providers.simulated.faults import ActiveFaults
 from providers.simulated.http_server import Exchange
 from providers.simulated.services import Answer, FaultKind, SimulatedOllama, SimulatedOpenAI, Speed
-from tests.flows.kit import CLOSED, COMMAND, Hawser, Services, bare_environment, complaint, finish, read_until
+from tests.flows.kit import CLOSED, COMMAND, Hawser, Services, bare_environment, complaint, endpoint, finish, read_until
 
 AWKWARD = {
     "no newline at the end": "the end",
@@ -243,12 +243,10 @@ def test_environment_without_anything_but_a_home_is_enough(tmp_path: Path, ollam
     alone = bare_environment() | {"HOME": str(home)}
     config = Path(user.run("config", "path", env=alone).out.decode().splitlines()[0])
     config.parent.mkdir(parents=True)
-    config.write_text(
-        f'[chat]\nmodel = "inference/llama3.1:8b"\n[endpoints.inference]\nwire = "ollama"\nbase_url = "{ollama.base_url}"\n'
-    )
+    config.write_text(endpoint("inference", ollama))
     ollama.answers.queue("good night")
 
-    done = user.ask("Report", env=alone, new_session=True, stdin=CLOSED)
+    done = user.ask("Report", "-m", "inference/phi3", env=alone, new_session=True, stdin=CLOSED)
 
     assert done == (0, b"good night", "")
     assert home in config.parents
