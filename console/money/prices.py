@@ -1,8 +1,8 @@
 """What a token costs where, and who says so.
 
-The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`), `[prices."endpoint/model"]`, the endpoint's
-`price` setting, `[prices."model"]`, our own machine (nothing), the price in the host's model list,
-the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
+The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`),
+`[prices."endpoint/model"]`, the endpoint's `price` setting, `[prices."model"]`, our own machine (nothing), the price in
+the host's model list, the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
 """
 
 from __future__ import annotations
