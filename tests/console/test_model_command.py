@@ -15,8 +15,8 @@ import pytest
 
 from console.arguments import new_parser
 from console.commands import model as command
-from console.commands.model import PullMeter
 from console.errors import SettingsError, UsageError
+from console.pull_meter import PullMeter
 from console.shell import Shell
 from providers.chat.ollama_admin import Progress
 from providers.errors import ModelMissing, TimedOut, Unreachable
