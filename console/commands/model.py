@@ -9,7 +9,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from console.errors import ConsoleError, Exit, SettingsError, StoreError, UsageError, explain
+from console.errors import ConsoleError, Exit, NotFound, SettingsError, StoreError, UsageError, explain
 from console.pull_meter import PullMeter, size_words, time_words
 from providers.errors import ProviderError, StreamBroken, TimedOut
 
@@ -210,7 +210,7 @@ class Command:
             offered = await self._models_of(endpoint)
             info = next((one for one in offered if one.name == model), None)
             if info is None:
-                raise UsageError(
+                raise NotFound(
                     f"{endpoint.name} does not list a model {model!r}.", hint=f"See: hawser model ls {endpoint.name}"
                 )
             facts = _facts(info)
