@@ -144,7 +144,7 @@ class OngoingTurn:
             usage=self._usage,
             estimated=self._estimated,
             cost_usd=self._cost_usd,
-            connect_ms=None,
+            connect_ms=self._end.timings.connect_ms if self._end else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
             tried=tuple(self._tried),
