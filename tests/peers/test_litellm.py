@@ -33,15 +33,12 @@ from providers.simulated.services import Answer, Fault, FaultKind, SimulatedServ
 from tests.conftest import run
 from tests.flows.kit import Hawser, Services
 from tests.peers.conftest import BEHIND_LITELLM
+from tests.peers.pixel import PIXEL
 from tests.peers.proxy import MOCKS, LiteLLM
 from tests.providers.raw import collect
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(150), pytest.mark.xdist_group("litellm")]
 
-PIXEL = Image("image/png", bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8cfc0f01f00050001ff"
-    "56c72f0d0000000049454e44ae426082"
-))  # fmt: skip
 TEXT = "Grüße, 世界! 👩‍🚀 — five\n\n```python\nprint('hé')\n```\n"
 WEATHER = {
     "type": "function",
@@ -264,7 +261,7 @@ def test_picture_arrives_at_the_model(connect: Connect, services: dict[str, Simu
         return "A pixel."
 
     service.answers.queue(look)
-    request = ChatRequest(model, (Message("user", "What is in this picture?", images=(PIXEL,)),))
+    request = ChatRequest(model, (Message("user", "What is in this picture?", images=(Image("image/png", PIXEL),)),))
 
     got = run(collect(connect(), request))
 
