@@ -165,7 +165,7 @@ def report(
         "ms from arrival to pipe, 99 %": (delays[int(len(delays) * 0.99) - 1], 5),
     }
     if write is None:
-        print(json.dumps({"medians_ms": found | long, "figures": figures}, indent=2))
+        print(json.dumps({"medians_ms": {**found, **long}, "figures": figures}, indent=2))
         return
     for name, (ms, mib) in {**found, **long}.items():
         write(f"{name:36} {ms:9.1f} ms {mib:8.1f} MiB")

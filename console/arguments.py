@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
@@ -17,8 +18,17 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-def new_parser(program: str, description: str | None = None, **more: str) -> Parser:
-    return Parser(program, description=description, allow_abbrev=False, **more)  # type: ignore[arg-type]
+def new_parser(program: str, description: str | None = None) -> Parser:
+    return Parser(program, description=description, allow_abbrev=False)
+
+
+def leading_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """How many words at the beginning are options of this parser, with their values."""
+    options = {option: action for action in parser._actions for option in action.option_strings}
+    count = 0
+    while count < len(words) and (action := options.get(words[count].partition("=")[0])) is not None:
+        count += 1 if action.nargs == 0 or "=" in words[count] else 2
+    return min(count, len(words))
 
 
 def positive_seconds(text: str) -> float:

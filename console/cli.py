@@ -6,14 +6,16 @@ own module only. Whatever is heavier is imported where it is used.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, cast
 
 from console import __version__
 
+TYPE_CHECKING = False  # typing itself would be a third of the time that --version takes
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from console.commands import Command
     from console.shell import Shell
 
@@ -32,17 +34,25 @@ COMMANDS: Mapping[str, str] = {
 
 def entry() -> None:
     """The console script. Leaves without tearing the interpreter down: everything is closed and flushed by then."""
-    code = main(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # closed streams are None
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    code = main(sys.argv[1:], ends_process=True)
+    for stream in (sys.stderr, sys.stdout):
         if stream is not None:
             try:
                 stream.flush()
-            except OSError:  # the reader of a pipe is gone; there is no one left to tell
+            except BrokenPipeError:  # its reader is gone; there is no one left to tell
                 pass
+            except OSError as error:
+                code = code or 1
+                if stream is sys.stdout and sys.stderr is not None:
+                    sys.stderr.write(f"hawser: Standard output cannot be written: {error.strerror}.\n")
+                    sys.stderr.flush()
     os._exit(code)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], *, ends_process: bool = False) -> int:
     """Run one command line and return its exit code."""
     if list(arguments) in (["--version"], ["-V"]):
         if sys.stdout is not None:
@@ -54,16 +64,15 @@ def main(arguments: Sequence[str]) -> int:
     gc.disable()
     from console.shell import Shell
 
-    return run(arguments, Shell(sys.stdin, sys.stdout, sys.stderr, os.environ))
+    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+    if sys.stdout is None:
+        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        return 2
+    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process))
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:
     """The whole command line on a given shell; every error has been told when this returns."""
-    if shell.stderr is None:
-        shell.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
-    if shell.stdout is None:
-        shell.note("hawser: Standard output is closed, so there is nowhere to write the answer to.")
-        return 2
     shell.debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
     try:
@@ -88,7 +97,10 @@ def tell(error: BaseException, shell: Shell) -> int:
     if shell.debug:
         import traceback
 
-        shell.note("".join(traceback.format_exception(error)))
+        from console.logs import Redactor
+
+        secrets = [value for name, value in shell.environment.items() if "KEY" in name or "TOKEN" in name]
+        shell.note(Redactor(lambda: secrets)("".join(traceback.format_exception(error))))
     return int(explanation.exit_code)
 
 
@@ -132,15 +144,19 @@ def _dispatch(words: list[str], shell: Shell) -> int:
 
 
 def _run_command(word: str, rest: list[str], shell: Shell) -> int:
-    from console.arguments import new_parser
+    from console.arguments import leading_options, new_parser
 
     command = load_command(word)
     parser = new_parser(f"hawser {word}", command.HELP)
     command.add_arguments(parser)
+    if word == "demo":  # a command line inside a command line: only what stands first is the demo's own
+        own = leading_options(parser, rest)
+        return command.run(parser.parse_args([*rest[:own], "--", *rest[own:]]), shell)
     return command.run(parser.parse_args(rest), shell)
 
 
 def load_command(word: str) -> Command:
     from importlib import import_module
 
-    return cast("Command", import_module(f"console.commands.{word}"))
+    command: Command = import_module(f"console.commands.{word}")
+    return command

@@ -54,7 +54,7 @@ def carefully(area: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Fin
         yield from check()
     except ConsoleError as error:
         yield failed_with(area, error, "See the message.")
-    except Exception as error:  # noqa: BLE001 - the outer edge of a check: logged, and told as a finding
+    except Exception as error:  # the outer edge of a check: logged, and told as a finding
         log.error("the check of %s broke", area, exc_info=error)
         yield fail(area, f"The check itself broke: {type(error).__name__}.", "Please report it.", Exit.FAILED)
 

@@ -39,7 +39,9 @@ def check_terminal(terminal: Terminal, environment: Mapping[str, str]) -> Iterat
     else:
         kind = environment.get("TERM", "")
         if kind in ("", "dumb"):
-            yield warn(area, f"TERM is {kind or 'not set'}.", "Set TERM to what your terminal is, as in xterm-256color.")
+            yield warn(
+                area, f"TERM is {kind or 'not set'}.", "Set TERM to what your terminal is, as in xterm-256color."
+            )
         else:
             yield ok(area, f"{kind}, {terminal.columns} x {terminal.lines}, {_colours(environment)}.")
         if terminal.columns < 80 or terminal.lines < 24:

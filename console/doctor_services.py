@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.doctor import Finding, fail, failed_with, info, ok, warn
 from console.errors import ConsoleError, Exit, KeyStoreError
-from console.keys import HOSTS, Keys, NoKeyring
+from console.key_places import NoKeyring
+from console.keys import HOSTS, Keys
 from console.paths import Paths
 from providers import errors as outside
 
@@ -25,7 +26,9 @@ STORE_LIMIT_S = 20.0
 OLD_BACKUP = timedelta(days=8)
 
 
-def check_settings(paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]) -> Iterator[Finding]:
+def check_settings(
+    paths: Paths, settings: Settings | ConsoleError, environment: Mapping[str, str]
+) -> Iterator[Finding]:
     area = "settings"
     if isinstance(settings, ConsoleError):
         yield failed_with(area, settings, "Open the file with: hawser config edit")
@@ -63,17 +66,20 @@ def check_keys(keys: Keys, settings: Settings | None) -> Iterator[Finding]:
             yield ok(area, f"{name} is in {'the variable ' if place == 'environment' else ''}{detail}.")
     for note in keys.notes:
         yield warn(area, note, "Renew what others may have read.")
-    if keys.isolated:
-        return
+    if not keys.isolated:
+        yield from _check_keyring(keys, in_use=any(place == "keyring" for place, _ in places.values()))
+    for endpoint in settings.endpoints.values() if settings is not None else ():
+        yield from _check_endpoint_key(keys, endpoint)
+
+
+def _check_keyring(keys: Keys, *, in_use: bool) -> Iterator[Finding]:
+    area = "keys"
     try:
         yield ok(area, f"The system keyring answers: {keys.keyring_health()}.")
     except NoKeyring as error:
         yield info(area, error.text, "Keys are kept in the environment or in a private file instead.")
     except KeyStoreError as error:
-        in_use = any(place == "keyring" for place, _ in places.values())
         yield Finding(area, "fail" if in_use else "warn", error.text, error.hint, Exit.SETTINGS)
-    for endpoint in settings.endpoints.values() if settings is not None else ():
-        yield from _check_endpoint_key(keys, endpoint)
 
 
 def _check_endpoint_key(keys: Keys, endpoint: Endpoint) -> Iterator[Finding]:
@@ -84,7 +90,9 @@ def _check_endpoint_key(keys: Keys, endpoint: Endpoint) -> Iterator[Finding]:
         return
     if key is None and endpoint.key is not None:
         remedy = f"Store it with: hawser key set {endpoint.key}"
-        yield fail("keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS)
+        yield fail(
+            "keys", f"{endpoint.key}, which the endpoint {endpoint.name} needs, is missing.", remedy, Exit.SETTINGS
+        )
     home = HOSTS.get(endpoint.name.lower())
     if endpoint.key is None and home is not None and not endpoint.base_url.startswith(home):
         remedy = f'Write key = "{endpoint.name}" into its table if that address may have the key.'
@@ -101,6 +109,7 @@ class Reached(NamedTuple):
     models: int
     seconds: float
     server_time: datetime | None = None
+    is_key_accepted: bool = False
 
 
 Probe = Callable[["Endpoint"], Awaitable[Reached]]
@@ -138,19 +147,21 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
     area = "endpoints"
     place = f"{endpoint.name} ({endpoint.wire} at {endpoint.base_url})"
     match outcome:
-        case Reached(models, seconds):
-            counted = f"{models} model{'' if models == 1 else 's'}"
+        case Reached(models, seconds, _, is_key_accepted):
+            counted = f"{models} model{'' if models == 1 else 's'}" + (", key accepted" if is_key_accepted else "")
             if models == 0 and endpoint.wire == "ollama":
                 return warn(area, f"{place} answers, but has no model.", "Get one with: hawser model pull llama3.1:8b")
             return ok(area, f"{place}: {counted}, {seconds * 1000:.0f} ms.")
         case outside.KeyMissing() | outside.KeyRefused() as error:
             remedy = error.hint or f"Set another with: hawser key set {endpoint.key or endpoint.name}"
             return fail(area, f"{place}: {error.text}", remedy, Exit.SETTINGS)
+        case KeyStoreError():
+            return warn(area, f"{place} was not asked, for its key cannot be had.", "See the line on its key.")
         case outside.Unreachable() | outside.TimedOut() if origin == "default" and endpoint.is_loopback:
             return info(area, f"No {endpoint.wire} server is running at {endpoint.base_url}.")
         case ConsoleError() | outside.ProviderError() as error:
             remedy = error.hint or f"Check that it runs, and base_url: hawser config show endpoints.{endpoint.name}"
-            text = f"{place}: {error.text}"
+            text = error.text if endpoint.name in error.text else f"{place}: {error.text}"
             return fail(area, text, remedy, Exit.UNREACHABLE) if origin == "file" else warn(area, text, remedy)
         case other:
             raise other

@@ -15,6 +15,7 @@
     ├── AttachmentRefused    a file cannot be attached                                                   2
     ├── BudgetReached        the day, the month or the call has no money left                            6
     ├── PriceUnknown         a cost limit is set and the price is not known                              6
+    ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     └── TimeLimit            the whole call took longer than was allowed                                 5
 
@@ -23,8 +24,8 @@ Every error has a plain sentence and, where there is one, a hint that names the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from providers import errors as outside
 
@@ -118,6 +119,11 @@ class PriceUnknown(ConsoleError):
     exit_code = Exit.BUDGET
 
 
+class ContextOverflow(ConsoleError):
+    title = "The chat is too long for the model"
+    exit_code = Exit.NO_ANSWER
+
+
 class NoUsableAnswer(ConsoleError):
     title = "No usable answer"
     exit_code = Exit.NO_ANSWER
@@ -128,8 +134,7 @@ class TimeLimit(ConsoleError):
     exit_code = Exit.TIME_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     title: str
     text: str
     hint: str | None
@@ -162,7 +167,9 @@ def explain(error: BaseException) -> Explanation:
             if isinstance(error, kind):
                 return Explanation(title, error.text, error.hint or hint, code)
         return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
-    if isinstance(error, KeyboardInterrupt):
+    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
+
+    if isinstance(error, KeyboardInterrupt | CancelledError):
         return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)
     return Explanation(
         "This is a fault in Hawser",

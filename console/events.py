@@ -10,13 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
-@dataclass(frozen=True, slots=True)
 class Event:
     """Base of everything on the bus; a plain subclass is a fact."""
+
+    __slots__ = ()
 
 
 @runtime_checkable

@@ -10,43 +10,37 @@ import argparse
 import asyncio
 import json
 import os
+import select
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from console.errors import NoUsableAnswer, TimeLimit, UsageError, explain
+from console.errors import ConsoleError, NoUsableAnswer, TimeLimit, UsageError, explain
 from console.shell import SCHEMA, Shell
 from console.standard_input import Mode, read_instruction, read_material
 from console.text import neutralise
 
 if TYPE_CHECKING:
-    from console.chat.conversation import Answer, Conversation, OngoingTurn, Turn
+    from console.chat.conversation import Conversation, OngoingTurn
+    from console.chat.turn import Answer, Turn
     from providers.chat.base import Delta
 
 
 def run(options: argparse.Namespace, shell: Shell) -> int:
-    if options.prompt is None and options.template is None:
-        raise UsageError("There is no prompt.", hint='Give one with: hawser --prompt "…"')
     if options.json and options.jsonl:
         raise UsageError("--json and --jsonl exclude each other.")
-    if options.continued and options.chat:
-        raise UsageError("--continue and --chat exclude each other.", hint="--chat ID already continues that chat.")
-    if options.extract and options.schema:
-        raise UsageError("--extract and --schema exclude each other.", hint="--schema already prints only the JSON.")
-    schema = _read_schema(options.schema)
-    mode: Mode = options.stdin
-    if options.prompt == "-":
-        instruction, material, outcome = read_instruction(shell), None, "read"
-    else:
-        instruction = options.prompt or ""
-        piped = read_material(shell, mode)
-        material, outcome = piped.text, piped.outcome
-    if not instruction.strip() and not material and not options.template:
-        raise UsageError("The prompt is empty.")
-    return asyncio.run(_Prompt(options, shell, instruction, material, outcome, schema).run())
+    prompt = _Prompt(options, shell)
+    try:
+        prompt.read()
+        return asyncio.run(prompt.run())
+    except BrokenPipeError:
+        raise
+    except BaseException as error:
+        prompt.tell_early(error)
+        raise
 
 
 def _read_schema(name: str | None) -> dict[str, Any] | None:
@@ -88,14 +82,23 @@ class _Output:
             return
         content = memoryview(text.encode("utf-8", "replace"))
         while content:
-            content = content[os.write(self._descriptor, content) :]
+            try:
+                content = content[os.write(self._descriptor, content) :]
+            except BlockingIOError:  # whoever made the pipe set it so, and reads more slowly than the answer comes
+                select.select([], [self._descriptor], [])
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise ConsoleError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
     def line(self, document: Mapping[str, Any]) -> None:
-        self.raw(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
+        # What JSON lets through as it is, a terminal may still act on.
+        self.raw(json.dumps(document, ensure_ascii=self._is_terminal, default=_plain) + "\n")
 
     def end(self) -> None:
         if self._is_terminal and self.last and not self.last.endswith("\n"):
             self.raw("\n")
+        self.last = ""
 
 
 def _plain(value: object) -> object:
@@ -107,48 +110,57 @@ def _plain(value: object) -> object:
 class _Prompt:
     """One headless call, from the options to the exit code."""
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        shell: Shell,
-        instruction: str,
-        material: str | None,
-        stdin_outcome: str,
-        schema: dict[str, Any] | None,
-    ) -> None:
+    def __init__(self, options: argparse.Namespace, shell: Shell) -> None:
         self.options = options
         self.shell = shell
-        self.instruction = instruction
-        self.material = material
-        self.stdin_outcome = stdin_outcome
-        self.schema = schema
+        self.instruction = ""
+        self.material: str | None = None
+        self.stdin_outcome = "none"
+        self.schema: dict[str, Any] | None = None
         self.output = _Output(shell)
-        self.streams_text = not (options.json or options.jsonl or options.extract or schema)
+        self.streams_text = not (options.json or options.jsonl or options.extract or options.schema)
         self.thinking_open = False
+        self.earlier: Answer | None = None
+        """A first answer that did not match the schema."""
+        self.has_told = False
+        self.found_json = ""
+
+    def read(self) -> None:
+        """Everything that can be known before somebody is asked: whether the words make sense, and what is piped in."""
+        options = self.options
+        if options.prompt is None and options.template is None:
+            raise UsageError("There is no prompt.", hint='Give one with: hawser --prompt "…"')
+        if options.continued and options.chat:
+            raise UsageError("--continue and --chat exclude each other.", hint="--chat ID already continues that chat.")
+        if options.extract and options.schema:
+            raise UsageError(
+                "--extract and --schema exclude each other.", hint="--schema already prints only the JSON."
+            )
+        self.schema = _read_schema(options.schema)
+        for number in _ENDS:  # for as long as standard input is waited for
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        mode: Mode = options.stdin
+        if options.prompt == "-":
+            self.instruction, self.stdin_outcome = read_instruction(self.shell), "read"
+        else:
+            self.instruction = options.prompt or ""
+            self.material, self.stdin_outcome = read_material(self.shell, mode)
+        if not self.instruction.strip() and not self.material and not options.template:
+            raise UsageError("The prompt is empty.")
 
     async def run(self) -> int:
-        from console.runtime import open_runtime
-
-        _stop_on_sigterm()
-        flags = {"chat.model": self.options.model} if self.options.model else None
+        _stop_on_signals()
         try:
-            async with (
-                asyncio.timeout(self.options.timeout) as limit,
-                open_runtime(
-                    self.shell.paths, self.shell.environment, flags=flags, discover=not self.shell.isolated
-                ) as runtime,
-            ):
+            async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
                 conversation = await runtime.conversation()
                 turn = await self._turn(conversation)
-                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn)
+                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn, limit.expired)
         except TimeoutError as error:
-            raise TimeLimit(
-                f"The answer was not complete after {self.options.timeout:g} s.",
-                hint="What had come is kept; --timeout sets the limit.",
-            ) from error
+            raise self._too_late() from error
 
     async def _turn(self, conversation: Conversation) -> Turn:
-        from console.chat.conversation import Turn
+        from console.chat.turn import Turn
 
         options = self.options
         instruction, system, model = self.instruction, options.system, options.model
@@ -156,7 +168,7 @@ class _Prompt:
         if options.template is not None:
             from console.chat.templates import fill
 
-            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction)
+            filled = fill(self.shell.paths.templates, options.template, dict(options.var), instruction or None)
             instruction = filled.prompt
             system = system if system is not None else filled.system
             model = model or filled.model
@@ -169,6 +181,9 @@ class _Prompt:
             from console.chat.attachments import read_attachment
 
             attachments = [await asyncio.to_thread(read_attachment, Path(name)) for name in options.attach]
+            for attachment in attachments:
+                for note in attachment.notes:
+                    self._notice(note)
         chat = None
         if options.chat:
             chat = await conversation.find_chat(options.chat)
@@ -192,25 +207,40 @@ class _Prompt:
             allow_fallback=not options.no_fallback,
             save=not options.no_save,
             client="prompt",
+            after_break="fail",
         )
 
-    async def _ask(self, ongoing: OngoingTurn, turn: Turn) -> int:
+    def _too_late(self) -> TimeLimit:
+        return TimeLimit(
+            f"The answer was not complete after {self.options.timeout:g} s.",
+            hint="What had come is kept; --timeout sets the limit.",
+        )
+
+    async def _ask(self, ongoing: OngoingTurn, turn: Turn, is_overdue: Callable[[], bool]) -> int:
         error: BaseException | None = None
         try:
             await self._follow(ongoing)
-            if self.schema is not None:
-                ongoing = await self._matching(ongoing, turn)
+            if self.schema is not None and (fault := self._fault(ongoing)) is not None:
+                ongoing = self._once_more(ongoing, turn, fault)
+                await self._follow(ongoing)
+                if (fault := self._fault(ongoing)) is not None:
+                    error = NoUsableAnswer(
+                        f"The answer does not match the schema: {fault}.", hint="It is kept in the history."
+                    )
         except BrokenPipeError:
             return 0  # the reader has what it wanted; the answer so far is kept
+        except asyncio.CancelledError as caught:
+            error = self._too_late() if is_overdue() else caught
         except BaseException as caught:  # noqa: BLE001 - passed on below, once the partial answer has been told
             error = caught
+        answer = ongoing.answer()
         try:
-            return self._report(ongoing.answer(), error)
+            return self._report(answer.after(self.earlier) if self.earlier else answer, error)
         except BrokenPipeError:
             return 0
 
     async def _follow(self, ongoing: OngoingTurn) -> None:
-        from console.chat.conversation import Notice
+        from console.chat.attempts import Notice
         from providers.chat.base import Delta
 
         async with aclosing(ongoing.events()) as events:
@@ -224,8 +254,7 @@ class _Prompt:
     def _show(self, delta: Delta) -> None:
         if delta.thinking:
             if self.options.thinking == "stderr" and not self.options.json:
-                self.shell.stderr.write(neutralise(delta.thinking))
-                self.shell.stderr.flush()
+                self.shell.mutter(neutralise(delta.thinking))
                 self.thinking_open = True
             elif self.options.thinking == "json" and self.options.jsonl:
                 self.output.line({"type": "thinking", "text": delta.thinking})
@@ -238,8 +267,7 @@ class _Prompt:
 
     def _end_thinking(self) -> None:
         if self.thinking_open:
-            self.shell.stderr.write("\n\n")
-            self.shell.stderr.flush()
+            self.shell.mutter("\n\n")
             self.thinking_open = False
 
     def _notice(self, text: str) -> None:
@@ -248,27 +276,32 @@ class _Prompt:
             self.output.line({"type": "status", "text": text})
         self.shell.note(f"hawser: {text}")
 
-    async def _matching(self, ongoing: OngoingTurn, turn: Turn) -> OngoingTurn:
-        """The answer if it satisfies the schema, else one more try with the fault told to the model."""
+    def _fault(self, ongoing: OngoingTurn) -> str | None:
+        """What keeps an answer from satisfying the schema."""
         from console.chat.schemas import find_fault
 
         assert self.schema is not None
-        fault = find_fault(self.schema, ongoing.text)
-        if fault is None:
-            return ongoing
+        self.found_json, fault = find_fault(self.schema, ongoing.text)
+        return fault
+
+    def _once_more(self, ongoing: OngoingTurn, turn: Turn, fault: str) -> OngoingTurn:
+        """The same question again, with the fault told to the model and what is left of the cap on the cost."""
         self._notice(f"The answer does not match the schema ({fault}); asking once more.")
-        again = ongoing.follow_up(
+        self.earlier = ongoing.answer()
+        if turn.max_cost_usd is not None:
+            turn = turn._replace(max_cost_usd=max(turn.max_cost_usd - (self.earlier.cost_usd or 0), Decimal(0)))
+        return ongoing.follow_up(
             turn, f"Your answer does not match the JSON schema: {fault}. Answer again with the corrected JSON only."
         )
-        await self._follow(again)
-        fault = find_fault(self.schema, again.text)
-        if fault is not None:
-            raise NoUsableAnswer(f"The answer does not match the schema: {fault}.", hint="It is kept in the history.")
-        return again
 
     def _report(self, answer: Answer, error: BaseException | None) -> int:
         """Write what is still to be written, then raise what went wrong, if anything did."""
         self._end_thinking()
+        self.output.end()
+        if error is None and answer.finish == "refused":
+            error = NoUsableAnswer("The model refused to answer.", hint="What it said is kept in the history.")
+        elif error is None and answer.finish == "length":
+            self._notice("The answer was cut at its limit of tokens; --max-tokens sets one.")
         block = None
         if self.options.extract and error is None:
             from console.chat.blocks import first_code_block
@@ -277,18 +310,30 @@ class _Prompt:
             if block is None:
                 error = NoUsableAnswer("The answer holds no code block.", hint="It is kept in the history.")
         if self.options.json or self.options.jsonl:
-            document = self._document(answer, answer.text if block is None else block, error)
+            text = self.found_json if self.schema is not None and error is None else answer.text
+            document = self._document(answer, text if block is None else block, error)
+            self.has_told = True
             self.output.line({"type": "end", **document} if self.options.jsonl else document)
         elif block is not None:
             self.output.answer(block)
         elif self.schema is not None and error is None:
-            self.output.answer(answer.text)
+            self.output.answer(self.found_json)
         self.output.end()
         if error is not None:
             raise error
         if self.options.verbose:
             self.shell.note(answer.summary())
         return 0
+
+    def tell_early(self, error: BaseException) -> None:
+        """The object of a call that failed before it had an answer to tell of."""
+        if self.has_told or not (self.options.json or self.options.jsonl):
+            return
+        from console.chat.turn import NO_ANSWER
+
+        document = self._document(NO_ANSWER, "", error)
+        self.has_told = True
+        self.output.line({"type": "end", **document} if self.options.jsonl else document)
 
     def _document(self, answer: Answer, text: str, error: BaseException | None) -> dict[str, Any]:
         document = {"schema": SCHEMA, **answer.document(), "text": text, "stdin": self.stdin_outcome}
@@ -310,8 +355,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def _stop_on_sigterm() -> None:
-    """SIGTERM ends a call like Ctrl+C does: the partial answer is kept and the exit code is 130."""
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a call like Ctrl+C does, partial answer kept and exit code 130: a kill, and the closing of its terminal."""
+
+
+def _stop_on_signals() -> None:
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)

@@ -12,13 +12,14 @@ def make_parser(commands: Mapping[str, str]) -> Parser:
     width = max(map(len, commands))
     words = "\n".join(f"  {word.ljust(width)}  {text}" for word, text in commands.items())
     parser = new_parser(
-        "hawser",
-        "Chat with models on rented GPUs and hosted services, from the terminal and from scripts.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="hawser --prompt TEXT [options]\n       hawser COMMAND …",
-        epilog=f"commands (hawser COMMAND --help tells more):\n{words}\n\n"
+        "hawser", "Chat with models on rented GPUs and hosted services, from the terminal and from scripts."
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.usage = "hawser --prompt TEXT [options]\n       hawser COMMAND …"
+    parser.epilog = (
+        f"commands (hawser COMMAND --help tells more):\n{words}\n\n"
         "exit codes: 0 done, 2 usage, 3 settings or key, 4 unreachable, 5 time limit, 6 budget,\n"
-        "            7 no usable answer, 8 machine state, 130 interrupted",
+        "            7 no usable answer, 8 machine state, 130 interrupted"
     )
     add = parser.add_argument
     add("--version", "-V", action="store_true", help="print the version")

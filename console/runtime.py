@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from providers.registry import chat_provider
-
+from console import __version__
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
+from console.logs import start_log, stop_log
 from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
-from providers.chat.base import ChatProvider, Host
+from console.text import plural
+from providers.chat.base import ChatProvider, Host, ModelInfo
+from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
@@ -24,14 +26,26 @@ if TYPE_CHECKING:
 class Runtime:
     """Settings and clock are there at once; the store, providers and jobs are made when first asked for."""
 
-    def __init__(self, paths: Paths, settings: Settings, keys: Keys, clock: Clock) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        keys: Keys,
+        clock: Clock,
+        tell: Callable[[str], None],
+        *,
+        ends_process: bool = False,
+    ) -> None:
         self.paths = paths
         self.settings = settings
         self.keys = keys
         self.clock = clock
         self.bus = Bus()
+        self._tell = tell
+        self._ends_process = ends_process
         self._store: Store | None = None
         self._jobs: Jobs | None = None
+        self._conversation: Conversation | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -39,6 +53,14 @@ class Runtime:
             from console.history.store import Store
 
             self._store = await Store.open(self.paths, self.clock)
+            for notice in self._store.notices:
+                self._tell(notice)
+            if not self._store.read_only and (recovered := await self._store.recover()):
+                from console.chat.recovery import book_lost_calls
+
+                await book_lost_calls(recovered, self._store, self.settings, self.clock)
+                count = plural(len(recovered), "answer")
+                self._tell(f"{count} cut off by the end of another Hawser: what had come is kept.")
         return self._store
 
     @property
@@ -59,17 +81,48 @@ class Runtime:
                 endpoint.name,
                 endpoint.base_url,
                 self.keys.for_endpoint(endpoint),
-                endpoint.headers,
+                {"user-agent": f"hawser/{__version__}", **endpoint.headers},
                 endpoint.connect_s,
             )
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
+            while self.keys.notes:
+                self._tell(self.keys.notes.pop(0))
         return provider
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
-        from console.chat.conversation import Conversation
+        if self._conversation is None:
+            from console.chat.breaker import Breakers
+            from console.chat.catalogue import Catalogue
+            from console.chat.conversation import Conversation
+            from console.chat.router import Router
+            from console.money.budget import Budget
+            from console.money.prices import Prices
 
-        return Conversation(self.settings, await self.store(), self.provider, self.clock, self.bus)
+            store = await self.store()
+            catalogue = Catalogue(self.settings.models)
+            breakers = Breakers(self.clock, self.store)
+            router = Router(
+                self.settings,
+                self.provider,
+                catalogue,
+                breakers=breakers,
+                seen=store.models_seen,
+                remember=self.remember_models,
+            )
+            prices = Prices(self.settings.prices)
+            budget = Budget(self.settings.budget, store, self.clock)
+            self._conversation = Conversation(
+                self.settings, store, router, catalogue, breakers, prices, budget, self.provider, self.clock, self.bus
+            )
+        return self._conversation
+
+    async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
+        """Keep what an endpoint has, for completion and for names without an endpoint."""
+        from console.history.models_seen import seen
+
+        store = await self.store()
+        await store.remember_models(endpoint, [seen(model) for model in models])
 
     async def close(self) -> None:
         if self._jobs is not None:
@@ -77,7 +130,7 @@ class Runtime:
         for provider in self._providers.values():
             await provider.close()
         if self._store is not None:
-            await self._store.close()
+            await self._store.close(leave=self._ends_process)
         self.bus.close()
 
 
@@ -85,14 +138,27 @@ class Runtime:
 async def open_runtime(
     paths: Paths,
     environment: Mapping[str, str],
+    tell: Callable[[str], None],
     *,
-    flags: Mapping[str, object] | None = None,
     clock: Clock | None = None,
     discover: bool = True,
+    ends_process: bool = False,
 ) -> AsyncIterator[Runtime]:
-    settings = load_settings(paths, environment, flags, discover=discover)
-    runtime = Runtime(paths, settings, Keys(paths, environment), clock or SystemClock())
+    """A runtime for the length of a block.
+
+    `tell` gets plain sentences about what was repaired or recovered. With `ends_process` the store is left to the next
+    process to tidy up.
+    """
+    settings = load_settings(paths, environment, discover=discover)
+    keys = Keys(paths, environment)
+    log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
+    runtime = Runtime(paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process)
+    for note in settings.notes:
+        tell(note)
     try:
         yield runtime
     finally:
-        await runtime.close()
+        try:
+            await runtime.close()
+        finally:
+            stop_log(log_file)

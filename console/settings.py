@@ -1,4 +1,4 @@
-"""Settings: typed groups, each setting declared once with its kind, default and sentence.
+"""The settings in force. What there is to set is declared in settings_groups.py.
 
 A value comes from a flag, else the environment (`HAWSER_<GROUP>_<NAME>`), else config.toml, else its default, and
 `Settings.origin` tells which. Whatever is wrong is a `SettingsError` that names the file and line, or the variable, the
@@ -15,298 +15,49 @@ from typing import Any, Literal, TypeAlias
 
 from console.errors import SettingsError
 from console.paths import Paths
-from console.settings_kinds import (
-    SWITCH,
-    URL,
-    Field,
-    Group,
-    Kind,
-    Unfit,
-    amount,
-    list_of,
-    misfit,
-    nearest,
-    one_of,
-    seconds,
-    setting,
-    shown,
-    text,
-    usd,
-    whole,
+from console.settings_groups import (
+    CHAIN,
+    GROUPS,
+    KNOWN,
+    LATER,
+    LIMITS,
+    NAMED,
+    BudgetSettings,
+    ChainEntry,
+    ChatSettings,
+    Endpoint,
+    LogSettings,
+    ModelFacts,
+    ModelPrice,
+    Routes,
+    Wire,
+    read_chain,
+    read_endpoint_name,
 )
+from console.settings_kinds import Field, Group, Unfit, misfit, nearest, setting, shown, text
 
-Wire: TypeAlias = Literal["ollama", "openai", "anthropic"]
+__all__ = [
+    "CHAIN",
+    "GROUPS",
+    "KNOWN",
+    "LATER",
+    "NAMED",
+    "BudgetSettings",
+    "ChainEntry",
+    "ChatSettings",
+    "Endpoint",
+    "LogSettings",
+    "ModelFacts",
+    "ModelPrice",
+    "Origin",
+    "Routes",
+    "Settings",
+    "Wire",
+    "load_settings",
+]
+
 OriginKind: TypeAlias = Literal["flag", "environment", "file", "default"]
 LARGEST_FILE = 1 << 20
-_TOKENS = whole(1, 10_000_000)
-_PHASE = seconds("0.1", "86400")
-_PRICE = usd(expects="a price in USD per million tokens")
-
-
-class ChatSettings(Group):
-    """What a chat does unless a flag, a chain or an endpoint says otherwise."""
-
-    model: str | None = setting(
-        text(), "The model, `endpoint/model`, alias or route that answers when `-m` is not given.", default=None
-    )
-    system: str | None = setting(
-        text(most=100_000, lines=True), "The instruction that a chat starts with.", default=None
-    )
-    max_tokens: int | None = setting(
-        _TOKENS, "The most tokens an answer may have; unset leaves it to the service.", default=None
-    )
-    connect_s: float = setting(_PHASE, "How long connecting to an endpoint may take.", default=5.0)
-    first_token_s: float = setting(_PHASE, "How long a model that is loaded may take to its first token.", default=60.0)
-    load_s: float = setting(
-        _PHASE, "How long the first token may take while the server is loading the model.", default=300.0
-    )
-    between_tokens_s: float = setting(_PHASE, "How long an answer that has begun may pause.", default=20.0)
-    after_break: Literal["continue", "restart", "fail"] = setting(
-        one_of("continue", "restart", "fail"),
-        "What happens on a screen when an answer breaks off: go on from what arrived, ask again, or fail. "
-        "`hawser --prompt` always fails and keeps what arrived.",
-        default="continue",
-    )
-    context_overflow: Literal["slide", "summarise", "refuse"] = setting(
-        one_of("slide", "summarise", "refuse"),
-        "What happens when a chat outgrows the model's window: leave out the oldest turns, put a summary in their "
-        "place, or refuse.",
-        default="slide",
-    )
-    save: bool = setting(SWITCH, "Keep chats in the history; `--no-save` leaves one out.", default=True)
-
-
-def _read_warnings(value: object) -> tuple[Decimal, ...]:
-    share = amount("0.01", "0.99", "a share of the budget")
-    levels: tuple[Decimal, ...] = list_of(share, most=8, expects=_WARNINGS).read(value)
-    if list(levels) != sorted(set(levels)):
-        raise misfit(_WARNINGS, value)
-    return levels
-
-
-_WARNINGS = "a rising list of shares of the budget, such as [0.5, 0.8]"
-
-
-class BudgetSettings(Group):
-    """How much may be spent, over everything."""
-
-    day_usd: Decimal = setting(usd(), "The most that a day may cost.", default=Decimal(5))
-    month_usd: Decimal = setting(usd(), "The most that a month may cost.", default=Decimal(50))
-    warn_at: tuple[Decimal, ...] = setting(
-        Kind(
-            _WARNINGS,
-            _read_warnings,
-            lambda written: _read_warnings([_decimal(part) for part in written.split(",")]),
-        ),
-        "At which shares of a budget to warn.",
-        default=(Decimal("0.5"), Decimal("0.8")),
-    )
-    at_limit: Literal["stop", "warn"] = setting(
-        one_of("stop", "warn"),
-        "What happens when a budget is spent: refuse whatever costs money, or only say so.",
-        default="stop",
-    )
-
-
-class LogSettings(Group):
-    """The log file in the state folder."""
-
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        one_of("debug", "info", "warning", "error"), "How much is written to the log.", default="info"
-    )
-
-
-def _read_name(value: object) -> str:
-    expects = "a name of letters, digits, '.', '_' and '-'"
-    fits = isinstance(value, str) and 0 < len(value) <= 64 and value.isascii() and value[0].isalnum()
-    if not fits or not all(c.isalnum() or c in "._-" for c in str(value)):
-        raise misfit(expects, value)
-    return str(value)
-
-
-_SECRET_STARTS = ("sk-", "sk_", "gsk_", "rpa_", "hf_", "xai-", "bearer ")
-
-
-def _read_key_name(value: object) -> str:
-    remedy = 'Store the key with `hawser key set NAME` and write key = "NAME".'
-    if isinstance(value, str) and value.startswith("cmd:"):
-        if not value[4:].strip() or not value.isprintable():
-            raise Unfit("names no command after 'cmd:'", hint='For example: key = "cmd:pass show openai"')
-        return value
-    try:
-        name = _read_name(value)
-    except Unfit:
-        # The value is not repeated: it may be the key itself.
-        raise Unfit('must be the name of a key, or "cmd:" and a command that prints it', hint=remedy) from None
-    if len(name) > 40 or name.lower().startswith(_SECRET_STARTS):
-        raise Unfit("looks like a key itself; settings hold only its name", hint=remedy)
-    return name
-
-
-def _read_headers(value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping):
-        raise misfit("a table of header names and texts", value)
-    for name, content in value.items():
-        if not name or not name.isascii() or not all(c.isalnum() or c in "-_." for c in name):
-            raise Unfit("is not the name of a header", path=(name,))
-        if name.lower() in ("authorization", "x-api-key", "api-key", "proxy-authorization"):
-            raise Unfit("holds a key, which has no place in settings", path=(name,), hint='Use key = "NAME".')
-        if name.lower() in ("host", "content-length", "content-type", "transfer-encoding", "connection"):
-            raise Unfit("is a header that Hawser sets itself", path=(name,))
-        if not isinstance(content, str) or not content.isascii() or not content.isprintable():
-            raise Unfit("must be a text of plain characters on one line", path=(name,))
-    return dict(value)
-
-
-_DURATION = 'a duration such as "10m" or "1h30m", or a number of seconds, where -1 is for ever'
-
-
-def _read_duration(value: object) -> str:
-    import re
-
-    if isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 10**9:
-        return str(value)
-    if not isinstance(value, str) or not re.fullmatch(r"-1|\d{1,9}|-?(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h))+", value):
-        raise misfit(_DURATION, value)
-    return value
-
-
-class Endpoint(Group):
-    """Somewhere a model answers: a wire, an address, and the name of the key that belongs to it."""
-
-    name: str = setting(Kind("a name", _read_name), "The name of the table.", key="")
-    wire: Wire = setting(one_of("ollama", "openai", "anthropic"), "The protocol that is spoken there.")
-    base_url: str = setting(URL, "The address, with the path that the protocol starts at (`…/v1` for openai).")
-    key: str | None = setting(
-        Kind('the name of a key, or "cmd:" and a command', _read_key_name),
-        "The name of its key (`hawser key set NAME`), or `cmd:` and a command that prints it. "
-        "Unset, a key stored under the name of the endpoint is used.",
-        default=None,
-    )
-    price_input: Decimal | None = setting(
-        _PRICE, "USD per million tokens of the question, for every model there.", default=None, key="price.input"
-    )
-    price_output: Decimal | None = setting(
-        _PRICE, "USD per million tokens of the answer, for every model there.", default=None, key="price.output"
-    )
-    models: tuple[str, ...] = setting(
-        list_of(text(), most=1000, expects="a list of model names"),
-        "The models to offer, where the service does not list them itself or lists too many.",
-        default=(),
-    )
-    headers: Mapping[str, str] = setting(
-        Kind("a table of header names and texts", _read_headers),
-        "Headers to send along with every request.",
-        default={},
-        private=True,
-    )
-    connect_s: float = setting(_PHASE, "As `chat.connect_s`, for this endpoint.", default=5.0)
-    first_token_s: float = setting(_PHASE, "As `chat.first_token_s`, for this endpoint.", default=60.0)
-    load_s: float = setting(_PHASE, "As `chat.load_s`, for this endpoint.", default=300.0)
-    between_tokens_s: float = setting(_PHASE, "As `chat.between_tokens_s`, for this endpoint.", default=20.0)
-    context_tokens: int | None = setting(
-        whole(256, 10_000_000),
-        "The window to count with and, on an Ollama wire, to ask for; unset takes what the model is known for.",
-        default=None,
-    )
-    keep_alive: str | None = setting(
-        Kind(_DURATION, _read_duration),
-        "How long an Ollama server keeps a model in memory after an answer.",
-        default=None,
-    )
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it is on this computer; a tunnel's local end counts as well."""
-        from urllib.parse import urlsplit
-
-        host = (urlsplit(self.base_url).hostname or "").rstrip(".")
-        return host in ("localhost", "::1") or host.endswith(".localhost") or _is_loopback_number(host)
-
-
-def _is_loopback_number(host: str) -> bool:
-    parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
-
-
-class ChainEntry(Group):
-    """One try in a chain: what to ask, and how hard to try."""
-
-    target: str = setting(text(), "A model, `endpoint/model`, alias or route.", key="model")
-    timeout_s: float | None = setting(
-        _PHASE, "How long this entry may take in all before the next is tried.", default=None, key="timeout"
-    )
-    max_tokens: int | None = setting(_TOKENS, "The most tokens its answer may have.", default=None)
-    retries: int = setting(whole(0, 10), "How often it is asked again when that may help.", default=2)
-
-
-def _read_chain(value: object) -> tuple[ChainEntry, ...]:
-    expects = 'a model name, a table such as {model = "…", timeout = 30}, or a list of these'
-    entries = value if isinstance(value, list) else [value]
-    if not 1 <= len(entries) <= 20:
-        raise misfit(f"{expects}, with 1 to 20 entries", value)
-    chain = []
-    for entry in entries:
-        if isinstance(entry, Mapping):
-            chain.append(ChainEntry.read(entry))
-        elif isinstance(entry, str) and entry == entry.strip():
-            chain.append(ChainEntry(ChainEntry.fields["model"].kind.read(entry)))
-        else:
-            raise misfit(expects, entry)
-    return tuple(chain)
-
-
-CHAIN = Kind("a model, a table {model, timeout, max_tokens, retries}, or a list of these", _read_chain)
-
-
-class Routes(Group):
-    """Which models answer which sort of prompt; a missing model falls to the nearest one that is there."""
-
-    code: tuple[ChainEntry, ...] = setting(
-        CHAIN, "Writing and reading programs; also asked for with `@code`.", default=(ChainEntry("deepseek-coder-v2"),)
-    )
-    general: tuple[ChainEntry, ...] = setting(
-        CHAIN, "Everything else; also asked for with `@general`.", default=(ChainEntry("llama3.1:8b"),)
-    )
-    quick: tuple[ChainEntry, ...] = setting(
-        CHAIN, "Short questions; also asked for with `@quick`.", default=(ChainEntry("mistral:7b"),)
-    )
-
-
-class ModelFacts(Group):
-    """What is known of a model, added to the catalogue that comes with the program."""
-
-    name: str = setting(text(), "The name of the table.", key="")
-    size_gb: Decimal | None = setting(amount("0.01", "10000", "a size in GB"), "Its size on disk.", default=None)
-    vram_gb: Decimal | None = setting(
-        amount("0.01", "10000", "a size in GB"), "The GPU memory that it needs.", default=None
-    )
-    context_tokens: int | None = setting(whole(256, 10_000_000), "The largest window it can have.", default=None)
-    role: Literal["code", "general", "quick", "vision"] | None = setting(
-        one_of("code", "general", "quick", "vision"), "What it is good at.", default=None
-    )
-    sees_images: bool | None = setting(SWITCH, "Whether it takes images.", default=None)
-
-
-class ModelPrice(Group):
-    """What a model costs, where the endpoint has no price; goes before the table that comes with the program."""
-
-    name: str = setting(text(), "The name of the table: a model, or `endpoint/model`.", key="")
-    input: Decimal = setting(_PRICE, "USD per million tokens of the question.")
-    output: Decimal = setting(_PRICE, "USD per million tokens of the answer.")
-    cached_input: Decimal | None = setting(_PRICE, "The same for tokens that the service had cached.", default=None)
-    cache_write: Decimal | None = setting(_PRICE, "The same for tokens that it puts into its cache.", default=None)
-
-
-GROUPS: dict[str, type[Group]] = {"chat": ChatSettings, "budget": BudgetSettings, "log": LogSettings}
-"""Groups with one table and variables in the environment."""
-NAMED: dict[str, type[Group]] = {"endpoints": Endpoint, "models": ModelFacts, "prices": ModelPrice}
-"""Groups with a table for each name."""
-LATER = ("machines", "clouds", "lease", "idle", "rag")
-"""Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
-_LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
-"""What an endpoint takes over from the chat group unless it has its own."""
-KNOWN = (*GROUPS, "endpoints", "aliases", "routes", "models", "prices", *LATER)
 
 
 class Origin(Group):
@@ -360,7 +111,7 @@ class Settings:
             return Origin("file", f"{self.file.name} line {self._source.line(path)}")
         if name.startswith("endpoints."):
             last = name.rpartition(".")[2]
-            if last in _LIMITS:
+            if last in LIMITS:
                 return self.origin(f"chat.{last}")
             for known, origin in self._origins.items():  # an endpoint that was found, not configured
                 if known.startswith("endpoints.") and name.startswith(f"{known}."):
@@ -403,7 +154,7 @@ def settings_from(
 
     from console.found_endpoints import found_endpoints
 
-    limits = {name: getattr(values["chat"], name) for name in _LIMITS}
+    limits = {name: getattr(values["chat"], name) for name in LIMITS}
     found, notes = found_endpoints(paths, environment) if discover else ({}, ())
     try:
         values["endpoints"] = _read_endpoints(source.document.get("endpoints", {}), found, limits, origins)
@@ -436,13 +187,6 @@ def read_settings_file(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{file}:{line}: the text is not UTF-8.", hint="Save the file as UTF-8.") from None
-
-
-def _decimal(written: str) -> Decimal:
-    try:
-        return Decimal(written)
-    except ArithmeticError:
-        raise misfit("a number", written) from None
 
 
 class _Source:
@@ -545,7 +289,7 @@ def _named(group: type[Group], name: str, table: object, given: Mapping[str, obj
 
 def _check_name(group: type[Group], name: str) -> str:
     if group is Endpoint:
-        return _read_name(name)
+        return read_endpoint_name(name)
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
         raise Unfit("is not a name that a model can have")
     return name
@@ -556,7 +300,7 @@ def _read_aliases(table: Mapping[str, object]) -> dict[str, tuple[ChainEntry, ..
     for name, value in table.items():
         try:
             _check_name(ChainEntry, name)
-            aliases[name] = _read_chain(value)
+            aliases[name] = read_chain(value)
         except Unfit as unfit:
             raise unfit.under(name) from None
     return aliases

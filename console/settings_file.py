@@ -61,7 +61,7 @@ def changed(before: str, assignments: Iterable[tuple[str, str]], removals: Itera
         raise SettingsError(
             "The file is laid out in a way that cannot be changed from here.", hint="Open it with: hawser config edit"
         ) from error
-    if _parsed(after) != expected:
+    if _without_empty(_parsed(after)) != _without_empty(expected):
         raise SettingsError(
             "The change would touch other settings as well, so it was not made.",
             hint="Open the file with: hawser config edit",
@@ -160,6 +160,12 @@ def _drop(table: Any, path: KeyPath) -> bool:
         return False
     del table[path[-1]]
     return True
+
+
+def _without_empty(table: dict[str, Any]) -> dict[str, Any]:
+    """The tables that say something: with its last name, the header of a group goes as well."""
+    inner = {key: _without_empty(value) if isinstance(value, dict) else value for key, value in table.items()}
+    return {key: value for key, value in inner.items() if value != {}}
 
 
 def _parsed(written: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Self, dataclass_transform
 
 
-class Unfit(Exception):  # noqa: N818 - it says what the value is
+class Unfit(Exception):
     """A value that a setting cannot hold; whoever knows the file turns it into a `SettingsError` with the line."""
 
     def __init__(self, sentence: str, *, path: tuple[str, ...] = (), hint: str | None = None) -> None:

@@ -91,7 +91,7 @@ def reference() -> str:
     """docs/settings.md."""
     parts = [
         "# Settings\n",
-        "<!-- Made from console/settings.py by `python -m console.settings_texts`; a test keeps it current. -->\n",
+        "<!-- Made from the declarations by `python -m console.settings_texts`; a test keeps it current. -->\n",
         "The file is `config.toml`; `hawser config path` says where it is and `hawser config edit` opens it.\n"
         "A value comes from a flag, else the environment, else the file, else its default;\n"
         "`hawser config show --origin` tells which. `HAWSER_HOME` moves all folders under one.\n",

@@ -26,13 +26,15 @@ class Shell:
         stderr: TextIO,
         environment: Mapping[str, str],
         *,
-        debug: bool = False,
+        ends_process: bool = False,
     ) -> None:
+        """`ends_process` says that the process is over once the command is, so that nothing needs tidying in it."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self.environment = environment
-        self.debug = debug
+        self.ends_process = ends_process
+        self.debug = False
 
     @cached_property
     def paths(self) -> Paths:
@@ -47,8 +49,15 @@ class Shell:
         self.stdout.write(neutralise(text) + "\n")
 
     def note(self, text: str) -> None:
-        self.stderr.write(neutralise(text) + "\n")
-        self.stderr.flush()
+        self.mutter(neutralise(text) + "\n")
+
+    def mutter(self, text: str) -> None:
+        """Text to stderr as it is. That nobody reads it there is no reason to end what stdout is for."""
+        try:
+            self.stderr.write(text)
+            self.stderr.flush()
+        except OSError:
+            pass
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Aligned plain text; columns that hold only figures are set to the right."""
@@ -86,7 +95,13 @@ class Shell:
     def runtime(self) -> AbstractAsyncContextManager[Runtime]:
         from console.runtime import open_runtime
 
-        return open_runtime(self.paths, self.environment, discover=not self.isolated)
+        return open_runtime(
+            self.paths,
+            self.environment,
+            lambda text: self.note(f"hawser: {text}"),
+            discover=not self.isolated,
+            ends_process=self.ends_process,
+        )
 
 
 def _is_figure(cell: str) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import select
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from console.errors import UsageError
 from console.shell import Shell
@@ -22,8 +21,7 @@ NOTE_AFTER_S = 0.2
 MOST_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
+class Material(NamedTuple):
     text: str | None
     outcome: Outcome
 

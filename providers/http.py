@@ -77,7 +77,7 @@ def client(
     headers = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
     if host.key is not None:
         name, prefix = key_header
-        headers[name] = prefix + _sendable(host)
+        headers[name] = prefix + sendable_key(host)
     try:
         return httpx.AsyncClient(
             base_url=url,
@@ -115,7 +115,7 @@ def _no_address(host: Host) -> RequestRefused:
     )
 
 
-def _sendable(host: Host) -> str:
+def sendable_key(host: Host) -> str:
     key = (host.key or "").strip()
     if not key or not key.isascii() or not key.isprintable():
         raise KeyRefused(f"The key for {place(host)} is empty or has characters that no key has.")
@@ -275,7 +275,7 @@ def meaning(error: httpx.HTTPError, host: Host, *, answering: bool = False, limi
         return TimedOut(f"{where} did not accept a connection within {limit:g} s.", phase="connect", limit_s=limit)
     if isinstance(error, httpx.TimeoutException):
         return TimedOut(f"{where} sent nothing for {limit_s:g} s.", phase="total", limit_s=limit_s)
-    if answering:
+    if answering and not isinstance(error, httpx.ConnectError | httpx.ProxyError):
         if isinstance(error, httpx.DecodingError):
             return BadReply(f"{where} sent an answer that cannot be unpacked.")
         return StreamBroken(f"The connection to {where} broke off in the middle of the answer.")
@@ -387,7 +387,7 @@ async def read_json(
             asyncio.timeout(limit_s),
             opened(http, host, method, path, content=content, limit_s=limit_s) as response,
         ):
-            if response.status_code != 200:
+            if not response.is_success:
                 raise await refusal(response, host)
             body = await read_body(response, host, MAX_BODY, limit_s=limit_s)
     except TimeoutError as error:

@@ -40,11 +40,13 @@ _CREDIT = (
 _CONTEXT = (
     "context_length", "context length", "context window", "context size", "exceed_context", "prompt is too long",
     "input is too long", "too many tokens", "max_model_len", "maximum context", "string_above_max_length",
-    "inputs tokens + max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
+    "max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
 )  # fmt: skip
 _NO_MODEL = (
     "model_not_found", "not a valid model", "no endpoints found", "no such model", "invalid model", "unknown model",
 )  # fmt: skip
+_UNKNOWN_KEY = ("no_db_connection",)
+"""LiteLLM without a database, of any key but its master key: it cannot look up whose that is."""
 _MISSING = ("not found", "does not exist", "doesn't exist", "not_found", "not exist", "unavailable")
 _STATUS_OF_KIND = {
     "invalid_request_error": 400,
@@ -131,6 +133,13 @@ async def refusal_and_words(
     except ProviderError:
         body = b""
     retry_after_s = come_back(response.headers, datetime.now(UTC))
+    return read_refusal(body, host, status, model=model, retry_after_s=retry_after_s)
+
+
+def read_refusal(
+    body: bytes, host: Host, status: int, *, model: str | None = None, retry_after_s: float | None = None
+) -> tuple[ProviderError, str]:
+    """The error that a status and its body mean, and the service's own words."""
     if _is_page(body):
         return _page(body, host, status, retry_after_s), ""
     try:
@@ -151,7 +160,7 @@ def judged(
 ) -> ProviderError:
     where = place(host)
     words = _safe(said.text, host)
-    tail = f": {words}" if words else "."
+    tail = f": {words}{'' if words.endswith(('.', '!', '?', '…')) else '.'}" if words else "."
     named = f"the model {model!r}" if model else "the model"
     is_request = status is None or 400 <= status < 500
     if is_request and (status == 402 or said.says(_CREDIT)):
@@ -160,7 +169,7 @@ def judged(
         return ContextTooLong(f"The prompt does not fit into {named} at {where}{tail}")
     if status in (401, 403) and said.says(("moderation", "flagged", "content policy")):
         return RequestRefused(f"{where} refuses this request{tail}")
-    if status in (401, 403):
+    if status in (401, 403) or said.says(_UNKNOWN_KEY):
         if host.key is None:
             return KeyMissing(f"{where} wants a key, and there is none for it{tail}")
         return KeyRefused(f"{where} does not accept the key{tail}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage, which loads modules of its own into every process that it measures."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
 def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
     if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
         raise AssertionError(f"a test tried to reach {address[0]}")
@@ -28,15 +33,14 @@ def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith(("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_")) or name.endswith(
-            ("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY")
-        ):
+        if name.startswith(
+            ("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "SSL_CERT_")
+        ) or name.endswith(("_API_KEY", "_API_TOKEN", "_proxy", "_PROXY", "_CA_BUNDLE")):
             monkeypatch.delenv(name)
     for name in ("HAWSER_HOME", "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.setenv("HAWSER_ISOLATED", "1")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(socket.socket, "connect", _connect_on_loopback_only)
-    return

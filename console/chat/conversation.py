@@ -10,136 +10,481 @@ stopped or failed; one line in the books says what it cost. Closing the events s
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from console.chat import attempts
-from console.chat.attempts import Notice
-from console.events import Event
-from providers.chat.base import Usage
+from console.chat import attempts, context
+from console.chat.attempts import Notice, Policy, Tried
+from console.chat.breaker import Breakers
+from console.chat.catalogue import Catalogue
+from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
+from console.chat.router import Candidate, Choice, Router
+from console.chat.saving import Saver
+from console.chat.turn import Answer, State, Turn, TurnEnded
+from console.clock import Clock
+from console.errors import BudgetReached, StoreError, TimeLimit, explain
+from console.events import Bus
+from console.history.store import Store
+from console.money.budget import USUAL_ANSWER_TOKENS, Budget, Reservation, estimate_cost, output_tokens_within, usd
+from console.money.ledger import ZERO, LedgerEntry, settled_cost
+from console.money.prices import Price, Prices
+from console.settings import Settings
+from console.text import shorten
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, Usage
 
 if TYPE_CHECKING:
-    from console.chat.attachments import Attachment
-    from console.history.rows import Chat
-
-__all__ = ["Answer", "Conversation", "Notice", "OngoingTurn", "Turn", "TurnEnded"]
+    from console.history.chats import Chat
+    from console.history.messages import StoredMessage
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 0.1
-"""How much of a growing answer a killed process may lose, in seconds."""
+TITLE_WIDTH = 60
+PATIENCE_WITH_ESTIMATES = 1.25
+"""How far our count of an answer may pass its cap before the answer is stopped; servers stop themselves before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One question with all that is to shape its answer."""
+class Conversation:
+    """Answers turns. Everything it needs is given to it; one is enough for a process."""
 
-    text: str
-    client: str
-    """Which face asks: prompt, app, gateway."""
-    material: str | None = None
-    attachments: tuple[Attachment, ...] = ()
-    chat: Chat | None = None
-    parent_id: str | None = None
-    """The message this one answers to; None means the active end of the chat."""
-    model: str | None = None
-    system: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-    schema: dict[str, Any] | None = None
-    max_tokens: int | None = None
-    thinking: bool | None = None
-    max_cost_usd: Decimal | None = None
-    allow_unknown_price: bool = False
-    allow_fallback: bool = True
-    after_break: str = "fail"
-    save: bool = True
-    task: str = "chat"
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        router: Router,
+        catalogue: Catalogue,
+        breakers: Breakers,
+        prices: Prices,
+        budget: Budget,
+        provider: Callable[[str], ChatProvider],
+        clock: Clock,
+        bus: Bus,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.router = router
+        self.catalogue = catalogue
+        self.breakers = breakers
+        self.prices = prices
+        self.budget = budget
+        self.provider = provider
+        self.clock = clock
+        self.bus = bus
+
+    async def find_chat(self, id_or_prefix: str) -> Chat:
+        return await self.store.chat(id_or_prefix)
+
+    async def price(self, candidate: Candidate) -> Price | None:
+        """What a token costs there; what the host's own list said is in the store, and looked at last."""
+        price = self.prices.price(candidate.endpoint, candidate.model)
+        if price is None:
+            self.prices.learn(candidate.endpoint.name, await self.store.models_seen(candidate.endpoint.name))
+            price = self.prices.price(candidate.endpoint, candidate.model)
+        return price
+
+    async def latest_chat(self) -> Chat | None:
+        return await self.store.latest_chat()
+
+    def ask(self, turn: Turn, *, is_overdue: Callable[[], bool] = lambda: False) -> OngoingTurn:
+        """Begin a turn; nothing happens before its events are read. `is_overdue` tells a time limit from a stop."""
+        return OngoingTurn(self, turn, is_overdue)
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnded(Event):
-    """A fact: an answer is over, however it ended."""
+class OngoingTurn:
+    """One question on its way to an answer."""
 
-    chat_id: str | None
-    message_id: str | None
-    state: str
-    cost_usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as far as it is known; final once the events have ended."""
-
-    text: str
-    thinking: str
-    finish: str | None
-    """Why it ended, in the words of `Finish`; stopped or failed if it was cut; None while it runs."""
-    endpoint: str | None
-    model: str | None
-    machine: str | None
-    chat_id: str | None
-    message_id: str | None
-    usage: Usage
-    estimated: bool
-    cost_usd: Decimal | None
-    connect_ms: float | None
-    first_token_ms: float | None
-    total_ms: float | None
-    tried: tuple[attempts.Tried, ...]
-    route: str
+    def __init__(
+        self,
+        conversation: Conversation,
+        turn: Turn,
+        is_overdue: Callable[[], bool],
+        before: Sequence[Message] | None = None,
+    ) -> None:
+        self._at = conversation
+        self._turn = turn
+        self._is_overdue = is_overdue
+        self._before = before
+        """The messages above this question; None until they are read from the chat."""
+        self._choice: Choice | None = None
+        self._chat_id = turn.chat.id if turn.chat else None
+        self._call: _Call | None = None
+        self._tried: list[Tried] = []
+        self._notices: list[Notice] = []
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._end: End | None = None
+        self._first_token_ms: float | None = None
+        self._total_ms: float | None = None
+        self._finish: str | None = None
+        self._usage = Usage()
+        self._estimated = False
+        self._cost_usd: Decimal | None = None
+        self._saver: Saver | None = None
+        self._question = turn.text
 
     @property
-    def tokens_per_s(self) -> float | None:
-        """Output tokens over the time they took; None when that is too short to mean anything."""
-        if not self.usage.output_tokens or self.first_token_ms is None or self.total_ms is None:
-            return None
-        writing_s = (self.total_ms - self.first_token_ms) / 1000
-        return round(self.usage.output_tokens / writing_s, 1) if writing_s >= 0.05 else None
+    def text(self) -> str:
+        return "".join(self._text)
 
-    def document(self) -> dict[str, Any]:
-        """The fields of the JSON contract, in its order."""
-        return {
-            "text": self.text,
-            "thinking": self.thinking or None,
-            "model": self.model,
-            "endpoint": self.endpoint,
-            "machine": self.machine,
-            "chat": self.chat_id,
-            "finish": self.finish,
-            "usage": {
-                "input_tokens": self.usage.input_tokens,
-                "output_tokens": self.usage.output_tokens,
-                "estimated": self.estimated,
-            },
-            "cost_usd": {
-                "tokens": self.cost_usd,
-                "gpu": Decimal(0) if self.machine is None else None,
-                "total": self.cost_usd if self.machine is None else None,
-            },
-            "timings_ms": {
-                "wake": None,
-                "connect": _rounded(self.connect_ms),
-                "first_token": _rounded(self.first_token_ms),
-                "total": _rounded(self.total_ms),
-            },
-            "tokens_per_s": self.tokens_per_s,
-            "tried": [each.document() for each in self.tried],
-            "sources": [],
-            "cached": False,
-        }
+    def answer(self) -> Answer:
+        candidate = self._call.candidate if self._call else None
+        return Answer(
+            text=self.text,
+            thinking="".join(self._thinking),
+            finish=self._finish,
+            endpoint=candidate.endpoint.name if candidate else None,
+            model=(self._end.model if self._end else None) or (candidate.model if candidate else None),
+            machine=None,
+            chat_id=self._chat_id,
+            message_id=self._saver.answer_id if self._saver else None,
+            usage=self._usage,
+            estimated=self._estimated,
+            cost_usd=self._cost_usd,
+            connect_ms=self._end.timings.connect_ms if self._end else None,
+            first_token_ms=self._first_token_ms,
+            total_ms=self._total_ms,
+            tried=tuple(self._tried),
+            route=self._choice.reason if self._choice else "",
+        )
 
-    def summary(self) -> str:
-        """One line for a person: who answered, how much, how fast, for how much."""
-        mark = "~" if self.estimated else ""
-        tokens = f"{mark}{self.usage.input_tokens or 0:,} in, {mark}{self.usage.output_tokens or 0:,} out"
-        seconds = f"{(self.total_ms or 0) / 1000:.1f} s"
-        speed = f", {self.tokens_per_s:g} tokens/s" if self.tokens_per_s else ""
-        cost = "cost unknown" if self.cost_usd is None else f"${self.cost_usd:f}"
-        return f"{self.endpoint}/{self.model} ({self.route}): {tokens}, {seconds}{speed}, {cost}"
+    async def events(self) -> AsyncGenerator[Delta | Notice, None]:
+        """The answer as it comes. Raises what made it fail, after all that came was kept."""
+        turn = self._turn
+        choice = self._choice = await self._at.router.choose(
+            turn.model,
+            turn.text,
+            needs_images=any(attachment.is_image for attachment in turn.attachments),
+            allow_fallback=turn.allow_fallback,
+        )
+        for note in choice.notes:
+            yield Notice("skipped", note)
+        await self._begin(choice)
+        began = self._at.clock.monotonic()
+        state: State = "stopped"
+        error: BaseException | None = None
+        try:
+            run = attempts.attempt(
+                choice,
+                self._request_for,
+                self._at.provider,
+                self._at.clock,
+                self._tried,
+                policy=Policy(turn.after_break or self._at.settings.chat.after_break),
+                breakers=self._at.breakers,
+                before_call=self._prepare,
+            )
+            async with aclosing(run) as items:
+                async for item in items:
+                    while self._notices:
+                        yield self._notices.pop(0)
+                    if isinstance(item, Delta):
+                        if self._first_token_ms is None:
+                            self._first_token_ms = (self._at.clock.monotonic() - began) * 1000
+                        self._take(item)
+                        yield item
+                    elif isinstance(item, Notice):
+                        if item.kind == "restart":
+                            await self._void()
+                        yield item
+                    else:
+                        self._end = item.end
+                        self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+            if self._is_cut_by_cap():
+                raise self._cap_reached()
+            state = "complete"
+        except (asyncio.CancelledError, GeneratorExit):
+            if self._is_overdue():
+                state, error = "failed", TimeLimit("The time limit of the call was reached.")
+            raise
+        except BaseException as caught:
+            state, error = "failed", caught
+            raise
+        finally:
+            if self._total_ms is None:
+                self._total_ms = (self._at.clock.monotonic() - began) * 1000
+            await self._close(state, error)
+        while self._notices:
+            yield self._notices.pop(0)
+        if self._saver is not None and self._saver.trouble is not None:
+            raise self._saver.trouble
+
+    def follow_up(self, turn: Turn, text: str) -> OngoingTurn:
+        """A further question below this answer; the messages so far come along, saved or not."""
+        assert self._call is not None
+        question = turn._replace(
+            text=text, material=None, attachments=(), parent_id=self._saver.answer_id if self._saver else None
+        )
+        before = (*self._call.request.messages, Message("assistant", self.text))
+        again = OngoingTurn(self._at, question, self._is_overdue, before)
+        again._chat_id = self._chat_id
+        return again
+
+    # ---- before the answer
+
+    async def _begin(self, choice: Choice) -> None:
+        """Store the question and an answer that is empty yet; only then is anything sent."""
+        turn = self._turn
+        parent_id = turn.parent_id
+        if self._before is None:
+            path: list[StoredMessage] = []
+            if turn.chat is not None:
+                path = await self._at.store.path(turn.chat.id, turn.parent_id)
+                parent_id = path[-1].id if path else None
+            system = turn.system or (turn.chat.system if turn.chat else None) or self._at.settings.chat.system
+            self._before = (*([Message("system", system)] if system else []), *sendable(path))
+        self._question = with_material(choice.prompt, turn.material)
+        if not turn.save or not self._at.settings.chat.save:
+            return
+        first = choice.candidates[0]
+        stored = await self._at.store.begin_turn(
+            self._chat_id,
+            parent_id,
+            self._question,
+            client=turn.client,
+            title=shorten(self._question, TITLE_WIDTH),
+            system=turn.system,
+            attachments=[attachment.stored() for attachment in turn.attachments],
+            model=first.model,
+            endpoint=first.endpoint.name,
+        )
+        self._chat_id = stored.chat_id
+        self._saver = Saver(self._at.store, stored.answer_id)
+
+    async def _prepare(self, candidate: Candidate) -> None:
+        """Before a candidate is asked: fit the messages into its window, and set the money aside."""
+        turn, at = self._turn, self._at
+        await self._settle_unanswered()
+        max_tokens = _least(turn.max_tokens, candidate.max_tokens, at.settings.chat.max_tokens)
+        known = at.catalogue.find(candidate.model)
+        window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
+        assert self._before is not None
+        messages = (*self._before, question_message(self._question, turn.attachments))
+        packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
+        if packed.account:
+            self._notices.append(Notice("context", packed.account))
+        price = await at.price(candidate)
+        reservation = await at.budget.allow(
+            estimate_cost(price, packed.tokens, max_tokens),
+            f"{candidate.endpoint.name}/{candidate.model}",
+            max_cost_usd=turn.max_cost_usd,
+            allow_unknown_price=turn.allow_unknown_price,
+        )
+        self._notices += [Notice("money", text) for text in reservation.notices]
+        affordable = None
+        if turn.max_cost_usd is not None:
+            affordable = output_tokens_within(turn.max_cost_usd, price, packed.tokens)
+            if affordable == 0:
+                await reservation.give_back()
+                raise self._cap_reached()
+        request = ChatRequest(
+            candidate.model,
+            packed.messages,
+            max_tokens=_least(max_tokens, affordable),
+            params=turn.params,
+            schema=turn.schema,
+            thinking=turn.thinking,
+            context_tokens=window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
+            keep_alive=candidate.endpoint.keep_alive,
+        )
+        self._call = _Call(candidate, request, packed, price, reservation, affordable)
+
+    async def _pack(
+        self, messages: Sequence[Message], window: int | None, reserve_tokens: int, candidate: Candidate
+    ) -> context.Packed:
+        if window is None:  # nothing is known of this model: the server decides, and a cut is looked for afterwards
+            return context.Packed(tuple(messages), sum(map(context.message_tokens, messages)), 0, 0)
+        overflow = self._at.settings.chat.context_overflow
+        if overflow == "summarise":
+            summarise = functools.partial(self._summarise, candidate)
+            return await context.pack_with_summary(messages, window, reserve_tokens, summarise)
+        return context.pack(messages, window, reserve_tokens, refuse=overflow == "refuse")
+
+    async def _summarise(self, candidate: Candidate, dropped: Sequence[Message], most_tokens: int) -> str:
+        """The dropped turns in short, by the model that is about to answer; booked as a task of its own."""
+        turn = Turn(
+            summary_prompt(dropped, most_tokens),
+            self._turn.client,
+            model=f"{candidate.endpoint.name}/{candidate.model}",
+            max_tokens=most_tokens,
+            thinking=False,
+            max_cost_usd=self._turn.max_cost_usd,
+            allow_unknown_price=self._turn.allow_unknown_price,
+            save=False,
+            task="summary",
+        )
+        ongoing = self._at.ask(turn, is_overdue=self._is_overdue)
+        ongoing._before = ()
+        async with aclosing(ongoing.events()) as events:
+            async for _ in events:
+                pass
+        return ongoing.text
+
+    def _request_for(self, candidate: Candidate) -> ChatRequest:
+        assert self._call is not None
+        assert self._call.candidate is candidate, "prepare comes before every call"
+        return self._call.request
+
+    # ---- while it comes
+
+    def _take(self, delta: Delta) -> None:
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.thinking:
+            self._thinking.append(delta.thinking)
+        if self._saver is not None:
+            self._saver.take(delta)
+        call = self._call
+        if call is not None and call.affordable_tokens is not None:
+            call.written_estimate += context.estimate_tokens(delta.text + delta.thinking)
+            if call.written_estimate > call.affordable_tokens * PATIENCE_WITH_ESTIMATES:
+                raise self._cap_reached()
+
+    def _is_cut_by_cap(self) -> bool:
+        """Whether the answer ended at the limit of tokens, and that limit was set by the cap on its cost."""
+        call, end = self._call, self._end
+        return (
+            call is not None
+            and end is not None
+            and end.finish is Finish.LENGTH
+            and call.affordable_tokens is not None
+            and call.request.max_tokens == call.affordable_tokens
+        )
+
+    def _cap_reached(self) -> BudgetReached:
+        return BudgetReached(
+            f"No more of an answer is to be had for {usd(self._turn.max_cost_usd or ZERO)}.",
+            hint="What has come is kept. --max-cost sets the cap.",
+        )
+
+    async def _void(self) -> None:
+        """What came so far is void: another answer begins in its place."""
+        self._text.clear()
+        self._thinking.clear()
+        if self._saver is not None:
+            await self._saver.void()
+
+    # ---- after it
+
+    async def _close(self, state: State, error: BaseException | None) -> None:
+        """Keep what came, book what it cost, tell the others. Runs however the answer ended."""
+        call, end = self._call, self._end
+        if call is not None:
+            self._count(call)
+            self._cost_usd, _ = settled_cost(end.cost_usd if end else None, self._usage, call.price)
+        if end is not None:
+            self._finish = end.finish.value
+        else:
+            self._finish = "stopped" if state == "stopped" else "failed"
+        told = explain(error).text if error is not None else None
+        if self._saver is not None:
+            await self._saver.close(self.answer(), state, told)
+        if call is not None:
+            await self._book(call, state, told)
+        log.debug(
+            "turn %s in %.0f ms: %s, %s tokens, cost %s, error %s",
+            state,
+            self._total_ms or 0,
+            call.candidate.endpoint.name + "/" + call.candidate.model if call else "nobody",
+            self._usage.output_tokens,
+            self._cost_usd,
+            told,
+        )
+        self._at.bus.publish(
+            TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, self._cost_usd)
+        )
+
+    def _count(self, call: _Call) -> None:
+        """The server's counts where it gave them, else ours, marked as estimates; and whether it cut the question."""
+        told = self._end.usage if self._end else Usage()
+        written = context.estimate_tokens(self.text) + context.estimate_tokens("".join(self._thinking))
+        self._estimated = told.input_tokens is None or told.output_tokens is None
+        was_asked = bool(self._end or self._text or self._thinking)
+        self._usage = told._replace(
+            input_tokens=told.input_tokens if told.input_tokens is not None else call.packed.tokens * was_asked,
+            output_tokens=told.output_tokens if told.output_tokens is not None else written,
+        )
+        if told.input_tokens is not None:
+            cut = context.detect_truncation(call.packed.tokens, told.input_tokens, call.request.context_tokens)
+            if cut is not None:
+                self._notices.append(Notice("context", cut))
+
+    async def _book(self, call: _Call, state: State, error: str | None) -> None:
+        price, endpoint = call.price, call.candidate.endpoint
+        reported = self._end.cost_usd if self._end else None
+        cost, source = settled_cost(reported, self._usage, price)
+        entry = LedgerEntry(
+            at=self._at.clock.now(),
+            task=self._turn.task,
+            client=self._turn.client,
+            endpoint=endpoint.name,
+            wire=endpoint.wire,
+            model=call.candidate.model,
+            outcome=state,
+            chat_id=self._chat_id,
+            message_id=self._saver.answer_id if self._saver else None,
+            input_tokens=self._usage.input_tokens,
+            output_tokens=self._usage.output_tokens,
+            cached_input_tokens=self._usage.cached_input_tokens,
+            cache_write_tokens=self._usage.cache_write_tokens,
+            thinking_tokens=self._usage.thinking_tokens,
+            estimated=self._estimated,
+            price_input=price.input_usd_per_million if price else None,
+            price_output=price.output_usd_per_million if price else None,
+            price_cached_input=price.cached_input_usd_per_million if price else None,
+            price_cache_write=price.cache_write_usd_per_million if price else None,
+            price_source=source,
+            price_dated=price.dated if price else None,
+            cost_usd=cost,
+            first_token_ms=self._first_token_ms,
+            total_ms=self._total_ms,
+            error=error,
+        )
+        try:
+            warnings = await call.reservation.settle(entry)
+        except StoreError as trouble:
+            log.error("a call could not be booked: %s", trouble.text)
+            self._notices.append(Notice("money", f"This call is not in the books: {trouble.text}"))
+        else:
+            self._notices += [Notice("money", text) for text in warnings]
+
+    async def _settle_unanswered(self) -> None:
+        """The call before this one failed: book it, and free what was set aside for it."""
+        call, self._call = self._call, None
+        if call is None:
+            return
+        began = bool(self._text or self._thinking)
+        may_have_cost = began or (bool(self._tried) and self._tried[-1].may_have_cost)
+        self._usage = Usage(call.packed.tokens * may_have_cost, context.estimate_tokens(self.text) * began)
+        self._estimated = may_have_cost
+        await self._book(call, "failed", self._tried[-1].error if self._tried else None)
+        self._usage, self._estimated = Usage(), False
 
 
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 1)
+class _Call:
+    """What was asked of one candidate."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        request: ChatRequest,
+        packed: context.Packed,
+        price: Price | None,
+        reservation: Reservation,
+        affordable_tokens: int | None,
+    ) -> None:
+        self.candidate = candidate
+        self.request = request
+        self.packed = packed
+        self.price = price
+        self.reservation = reservation
+        self.affordable_tokens = affordable_tokens
+        """How long the answer may get under the cap on its cost; None without a cap."""
+        self.written_estimate = 0
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

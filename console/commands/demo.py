@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens-per-second", type=float, default=60.0, metavar="N", help="how fast the models write (default: 60)"
     )
     parser.add_argument(
-        "words", nargs=argparse.REMAINDER, metavar="…", help="one command to run there instead of asking for questions"
+        "words", nargs="*", metavar="…", help="one command to run there instead of asking for questions"
     )
 
 
@@ -51,11 +51,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         _simulated_services(arguments.tokens_per_second) as world,
     ):
         inner = _private_shell(Path(folder), world, shell)
-        words = [word for word in arguments.words if word != "--"]
-        if words:
+        if arguments.words:
             from console.cli import run as run_command_line
 
-            return run_command_line(words, inner)
+            return run_command_line(arguments.words, inner)
         return _converse(inner)
 
 
@@ -99,7 +98,7 @@ def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shel
             environment[f"HAWSER_KEY_{variable}"] = endpoint["key"]
             lines += [f'key = "{variable}"', "price = { input = 2.0, output = 8.0 }"]
         lines.append("")
-    inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment, debug=shell.debug)
+    inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment)
     write_privately(inner.paths.config_file, "\n".join(lines).encode())
     return inner
 

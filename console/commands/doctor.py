@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from console.doctor import Finding
     from console.doctor_here import Terminal
     from console.doctor_services import Copy, Probe
-    from console.errors import ConsoleError
     from console.keys import Keys
     from console.runtime import Runtime
-    from console.settings import Settings
+    from console.settings import Endpoint, Settings
     from console.shell import Shell
+    from providers.chat.base import ChatProvider
 
 HELP = "what works, what does not, and what to do"
 NEWEST = ""
@@ -40,9 +40,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
     findings = list(_examine(shell))
     if arguments.json:
-        shell.items(
-            [{"area": f.area, "state": f.state, "finding": f.text, "remedy": f.remedy} for f in findings]
-        )
+        shell.items([{"area": f.area, "state": f.state, "finding": f.text, "remedy": f.remedy} for f in findings])
     else:
         width = max(len(finding.area) for finding in findings)
         for finding in findings:
@@ -123,9 +121,9 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     from console.runtime import Runtime
 
     async def ask() -> list[Finding]:
-        runtime = Runtime(shell.paths, settings, keys, SystemClock())
+        runtime = Runtime(shell.paths, settings, keys, SystemClock(), shell.note)
         try:
-            findings, times = await check_endpoints(settings, _probe(runtime))
+            findings, times = await check_endpoints(settings, _probe(runtime, settings, keys))
         finally:
             await runtime.close()
         servers.update(times)
@@ -134,16 +132,39 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     return asyncio.run(ask())
 
 
-def _probe(runtime: Runtime) -> Probe:
+def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
+    import asyncio
     import time
 
     from console.doctor_services import Reached
+    from console.errors import ConsoleError
+    from providers.chat.base import Host
+    from providers.errors import ProviderError
     from providers.server_time import server_time
 
-    async def probe(endpoint):  # type: ignore[no-untyped-def]
-        began = time.perf_counter()
-        models = await runtime.provider(endpoint).models()
-        return Reached(len(models), time.perf_counter() - began, await server_time(endpoint.base_url))
+    # Keys are looked up first: a slow keyring or key command must not count as the slowness of an endpoint.
+    ready: dict[str, tuple[ChatProvider, bool] | Exception] = {}
+    for endpoint in settings.endpoints.values():
+        try:
+            ready[endpoint.name] = runtime.provider(endpoint), keys.for_endpoint(endpoint) is not None
+        except (ConsoleError, ProviderError) as error:
+            ready[endpoint.name] = error
+
+    async def probe(endpoint: Endpoint) -> Reached:
+        prepared = ready[endpoint.name]
+        if isinstance(prepared, Exception):
+            raise prepared
+        provider, has_key = prepared
+        clock = asyncio.create_task(server_time(Host(endpoint.name, endpoint.base_url)))
+        try:
+            began = time.perf_counter()
+            models = await provider.models()
+            took = time.perf_counter() - began
+            # OpenRouter lists its models to anybody, so its list proves nothing.
+            is_proof = has_key and "openrouter.ai" not in endpoint.base_url
+            return Reached(len(models), took, await clock, is_proof)
+        finally:
+            clock.cancel()
 
     return probe
 
@@ -168,6 +189,7 @@ def _copies(shell: Shell) -> list[Copy]:
 def _restore(which: str, shell: Shell) -> int:
     """The named copy or, without a name, the newest that passes its check."""
     from datetime import UTC, datetime
+    from sqlite3 import DatabaseError
 
     from console.errors import NotFound, StoreDamaged
     from console.history.backups import restore
@@ -178,8 +200,8 @@ def _restore(which: str, shell: Shell) -> int:
     for copy in _copies(shell):
         try:
             shell.say(restore(shell.paths, copy.name, datetime.now(UTC)))
-        except StoreDamaged as error:
-            shell.note(f"{error.text} Trying the one before.")
+        except (StoreDamaged, DatabaseError) as error:
+            shell.note(f"The copy {copy.name} is not good: {error}. Trying the one before.")
         else:
             return 0
     raise NotFound("There is no good copy of the history to bring back.")

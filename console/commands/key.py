@@ -67,10 +67,13 @@ def _set(arguments: argparse.Namespace, shell: Shell) -> int:
 def _read_value(name: str, shell: Shell) -> str:
     from console.errors import UsageError
 
-    if shell.is_interactive():
+    if shell.stdin is not None and shell.stdin.isatty():  # wherever the output goes: nothing typed may be echoed
         from getpass import getpass
 
-        return getpass(f"Key for {name} (it will not be shown): ")
+        try:
+            return getpass(f"Key for {name} (it will not be shown): ")
+        except EOFError:
+            raise UsageError("No key was typed in.") from None
     if shell.stdin is None:
         raise UsageError("There is no terminal and no standard input to read the key from.")
     _wait_for_input(shell)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from console.history.owner import is_alive, this_process
 from console.history.rows import from_ms, new_id, storable, to_ms
@@ -105,6 +105,44 @@ def spent(connection: sqlite3.Connection, since: datetime, until: datetime) -> S
         Decimal(0),
     )
     return Spent(Decimal(millionths).scaleb(-6) + reserved, unknown, reserved)
+
+
+class Total(NamedTuple):
+    """What a group of calls cost together."""
+
+    key: str | None
+    """The machine, model, endpoint or day; None for calls without a machine."""
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    known_usd: Decimal
+    unknown_calls: int
+    estimated_calls: int
+    """Calls whose tokens we counted, not the server."""
+
+
+Grouping: TypeAlias = Literal["machine", "model", "endpoint", "day"]
+_GROUPS: Mapping[Grouping, str] = {
+    "machine": "machine",
+    "model": "model",
+    "endpoint": "endpoint",
+    "day": "date(at / 1000, 'unixepoch', 'localtime')",
+}
+
+
+def totals(connection: sqlite3.Connection, since: datetime, until: datetime, by: Grouping) -> list[Total]:
+    """The span's calls in groups, the dearest first; days in their order."""
+    order = "1" if by == "day" else "5 DESC, 6 DESC, 2 DESC, 1"
+    rows = connection.execute(
+        f"SELECT {_GROUPS[by]}, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"  # noqa: S608
+        f" coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0), count(*) - count(cost_usd), sum(estimated)"
+        f" FROM ledger WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY {order}",
+        (to_ms(since), to_ms(until)),
+    )
+    return [
+        Total(key, calls, asked, answered, Decimal(millionths).scaleb(-6), unknown, estimated)
+        for key, calls, asked, answered, millionths, unknown, estimated in rows
+    ]
 
 
 class Limit(NamedTuple):

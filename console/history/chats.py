@@ -84,9 +84,12 @@ def latest(connection: sqlite3.Connection) -> Chat | None:
     return _chat(row) if row else None
 
 
-def by_origin(connection: sqlite3.Connection, origin: str) -> Chat | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM chats WHERE origin = ?", (origin,)).fetchone()  # noqa: S608
-    return _chat(row) if row else None
+def find(connection: sqlite3.Connection, chat_id: str, origin: str | None) -> str | None:
+    """The id of a chat by exactly this id, or of the one that was imported from the same place."""
+    row = connection.execute(
+        "SELECT id FROM chats WHERE id = ?1 UNION ALL SELECT id FROM chats WHERE origin = ?2", (chat_id, origin)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def every_id(connection: sqlite3.Connection) -> list[str]:

@@ -146,6 +146,11 @@ def append_answer(connection: sqlite3.Connection, message_id: str, text: str, th
     )
 
 
+def void_answer(connection: sqlite3.Connection, message_id: str) -> None:
+    """Forget what came of an answer so far: another begins in its place."""
+    connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
+
+
 def end_answer(
     connection: sqlite3.Connection,
     now_ms: int,
@@ -212,8 +217,8 @@ def unfinished(connection: sqlite3.Connection) -> list[str]:
     return [message_id for message_id, owner in rows if not is_alive(owner)]
 
 
-def recover(connection: sqlite3.Connection, now_ms: int) -> int:
-    """Give every answer that a dead process left behind its text and the state `failed`; returns how many."""
+def recover(connection: sqlite3.Connection, now_ms: int) -> list[StoredMessage]:
+    """Give every answer that a dead process left behind its text and the state `failed`; returns them."""
     gone = unfinished(connection)
     for message_id in gone:
         parts_text, parts_thinking = _parts(connection, message_id)
@@ -223,7 +228,7 @@ def recover(connection: sqlite3.Connection, now_ms: int) -> int:
             (parts_text, parts_thinking, now_ms, message_id),
         )
         connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
-    return len(gone)
+    return [get(connection, message_id, contents=False) for message_id in gone]
 
 
 def path(
@@ -238,10 +243,10 @@ def path(
         if leaf is None:
             return []
     rows = connection.execute(
-        "WITH RECURSIVE up (id, parent_id, height) AS ("
+        "WITH RECURSIVE up (id, parent_id, height) AS ("  # noqa: S608
         " SELECT id, parent_id, 0 FROM messages WHERE id = ?1 AND chat_id = ?2"
         " UNION ALL SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id)"
-        f" SELECT {_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC",  # noqa: S608
+        f" SELECT {_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC",
         (leaf, chat_id),
     ).fetchall()
     if not rows:

@@ -129,7 +129,7 @@ CREATE TABLE models_seen (
 CREATE UNIQUE INDEX models_seen_by_endpoint ON models_seen (endpoint, name);
 
 CREATE VIRTUAL TABLE message_search USING fts5 (
-    text, content = 'messages', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+    text, content = 'messages', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
 );
 CREATE TRIGGER message_found AFTER INSERT ON messages WHEN new.text <> '' BEGIN
     INSERT INTO message_search (rowid, text) VALUES (new.seq, new.text);
@@ -144,7 +144,7 @@ CREATE TRIGGER message_changed AFTER UPDATE OF text ON messages BEGIN
 END;
 
 CREATE VIRTUAL TABLE chat_search USING fts5 (
-    title, content = 'chats', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+    title, content = 'chats', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
 );
 CREATE TRIGGER chat_found AFTER INSERT ON chats BEGIN
     INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
@@ -158,7 +158,7 @@ CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats BEGIN
 END;
 
 CREATE VIRTUAL TABLE attachment_search USING fts5 (
-    text, content = 'attachments', content_rowid = 'seq', tokenize = 'unicode61 remove_diacritics 2'
+    text, content = 'attachments', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
 );
 CREATE TRIGGER attachment_found AFTER INSERT ON attachments BEGIN
     INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);

@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.history.rows import from_ms, storable
+
+if TYPE_CHECKING:
+    from providers.chat.base import ModelInfo
 
 
 class SeenModel(NamedTuple):
@@ -70,3 +73,19 @@ def every(connection: sqlite3.Connection, endpoint: str | None = None) -> list[S
         )
         for row in rows
     ]
+
+
+def seen(model: ModelInfo) -> SeenModel:
+    """A line of a host's list as it is kept."""
+    return SeenModel(
+        name=model.name,
+        size_bytes=model.size_bytes,
+        context_tokens=model.context_tokens,
+        family=model.family,
+        parameters=model.parameters,
+        quantization=model.quantization,
+        digest=model.digest,
+        sees_images=model.sees_images,
+        price_input_usd_per_million=model.price_input_usd_per_million,
+        price_output_usd_per_million=model.price_output_usd_per_million,
+    )

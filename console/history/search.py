@@ -50,18 +50,20 @@ class Words(NamedTuple):
 
 
 def parse(query: str) -> Words:
-    """Words are ANDed, "phrases" stay together; `*` after a word, or the end of the query in it, takes any ending."""
+    """Words are ANDed, "phrases" stay together, as do the parts of a-word.
+
+    A last word with nothing after it may be the beginning of one, from its second letter on: the index has lists for
+    beginnings of two and three letters, and one letter says little.
+    """
     phrases: list[tuple[str, ...]] = []
     last_is_begun = False
-    for position, stretch in enumerate(query.split('"')):
-        words = tuple(_words(stretch))
-        if position % 2:
-            phrases += [words] if words else []
-            last_is_begun = last_is_begun and not words
-        elif words:
-            phrases += [(word,) for word in words]
-            last_is_begun = not stretch[-1].isspace()
-    return Words(tuple(phrases), last_is_begun)
+    for position, stretch in enumerate(unicodedata.normalize("NFC", query).split('"')):
+        for chunk in [stretch] if position % 2 else stretch.split():
+            if words := tuple(_words(chunk)):
+                phrases.append(words)
+                last_is_begun = position % 2 == 0 and chunk.endswith((words[-1], words[-1] + "*"))
+        last_is_begun = last_is_begun and not (stretch and stretch[-1].isspace())
+    return Words(tuple(phrases), last_is_begun and len(phrases[-1][-1]) > 1)
 
 
 def search(connection: sqlite3.Connection, query: str, *, limit: int = 20, chat_id: str | None = None) -> list[Hit]:

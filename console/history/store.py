@@ -9,6 +9,7 @@ and `notices` says what became of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sqlite3
@@ -20,12 +21,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from console.clock import Clock
-from console.errors import StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
+from console.errors import ConsoleError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
 from console.history.chats import Chat, ChatSummary
 from console.history.messages import StoredAttachment, StoredMessage
+from console.history.places import daily_copy, damage_mark
 from console.history.rows import to_ms
-from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, locked, translate
+from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, locked, translate, translate_os
 from console.paths import Paths, private_folder
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
     from console.money.ledger import LedgerEntry
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -79,13 +83,20 @@ class Store:
             raise
         return store
 
-    async def close(self) -> None:
-        """End in a few milliseconds; on a day's first writes a copy is made, or begun if the store is large."""
+    async def close(self, *, leave: bool = False) -> None:
+        """End in a few milliseconds; on a day's first writes a copy is made, or begun if the store is large.
+
+        A process that ends right after may `leave` the file as it is: everything is committed, and SQLite's tidying up
+        at the last close (writing the log back and syncing the disk, 10 ms and more) is left to who opens it next.
+        """
         try:
             if self._has_written:
                 await self._on_thread(self._daily_backup)
         finally:
-            await self._stop()
+            if leave:
+                self._thread.shutdown(wait=False)
+            else:
+                await self._stop()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T:
         """Run `work` on the store's thread, in one transaction, and again from its start while the file is locked.
@@ -184,6 +195,9 @@ class Store:
     async def append_answer(self, message_id: str, text: str, thinking: str = "") -> None:
         await self._write(lambda c: messages.append_answer(c, message_id, text, thinking))
 
+    async def void_answer(self, message_id: str) -> None:
+        await self._write(lambda c: messages.void_answer(c, message_id))
+
     async def end_answer(
         self,
         message_id: str,
@@ -254,10 +268,10 @@ class Store:
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))
 
-    async def recover(self) -> int:
+    async def recover(self) -> list[StoredMessage]:
         """Close the answers that dead processes left behind; one look at an empty index where there are none."""
         if not await self.run(messages.unfinished):
-            return 0
+            return []
         return await self._write(lambda c: messages.recover(c, self._now()))
 
     async def search(self, query: str, *, limit: int = 20, chat: str | None = None) -> list[Hit]:
@@ -357,11 +371,13 @@ class Store:
                         hint="hawser doctor --restore brings back a copy.",
                     ) from damage
                 repairs.append(type(damage))
-                raise
+                await self._patiently(self._rebuild_index if isinstance(damage, IndexDamaged) else self._rescue)
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T], begin: str) -> T:
+        if self._connection is None:  # a repair could not be finished, for want of room perhaps
+            self._connect()
         connection = self._connection
-        assert connection is not None, "the store is closed"
+        assert connection is not None
         try:
             connection.execute(begin)
             try:
@@ -396,6 +412,9 @@ class Store:
             version, application = self._version()
             if version != schema.VERSION or application != schema.APPLICATION_ID:
                 self._bring_up_to_date(version, application)
+            if (mark := damage_mark(self.paths)).exists():
+                mark.unlink()
+                raise Damaged
         except sqlite3.Error as error:
             self._disconnect()
             raise translate(error, path) from error
@@ -446,6 +465,11 @@ class Store:
             )
         if version == 0 and self._is_empty():
             self._make_tables()
+            if self.paths.backups.exists():
+                self.notices.append(
+                    "The history was not there and a new one was begun, but there are copies of an earlier one;"
+                    " hawser doctor --restore brings one back."
+                )
         elif application != schema.APPLICATION_ID:
             raise StoreError(f"{str(self.paths.store_file)!r} is a database, but not a history of Hawser.")
         elif self.read_only:
@@ -477,18 +501,38 @@ class Store:
             raise
 
     def _daily_backup(self) -> None:
-        from console.history import backups
-
         today = self._clock.now().date()
-        if not backups.is_due(self.paths, today):
+        if daily_copy(self.paths, today).exists():
             return
-        if self.paths.store_file.stat().st_size > SMALL_BYTES:
-            backups.make_daily_elsewhere(self.paths)
-            return
+        from console.history import backups  # once a day
+
         try:
-            backups.make_daily(self.paths, today)
+            if self.paths.store_file.stat().st_size > SMALL_BYTES:
+                backups.make_daily_elsewhere(self.paths)
+            else:
+                backups.make_daily(self.paths, today)
         except StoreDamaged:
-            backups.mark_damaged(self.paths)
+            damage_mark(self.paths).touch(mode=0o600)
+        except (sqlite3.Error, OSError, ConsoleError) as error:
+            # What was written is safe without it, and the next one who writes tries again.
+            _log.warning("The daily copy of the history could not be made.", extra={"error": str(error)})
+
+    def _rescue(self) -> None:
+        from console.history import rescue
+
+        damaged = self._file_id
+        self._disconnect()
+        try:
+            self.notices += rescue.rescue(self.paths, self._clock.now(), damaged)
+        except sqlite3.Error as error:
+            raise translate(error, self.paths.store_file) from error
+        except OSError as error:
+            raise translate_os(error, self.paths.store_file) from error
+        self._connect()
+
+    def _rebuild_index(self) -> None:
+        self._attempt(schema.rebuild_index, "BEGIN IMMEDIATE")
+        self.notices.append("The search index was damaged and has been made again; nothing is lost.")
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from console.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
 
 
-class Busy(Exception):  # noqa: N818
+class Busy(Exception):
     """Another process holds the file at this moment; `wait_s` is how long it is worth waiting for it."""
 
     def __init__(self, wait_s: float | None = None) -> None:
@@ -17,15 +18,15 @@ class Busy(Exception):  # noqa: N818
         self.wait_s = wait_s
 
 
-class Moved(Exception):  # noqa: N818
+class Moved(Exception):
     """Another file stands where the open one stood."""
 
 
-class Damaged(Exception):  # noqa: N818
+class Damaged(Exception):
     """The file's contents make no sense."""
 
 
-class IndexDamaged(Exception):  # noqa: N818
+class IndexDamaged(Exception):
     """Only the search index makes no sense; it can be made again from the messages."""
 
 
@@ -54,6 +55,14 @@ def translate(error: sqlite3.Error, path: Path) -> Exception:
             return StoreError(f"The disk does not read or write the history {str(path)!r} ({error}).")
         case _:
             return StoreError(f"The history refused: {error}.")
+
+
+def translate_os(error: OSError, path: Path) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return full(path)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreReadOnly(f"The folder of the history {str(path)!r} cannot be written.")
+    return StoreError(f"The disk does not read or write the history {str(path)!r} ({error.strerror or error}).")
 
 
 def full(path: Path) -> StoreFull:

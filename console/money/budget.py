@@ -7,45 +7,35 @@ ledger takes the place of what was set aside. What costs nothing passes at once 
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from console.errors import BudgetReached, PriceUnknown
 from console.money.ledger import ZERO, cost_at_most
 from providers.chat.base import Usage
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+    from typing import Protocol, TypeVar
+
     from console.clock import Clock
     from console.history.books import Limit, Spent
     from console.money.ledger import LedgerEntry
     from console.money.prices import Price
+    from console.settings import BudgetSettings
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
+    class Books(Protocol):
+        """The part of the store that the budget needs."""
+
+        async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T: ...
+
 
 USUAL_ANSWER_TOKENS = 2_000
 """What an answer is taken to have at most when no limit is set for it."""
-
-
-class Books(Protocol):
-    """The part of the store that the budget needs."""
-
-    async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T: ...
-
-
-class BudgetLimits(Protocol):
-    """The `[budget]` settings."""
-
-    @property
-    def day_usd(self) -> Decimal: ...
-    @property
-    def month_usd(self) -> Decimal: ...
-    @property
-    def warn_at(self) -> Sequence[Decimal]: ...
-    @property
-    def at_limit(self) -> str: ...
 
 
 class Estimate(NamedTuple):
@@ -110,7 +100,7 @@ class Reservation:
 
 
 class Budget:
-    def __init__(self, limits: BudgetLimits, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
+    def __init__(self, limits: BudgetSettings, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
         """`zone` is where the user's days begin; None takes the computer's."""
         self._limits = limits
         self._books = books
@@ -158,7 +148,8 @@ class Budget:
         if reservation_id is None:
             raise self._reached(*full[0], amount)
         notices = tuple(
-            f"{span.title} budget is passed: {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
+            f"{span.title} budget does not cover this call:"
+            f" {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
             for span, limit, sum_ in full
         )
         return Reservation(self, reservation_id, amount, notices)
@@ -176,17 +167,10 @@ class Budget:
         from console.history.books import Limit
 
         today = self._clock.now().astimezone(self._zone).date()
-        first = today.replace(day=1)
         return (
-            Limit(self._begins(today), self._begins(today + timedelta(days=1)), self._limits.day_usd),
-            Limit(
-                self._begins(first), self._begins((first + timedelta(days=32)).replace(day=1)), self._limits.month_usd
-            ),
+            Limit(begins(today, self._zone), begins(today + timedelta(days=1), self._zone), self._limits.day_usd),
+            Limit(*month_of(today, self._zone), self._limits.month_usd),
         )
-
-    def _begins(self, day: date) -> datetime:
-        # Each midnight is looked up by itself: a day is 23 or 25 hours long when the clocks change.
-        return datetime.combine(day, time.min, self._zone).astimezone(UTC)
 
     async def _allow_unknown(self, what: str, max_cost_usd: Decimal | None, allowed: bool) -> Reservation:
         hint = "Set its price in the settings, or allow it with --allow-unknown-price."
@@ -241,10 +225,23 @@ class Budget:
         )
 
 
-class _Span(NamedTuple):
-    title: str
-    when: str
-    setting: str
+def begins(day: date, zone: tzinfo | None = None) -> datetime:
+    """Midnight, looked up for each day by itself: a day is 23 or 25 hours long when the clocks change."""
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def month_of(day: date, zone: tzinfo | None = None) -> tuple[datetime, datetime]:
+    first = day.replace(day=1)
+    return begins(first, zone), begins((first + timedelta(days=32)).replace(day=1), zone)
+
+
+class _Span:
+    __slots__ = ("setting", "title", "when")
+
+    def __init__(self, title: str, when: str, setting: str) -> None:
+        self.title = title
+        self.when = when
+        self.setting = setting
 
 
 _SPANS = (_Span("Today's", "today", "day_usd"), _Span("The month's", "this month", "month_usd"))

@@ -6,10 +6,9 @@ ledger is the sum of its lines, whoever adds them up. What is not known is None 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from console.money.prices import Price
@@ -20,8 +19,7 @@ ZERO = Decimal(0)
 _MILLION = Decimal(1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """A request as it is booked, once, when it has ended, however it ended."""
 
     at: datetime

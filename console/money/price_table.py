@@ -9,8 +9,8 @@ from __future__ import annotations
 
 Row = tuple[str, str, str | None, str | None]
 
-DATED = "2026-11-16"
-"""When these figures were last compared with the pages in SOURCES."""
+DATED = "2026-10-27"
+"""The day up to which published copies of the pages in SOURCES were compared with these figures."""
 
 SOURCES = {
     "openai": "developers.openai.com/api/docs/pricing",
@@ -120,7 +120,6 @@ LONG: dict[str, tuple[int, str, str]] = {
 
 IMAGES: dict[str, dict[str, dict[str, str]]] = {
     "openai": {
-        "gpt-image-2": {"low": "0.02", "medium": "0.07", "high": "0.19"},
         "gpt-image-1.5": {
             "low": "0.009",
             "medium": "0.034",
@@ -160,5 +159,7 @@ IMAGES: dict[str, dict[str, dict[str, str]]] = {
         "flux-kontext-pro": {"standard": "0.04"},
     },
 }
-"""USD per picture by quality; "wide" is any size that is not square. Of a model sold by the megapixel we know only
-the price of the first one."""
+"""USD per picture by quality, where a vendor sells by the picture; gpt-image-2 is sold by the token.
+
+"wide" is any size that is not square. Of a model sold by the megapixel we know only the price of the first one.
+"""

@@ -1,25 +1,28 @@
 """What a token costs where, and who says so.
 
-The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`), the endpoint's `price`
-setting, `[prices."endpoint/model"]`, `[prices."model"]`, the price in the host's model list, our own machine (nothing),
-the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
+The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`),
+`[prices."endpoint/model"]`, the endpoint's `price` setting, `[prices."model"]`, our own machine (nothing), the price in
+the host's model list, the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from console.history.models_seen import SeenModel
+    from console.settings import Endpoint, ModelPrice
+    from providers.chat.base import ModelInfo
 
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 _MEGAPIXEL = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """USD per million tokens. A cached or written token without a price of its own counts as plain input."""
 
     input_usd_per_million: Decimal
@@ -50,72 +53,31 @@ class Price:
 OWN = Price(_ZERO, _ZERO, "own")
 
 
-class PricedEndpoint(Protocol):
-    """The part of an endpoint's settings that says what it costs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def base_url(self) -> str: ...
-    @property
-    def price_input(self) -> Decimal | None: ...
-    @property
-    def price_output(self) -> Decimal | None: ...
-    @property
-    def is_loopback(self) -> bool: ...
-
-
-class PriceSetting(Protocol):
-    """One `[prices."…"]` table."""
-
-    @property
-    def input(self) -> Decimal: ...
-    @property
-    def output(self) -> Decimal: ...
-    @property
-    def cached_input(self) -> Decimal | None: ...
-    @property
-    def cache_write(self) -> Decimal | None: ...
-
-
-class SeenPrice(Protocol):
-    """A line of a host's model list."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def price_input_usd_per_million(self) -> Decimal | None: ...
-    @property
-    def price_output_usd_per_million(self) -> Decimal | None: ...
-
-
 class Prices:
-    def __init__(self, settings: Mapping[str, PriceSetting] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, ModelPrice] | None = None) -> None:
         self._settings = settings or {}
         self._seen: dict[tuple[str, str], Price] = {}
 
-    def learn(self, endpoint: str, models: list[SeenPrice]) -> None:
-        """Take over the prices a host's model list tells; they count until the next list."""
+    def learn(self, endpoint: str, models: Iterable[SeenModel | ModelInfo]) -> None:
+        """Take over the prices that a host told in its model list; they count until its next one."""
         for model in models:
             asked, answered = model.price_input_usd_per_million, model.price_output_usd_per_million
             if asked is not None and answered is not None:
                 self._seen[endpoint, model.name] = Price(asked, answered, "host list")
 
-    def price(self, endpoint: PricedEndpoint, model: str) -> Price | None:
+    def price(self, endpoint: Endpoint, model: str) -> Price | None:
         """Returns at once, from what is in memory; the shipped list is loaded only if it comes to that."""
-        if endpoint.price_input is not None or endpoint.price_output is not None:
-            return Price(endpoint.price_input or _ZERO, endpoint.price_output or _ZERO, "endpoint")
-        for name in (f"{endpoint.name}/{model}", model):
-            setting = self._settings.get(name)
-            if setting is not None:
-                return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
+        here, anywhere = self._settings.get(f"{endpoint.name}/{model}"), self._settings.get(model)
+        if here is None and endpoint.price_input is not None and endpoint.price_output is not None:  # half is none
+            return Price(endpoint.price_input, endpoint.price_output, "endpoint")
+        setting = here or anywhere
+        if setting is not None:
+            return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
         if endpoint.is_loopback:
             return OWN
         return self._seen.get((endpoint.name, model)) or _shipped(endpoint.base_url, model)
 
-    def picture_price(
-        self, endpoint: PricedEndpoint, model: str, *, width: int, height: int, quality: str
-    ) -> Decimal | None:
+    def picture_price(self, endpoint: Endpoint, model: str, *, width: int, height: int, quality: str) -> Decimal | None:
         """USD for one picture, where the shipped list knows it; 0 on our own machines."""
         if endpoint.is_loopback:
             return _ZERO

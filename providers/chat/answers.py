@@ -43,7 +43,7 @@ async def answer(
     model = body.get("model")
     for _ in range(MAX_AMENDMENTS + 1):
         async with opened(http, host, "POST", path, content=encoded(body, host)) as response:
-            if response.status_code == 200:
+            if response.is_success:
                 async with aclosing(_read(response, host, make_reader())) as parts:
                     async for part in parts:
                         yield part
@@ -91,7 +91,8 @@ async def _read(response: httpx.Response, host: Host, reader: AnswerReader) -> A
         yield delta
     if reader.failure is not None:
         raise reader.failure
-    yield reader.end()
+    end = reader.end()
+    yield end._replace(timings=end.timings._replace(connect_ms=response.extensions.get("connect_ms")))
 
 
 def encoded(body: JsonObject, host: Host) -> bytes:
@@ -128,6 +129,7 @@ class AnswerReader:
         self._cut_thinking = ""
         self._anything = False
         self._events = 0
+        self._unreadable = b""
         self._whole: bytearray | None = None
         self._decided = False
 
@@ -209,13 +211,15 @@ class AnswerReader:
             )
 
     def _finish_stream(self) -> None:
-        if self._whole is not None:
-            self._take(iter((bytes(self._whole).removeprefix(BOM),)), is_whole=True)
-            return
         try:
-            self._take(self._stream.finish())
+            if self._whole is not None:
+                self._take(iter((bytes(self._whole).removeprefix(BOM),)), is_whole=True)
+            else:
+                self._take(self._stream.finish())
         except BadReply as error:
-            if not self._events:
+            if self.knows_its_end:
+                return  # the answer is whole; what was cut came after it
+            if not self._events and not self._unreadable.lstrip().startswith(b"{"):
                 raise
             raise StreamBroken(f"The answer of {place(self.host)} broke off before its end.") from error
 
@@ -253,6 +257,7 @@ class AnswerReader:
         except (ValueError, RecursionError) as error:
             from providers.refusals import unexpected
 
+            self._unreadable = data[:64]
             raise unexpected(data, self.host) from error
         if not isinstance(payload, dict):
             from providers.refusals import unexpected

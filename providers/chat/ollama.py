@@ -21,7 +21,7 @@ from providers.chat.base import (
     LoadState,
     Message,
     ModelInfo,
-    ServerTimings,
+    Timings,
     ToolCall,
     Usage,
 )
@@ -30,6 +30,8 @@ from providers.http import client, read_json
 
 if TYPE_CHECKING:
     import httpx
+
+    from providers.chat.ollama_admin import OllamaAdmin
 
 LOAD_STATE_LIMIT_S = 2.0
 _FINISH = {"stop": Finish.STOP, "length": Finish.LENGTH}
@@ -68,7 +70,7 @@ class Ollama:
 
     async def models(self) -> list[ModelInfo]:
         reply = await read_json(self._client(), self._host, "GET", "api/tags")
-        return [model for row in rows(table(reply).get("models")) if (model := _model(row)) is not None]
+        return [model for row in rows(table(reply).get("models")) if (model := model_info(row)) is not None]
 
     async def load_state(self, model: str) -> LoadState:
         try:
@@ -85,6 +87,12 @@ class Ollama:
         }
         return LoadState.LOADED if full_name(model) in loaded else LoadState.LOADING
 
+    def admin(self) -> OllamaAdmin:
+        """Administration of the same host; the caller closes it."""
+        from providers.chat.ollama_admin import OllamaAdmin
+
+        return OllamaAdmin(self._host)
+
     async def close(self) -> None:
         if self._http is not None:
             await self._http.aclose()
@@ -100,7 +108,7 @@ def full_name(model: str) -> str:
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
-def _model(row: JsonObject) -> ModelInfo | None:
+def model_info(row: JsonObject) -> ModelInfo | None:
     name = words(row.get("name")) or words(row.get("model"))
     if name is None:
         return None
@@ -237,7 +245,7 @@ class OllamaReader(AnswerReader):
             self.ending(),
             Usage(input_tokens=number(last.get("prompt_eval_count")), output_tokens=number(last.get("eval_count"))),
             model=words(last.get("model")),
-            timings=ServerTimings(
+            timings=Timings(
                 load_ms=_milliseconds(last.get("load_duration")),
                 prompt_ms=_milliseconds(last.get("prompt_eval_duration")),
                 answer_ms=_milliseconds(last.get("eval_duration")),

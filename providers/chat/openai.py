@@ -22,7 +22,7 @@ from providers.chat.base import (
     LoadState,
     Message,
     ModelInfo,
-    ServerTimings,
+    Timings,
     ToolCall,
     Usage,
 )
@@ -206,10 +206,11 @@ class OpenAIReader(AnswerReader):
 
     def event(self, name: bytes, payload: JsonObject) -> None:
         choices = payload.get("choices")
-        if choices and isinstance(choices, list):
-            self._read_choice(choices[0])
+        broken = choices and isinstance(choices, list) and self._read_choice(choices[0])
         if payload.get("error") or (name == b"error" and not choices):
             self.fails(payload)
+        if broken:
+            self.fails(broken)
         if self._model is None:
             self._model = words(payload.get("model"))
         usage = payload.get("usage") or table(payload.get("x_groq")).get("usage")
@@ -218,9 +219,10 @@ class OpenAIReader(AnswerReader):
         if "timings" in payload:
             self._timings = table(payload["timings"])
 
-    def _read_choice(self, choice: Any) -> None:
+    def _read_choice(self, choice: Any) -> JsonObject | None:
+        """What a choice brings; a complaint if its host broke while it answered."""
         if not isinstance(choice, dict) or choice.get("index", 0) not in (0, None):
-            return
+            return None
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
             content = delta.get("content")
@@ -242,10 +244,11 @@ class OpenAIReader(AnswerReader):
         elif "text" in choice:
             self.says(choice["text"])
         reason = choice.get("finish_reason")
+        if reason == "error":
+            return choice if choice.get("error") else {"error": "the host behind it failed"}
         if reason:
-            if reason == "error":
-                self.fails(choice if choice.get("error") else {"error": "the host behind it failed"})
             self.finish_reason = _FINISH.get(str(reason).lower(), Finish.OTHER)
+        return None
 
     def _read_parts(self, parts: Any) -> None:
         for part in rows(parts):
@@ -296,7 +299,7 @@ class OpenAIReader(AnswerReader):
             ),
             model=self._model,
             cost_usd=money(usage.get("cost")),
-            timings=ServerTimings(
+            timings=Timings(
                 prompt_ms=_milliseconds(self._timings.get("prompt_ms")),
                 answer_ms=_milliseconds(self._timings.get("predicted_ms")),
             ),

@@ -9,8 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from providers.chat.base import ChatRequest, Delta, End, Host, Message
-from providers.chat.base import ChatProvider as Provider
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Host, Message
 
 
 @dataclass
@@ -40,6 +39,7 @@ class RawServer:
     connections: int = 0
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     scheme: str = "http"
+    serving: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -50,6 +50,9 @@ class RawServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.append(task)
         try:
             while True:
                 asked = await _read_request(reader)
@@ -93,6 +96,9 @@ async def raw_server(*answers: bytes | Play, tls: ssl.SSLContext | None = None) 
         yield served
     finally:
         server.close()
+        for task in served.serving:
+            task.cancel()
+        await asyncio.gather(*served.serving, return_exceptions=True)
         await server.wait_closed()
 
 
@@ -129,7 +135,7 @@ class Answer:
     error: Exception | None = None
 
 
-async def collect(provider: Provider, request: ChatRequest) -> Answer:
+async def collect(provider: ChatProvider, request: ChatRequest) -> Answer:
     """The whole answer; an error is kept beside what came before it."""
     got = Answer()
     try:

@@ -1,0 +1,144 @@
+"""Which models the endpoints have: by the settings, by what the store has seen, and at last by their own word."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from console.errors import ConsoleError, StoreError
+from providers.chat.base import ChatProvider, ModelInfo
+from providers.errors import ProviderError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from console.chat.breaker import Breakers
+    from console.settings import Endpoint
+
+    class Seen(Protocol):
+        """A model that an endpoint had when it was last asked."""
+
+        @property
+        def endpoint(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def sees_images(self) -> bool | None: ...
+
+
+_log = logging.getLogger(__name__)
+
+
+class Offers:
+    """What can be asked for during one choice; nothing is read or asked before it is needed."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        seen: Callable[[], Awaitable[Sequence[Seen]]] | None,
+        remember: Callable[[str, Sequence[ModelInfo]], Awaitable[None]] | None,
+        provider: Callable[[str], ChatProvider],
+        breakers: Breakers | None,
+        ask_s: float,
+    ) -> None:
+        self._endpoints, self._seen, self._remember = endpoints, seen, remember
+        self._provider, self._breakers, self._ask_s = provider, breakers, ask_s
+        # Where settings list the models of an endpoint, that list is all it offers.
+        self._models: dict[str, dict[str, bool | None]] = {
+            name: dict.fromkeys(endpoint.models) for name, endpoint in endpoints.items() if endpoint.models
+        }
+        self._has_read = False
+        self._asked: set[str] = set()
+        self._silent: dict[str, str] = {}
+
+    def known(self) -> list[tuple[Endpoint, str]]:
+        """All that is known so far, in the order of the settings and of each endpoint's own list."""
+        return [(self._endpoints[name], model) for name in self._endpoints for model in self._models.get(name, ())]
+
+    def sees_images(self, endpoint: str, model: str) -> bool | None:
+        return self._models.get(endpoint, {}).get(model)
+
+    def silence(self) -> str:
+        """Who did not say what it has, in a sentence."""
+        return " ".join(f"{name} did not say what it has: {why}" for name, why in self._silent.items())
+
+    async def having(self, model: str, *, asks_all: bool = True) -> list[tuple[Endpoint, str]]:
+        """The endpoints that have a model. When none is known to, the endpoints are asked: all of them, or only those
+        of which nothing was ever seen."""
+        await self._read()
+        if not self._with(model):
+            await self._ask(only_unseen=not asks_all)
+        return self._with(model)
+
+    async def everything(self) -> list[tuple[Endpoint, str]]:
+        """All models there are; endpoints of which nothing was ever seen are asked."""
+        await self._read()
+        await self._ask(only_unseen=True)
+        return self.known()
+
+    def _with(self, model: str) -> list[tuple[Endpoint, str]]:
+        latest = f"{model}:latest"
+        return [
+            (self._endpoints[name], model if model in models else latest)
+            for name, models in ((name, self._models.get(name, {})) for name in self._endpoints)
+            if model in models or latest in models
+        ]
+
+    async def _read(self) -> None:
+        if self._has_read or self._seen is None:
+            return
+        self._has_read = True
+        listed = set(self._models)
+        try:
+            rows = await self._seen()
+        except StoreError as error:
+            _log.warning("The models seen before are not known: %s", error.text)
+            return
+        for row in rows:
+            if row.endpoint in self._endpoints and row.endpoint not in listed:
+                self._models.setdefault(row.endpoint, {})[row.name] = row.sees_images
+
+    async def _ask(self, *, only_unseen: bool) -> None:
+        """Ask the endpoints at once; whoever has not answered within the limit is passed over."""
+        names = [
+            name
+            for name, endpoint in self._endpoints.items()
+            if not endpoint.models and name not in self._asked and not (only_unseen and self._models.get(name))
+        ]
+        if self._breakers is not None and len(names) > 1:
+            names = [name for name in names if not await self._is_left_alone(name, self._breakers)]
+        self._asked.update(names)
+        tasks = {name: asyncio.ensure_future(self._ask_one(name)) for name in names}
+        if not tasks:
+            return
+        try:
+            await asyncio.wait(tasks.values(), timeout=self._ask_s)
+            late = [name for name, task in tasks.items() if not task.done()]
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        self._silent.update(dict.fromkeys(late, f"no answer within {self._ask_s:g} s."))
+
+    async def _is_left_alone(self, name: str, breakers: Breakers) -> bool:
+        left_s = await breakers.open_for_s(name)
+        if left_s > 0:
+            self._silent[name] = "it failed several times in a row and is left alone for a while."
+        return left_s > 0
+
+    async def _ask_one(self, name: str) -> None:
+        try:
+            models = await self._provider(name).models()
+        except (ProviderError, ConsoleError) as error:
+            self._silent[name] = error.text
+            if self._breakers is not None:
+                await self._breakers.failed(name, error)
+            return
+        self._models[name] = {model.name: model.sees_images for model in models}
+        if self._remember is not None:
+            try:
+                await self._remember(name, models)
+            except StoreError as error:
+                _log.warning("The models of %s are not remembered: %s", name, error.text)

@@ -1,0 +1,45 @@
+"""What can go wrong with a document.
+
+    RagError
+    ├── Unreadable    it is not there, not a file, or may not be opened
+    ├── TooLarge      more bytes, pages, characters or time than the limits allow
+    ├── Locked        it wants a password
+    ├── Damaged       it cannot be parsed, or parsing it crashed
+    ├── NoText        it holds no text: empty, or scanned pages only
+    └── NotText       neither text nor a kind of document that can be read here
+
+Each has a plain sentence and, where there is one, a hint that names the next step.
+"""
+
+from __future__ import annotations
+
+
+class RagError(Exception):
+    def __init__(self, text: str, *, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
+
+
+class Unreadable(RagError):
+    pass
+
+
+class TooLarge(RagError):
+    pass
+
+
+class Locked(RagError):
+    pass
+
+
+class Damaged(RagError):
+    pass
+
+
+class NoText(RagError):
+    pass
+
+
+class NotText(RagError):
+    pass
