@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from console import __version__
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
@@ -54,8 +55,12 @@ class Runtime:
             self._store = await Store.open(self.paths, self.clock)
             for notice in self._store.notices:
                 self._tell(notice)
-            if not self._store.read_only and (kept := await self._store.recover()):
-                self._tell(f"{plural(kept, 'answer')} cut off by the end of another Hawser: what had come is kept.")
+            if not self._store.read_only and (recovered := await self._store.recover()):
+                from console.chat.recovery import book_lost_calls
+
+                await book_lost_calls(recovered, self._store, self.settings, self.clock)
+                count = plural(len(recovered), "answer")
+                self._tell(f"{count} cut off by the end of another Hawser: what had come is kept.")
         return self._store
 
     @property
@@ -76,7 +81,7 @@ class Runtime:
                 endpoint.name,
                 endpoint.base_url,
                 self.keys.for_endpoint(endpoint),
-                endpoint.headers,
+                {"user-agent": f"hawser/{__version__}", **endpoint.headers},
                 endpoint.connect_s,
             )
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)

@@ -285,7 +285,7 @@ class ModelFacts(Group):
 
 
 class ModelPrice(Group):
-    """What a model costs, where the endpoint has no price; goes before the table that comes with the program."""
+    """What a model costs, at one endpoint or, where the endpoint has no price of its own, anywhere."""
 
     name: str = setting(text(), "The name of the table: a model, or `endpoint/model`.", key="")
     input: Decimal = setting(_PRICE, "USD per million tokens of the question.")

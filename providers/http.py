@@ -387,7 +387,7 @@ async def read_json(
             asyncio.timeout(limit_s),
             opened(http, host, method, path, content=content, limit_s=limit_s) as response,
         ):
-            if response.status_code != 200:
+            if not response.is_success:
                 raise await refusal(response, host)
             body = await read_body(response, host, MAX_BODY, limit_s=limit_s)
     except TimeoutError as error:

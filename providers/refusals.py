@@ -40,11 +40,13 @@ _CREDIT = (
 _CONTEXT = (
     "context_length", "context length", "context window", "context size", "exceed_context", "prompt is too long",
     "input is too long", "too many tokens", "max_model_len", "maximum context", "string_above_max_length",
-    "inputs tokens + max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
+    "max_new_tokens", "exceeds the maximum number of tokens", "request_too_large",
 )  # fmt: skip
 _NO_MODEL = (
     "model_not_found", "not a valid model", "no endpoints found", "no such model", "invalid model", "unknown model",
 )  # fmt: skip
+_UNKNOWN_KEY = ("no_db_connection",)
+"""LiteLLM without a database, of any key but its master key: it cannot look up whose that is."""
 _MISSING = ("not found", "does not exist", "doesn't exist", "not_found", "not exist", "unavailable")
 _STATUS_OF_KIND = {
     "invalid_request_error": 400,
@@ -167,7 +169,7 @@ def judged(
         return ContextTooLong(f"The prompt does not fit into {named} at {where}{tail}")
     if status in (401, 403) and said.says(("moderation", "flagged", "content policy")):
         return RequestRefused(f"{where} refuses this request{tail}")
-    if status in (401, 403):
+    if status in (401, 403) or said.says(_UNKNOWN_KEY):
         if host.key is None:
             return KeyMissing(f"{where} wants a key, and there is none for it{tail}")
         return KeyRefused(f"{where} does not accept the key{tail}")

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from console.errors import NotFound, StoreDamaged
 from console.history import files
-from console.history.trouble import Busy, Damaged, damage_mark, locked, translate
+from console.history.places import daily_copy, damage_mark
+from console.history.trouble import Busy, Damaged, locked, translate
 from console.paths import Paths, private_folder
 
 KEPT = 7
@@ -40,20 +41,18 @@ def backups(paths: Paths) -> list[Backup]:
     return sorted(found, key=lambda backup: (backup.made_at, backup.name), reverse=True)
 
 
-def is_due(paths: Paths, day: date) -> bool:
-    return not _daily(paths, day).exists()
-
-
 def make_daily(paths: Paths, day: date) -> Path | None:
     """Make the copy of `day` unless it is there or another process is at it; then let the oldest ones go.
 
     `StoreDamaged` when the copy does not pass the check, for then the store itself does not.
     """
-    target = _daily(paths, day)
+    target = daily_copy(paths, day)
     try:
         with files.alone(paths):
             if target.exists():
                 return None
+            for leftover in paths.backups.glob(".hawser-*"):  # of a process that was killed at it
+                leftover.unlink()
             make(paths.store_file, target)
     except Busy:
         return None
@@ -132,10 +131,6 @@ def make_daily_elsewhere(paths: Paths) -> None:
         start_new_session=True,
     )
     child.returncode = 0  # nobody waits for it, and it is told so, else it would complain when it is forgotten
-
-
-def _daily(paths: Paths, day: date) -> Path:
-    return paths.backups / f"hawser-{day.isoformat()}.db"
 
 
 def _main() -> None:

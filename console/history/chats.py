@@ -80,7 +80,7 @@ def get(connection: sqlite3.Connection, id_or_prefix: str) -> Chat:
 
 
 def latest(connection: sqlite3.Connection, now_ms: int) -> Chat | None:
-    """The chat in which something was said last; one that a wrong clock put into the future, only for want of others."""
+    """The chat in which something was said last; one put into the future by a wrong clock only for want of others."""
     order = "ORDER BY updated_at DESC, seq DESC LIMIT 1"
     for condition in (f"WHERE updated_at <= {now_ms:d} {order}", order):
         row = connection.execute(f"SELECT {_COLUMNS} FROM chats {condition}").fetchone()  # noqa: S608

@@ -217,8 +217,8 @@ def unfinished(connection: sqlite3.Connection) -> list[str]:
     return [message_id for message_id, owner in rows if not is_alive(owner)]
 
 
-def recover(connection: sqlite3.Connection, now_ms: int) -> int:
-    """Give every answer that a dead process left behind its text and the state `failed`; returns how many."""
+def recover(connection: sqlite3.Connection, now_ms: int) -> list[StoredMessage]:
+    """Give every answer that a dead process left behind its text and the state `failed`; returns them."""
     gone = unfinished(connection)
     for message_id in gone:
         parts_text, parts_thinking = _parts(connection, message_id)
@@ -228,7 +228,7 @@ def recover(connection: sqlite3.Connection, now_ms: int) -> int:
             (parts_text, parts_thinking, now_ms, message_id),
         )
         connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
-    return len(gone)
+    return [get(connection, message_id, contents=False) for message_id in gone]
 
 
 def path(

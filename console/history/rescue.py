@@ -54,6 +54,8 @@ def rescue(paths: Paths, now: datetime, known: tuple[int, int] | None) -> list[s
         stat = paths.store_file.stat()
         if known is not None and (stat.st_dev, stat.st_ino) != known:
             return []
+        for leftover in paths.data.glob(".rescue-*"):  # of a process that was killed at it
+            shutil.rmtree(leftover)
         work = Path(tempfile.mkdtemp(dir=paths.data, prefix=".rescue-"))
         try:
             with files.quiet(paths.store_file):

@@ -25,8 +25,9 @@ from console.errors import ConsoleError, StoreDamaged, StoreError, StoreReadOnly
 from console.history import chats, messages, schema
 from console.history.chats import Chat, ChatSummary
 from console.history.messages import StoredAttachment, StoredMessage
+from console.history.places import daily_copy, damage_mark
 from console.history.rows import to_ms
-from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, damage_mark, locked, translate, translate_os
+from console.history.trouble import Busy, Damaged, IndexDamaged, Moved, locked, translate, translate_os
 from console.paths import Paths, private_folder
 
 if TYPE_CHECKING:
@@ -267,10 +268,10 @@ class Store:
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))
 
-    async def recover(self) -> int:
+    async def recover(self) -> list[StoredMessage]:
         """Close the answers that dead processes left behind; one look at an empty index where there are none."""
         if not await self.run(messages.unfinished):
-            return 0
+            return []
         return await self._write(lambda c: messages.recover(c, self._now()))
 
     async def search(self, query: str, *, limit: int = 20, chat: str | None = None) -> list[Hit]:
@@ -500,20 +501,21 @@ class Store:
             raise
 
     def _daily_backup(self) -> None:
-        from console.history import backups
-
         today = self._clock.now().date()
-        if not backups.is_due(self.paths, today):
+        if daily_copy(self.paths, today).exists():
             return
-        if self.paths.store_file.stat().st_size > SMALL_BYTES:
-            backups.make_daily_elsewhere(self.paths)
-            return
+        from console.history import backups  # once a day
+
         try:
-            backups.make_daily(self.paths, today)
+            if self.paths.store_file.stat().st_size > SMALL_BYTES:
+                backups.make_daily_elsewhere(self.paths)
+            else:
+                backups.make_daily(self.paths, today)
         except StoreDamaged:
             damage_mark(self.paths).touch(mode=0o600)
-        except (sqlite3.Error, OSError, ConsoleError) as error:  # a full disk, mostly; what was to be kept is kept
-            _log.warning("The day's copy of the history could not be made: %s", error)
+        except (sqlite3.Error, OSError, ConsoleError) as error:
+            # What was written is safe without it, and the next one who writes tries again.
+            _log.warning("The daily copy of the history could not be made.", extra={"error": str(error)})
 
     def _rescue(self) -> None:
         from console.history import rescue

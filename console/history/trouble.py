@@ -8,7 +8,6 @@ import sqlite3
 from pathlib import Path
 
 from console.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly
-from console.paths import Paths
 
 
 class Busy(Exception):
@@ -64,11 +63,6 @@ def translate_os(error: OSError, path: Path) -> StoreError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreReadOnly(f"The folder of the history {str(path)!r} cannot be written.")
     return StoreError(f"The disk does not read or write the history {str(path)!r} ({error.strerror or error}).")
-
-
-def damage_mark(paths: Paths) -> Path:
-    """A file that tells whoever opens the store next that it needs repair; opening itself looks for no damage."""
-    return paths.data / "damage-found"
 
 
 def full(path: Path) -> StoreFull:

@@ -1,8 +1,8 @@
 """What a token costs where, and who says so.
 
-The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`), the endpoint's `price`
-setting, `[prices."endpoint/model"]`, `[prices."model"]`, our own machine (nothing), the price in the host's model list,
-the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
+The first that knows wins: the host's own bill for this very call (see `ledger.settled_cost`),
+`[prices."endpoint/model"]`, the endpoint's `price` setting, `[prices."model"]`, our own machine (nothing), the price in
+the host's model list, the shipped list. Nobody knows: None, which is shown as unknown and never taken for 0.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Prices:
 
     def price(self, endpoint: Endpoint, model: str) -> Price | None:
         """Returns at once, from what is in memory; the shipped list is loaded only if it comes to that."""
-        if endpoint.price_input is not None and endpoint.price_output is not None:  # half a price is none
+        here, anywhere = self._settings.get(f"{endpoint.name}/{model}"), self._settings.get(model)
+        if here is None and endpoint.price_input is not None and endpoint.price_output is not None:  # half is none
             return Price(endpoint.price_input, endpoint.price_output, "endpoint")
-        for name in (f"{endpoint.name}/{model}", model):
-            setting = self._settings.get(name)
-            if setting is not None:
-                return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
+        setting = here or anywhere
+        if setting is not None:
+            return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
         if endpoint.is_loopback:
             return OWN
         return self._seen.get((endpoint.name, model)) or _shipped(endpoint.base_url, model)

@@ -43,7 +43,7 @@ async def answer(
     model = body.get("model")
     for _ in range(MAX_AMENDMENTS + 1):
         async with opened(http, host, "POST", path, content=encoded(body, host)) as response:
-            if response.status_code == 200:
+            if response.is_success:
                 async with aclosing(_read(response, host, make_reader())) as parts:
                     async for part in parts:
                         yield part
@@ -91,7 +91,8 @@ async def _read(response: httpx.Response, host: Host, reader: AnswerReader) -> A
         yield delta
     if reader.failure is not None:
         raise reader.failure
-    yield reader.end()
+    end = reader.end()
+    yield end._replace(timings=end.timings._replace(connect_ms=response.extensions.get("connect_ms")))
 
 
 def encoded(body: JsonObject, host: Host) -> bytes:

@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         help="speed at which Ollama pulls models (default: 0, full speed)",
     )
     parser.add_argument(
-        "--answer-tokens", type=int, metavar="N", help="length of made-up answers (default: what comes naturally)"
+        "--answer-tokens", type=_count, metavar="N", help="length of made-up answers (default: what comes naturally)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other answers (default: 0)")
     parser.add_argument(
@@ -140,6 +140,12 @@ def _not_negative(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
     return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
 
 
 def _fault(text: str) -> tuple[str, Fault]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from providers.simulated.answers import Question, Reply, Tool, Turn, count_tokens
-from providers.simulated.base import RefusedError, SimulatedService
+from providers.simulated.base import RefusedError, SimulatedService, objects
 from providers.simulated.faults import ActiveFaults, FaultKind
 from providers.simulated.http_server import Exchange, Headers, Request
 from providers.simulated.models import ANTHROPIC_MODELS, SimulatedModel, find
@@ -318,13 +318,11 @@ class SimulatedAnthropic(SimulatedService):
         return tokens, 0
 
 
-def _require(body: Mapping[str, Any], *names: str) -> None:
+def _require(body: dict[str, Any], *names: str) -> None:
     for name in names:
         if name not in body:
             raise RefusedError(400, f"{name}: Field required")
-    messages = body["messages"]
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise RefusedError(400, "messages: Input should be a valid list")
+    messages = objects(body, "messages")
     if not messages:
         raise RefusedError(400, "messages: at least one message is required")
     for n, message in enumerate(messages):
@@ -332,6 +330,8 @@ def _require(body: Mapping[str, Any], *names: str) -> None:
             raise RefusedError(400, f"messages.{n}.role: Input should be 'user' or 'assistant'")
         if not message.get("content"):
             raise RefusedError(400, f"messages.{n}: content must be non-empty")
+        if not isinstance(message["content"], str):
+            objects(message, "content")
 
 
 def _read_question(body: Mapping[str, Any], *, thinks: bool) -> Question:

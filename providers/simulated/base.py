@@ -25,6 +25,7 @@ from providers.simulated.stream import BATCH, Out, Segment, Sending, StreamOverE
 _LOG = logging.getLogger(__name__)
 
 _COMMENT_EVERY_S = 0.5
+_LEAST_SLEEP_S = 0.001
 
 HTML_PAGE = (
     "<html>\r\n<head><title>{status} Bad Gateway</title></head>\r\n<body>\r\n"
@@ -384,7 +385,7 @@ class SimulatedService(abc.ABC):
                 elapsed_s = self.clock.monotonic() - sending.first_token_at_s
                 due = int(elapsed_s * per_second) + 1 - sending.sent
                 if due <= 0:
-                    await self.clock.sleep((sending.sent / per_second) - elapsed_s)
+                    await self.clock.sleep(max(sending.sent / per_second - elapsed_s, _LEAST_SLEEP_S))
                     continue
             batch = list(itertools.islice(tokens, min(due, BATCH, await out.until_trouble())))
             if not batch:
@@ -394,6 +395,14 @@ class SimulatedService(abc.ABC):
             if sending.pace is None:
                 self.tokens_sent += len(batch)
             await asyncio.sleep(0)
+
+
+def objects(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The objects `body` has under `name`, none without it; raises RefusedError when these are no objects."""
+    value = body.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise RefusedError(400, f"Invalid type for '{name}': expected an array of objects.", param=name)
+    return value
 
 
 def _parsed(request: Request) -> Any:

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring  # the C writer of JSON strings
 from typing import Any, Literal, TypeAlias
 
 from providers.simulated.answers import Question, Reply, Tool, ToolUse, Turn, count_tokens
-from providers.simulated.base import RefusedError
+from providers.simulated.base import RefusedError, objects
 from providers.simulated.models import SimulatedModel
 from providers.simulated.stream import Segment, Sending, compact, event
 from providers.simulated.vectors import as_base64, embed, unit
@@ -225,13 +225,13 @@ class Completion:
         return tuple(frames)
 
 
-def read_question(body: Mapping[str, Any], *, thinks: bool) -> Question:
+def read_question(body: dict[str, Any], *, thinks: bool) -> Question:
     """A chat completion request in words of no wire; raises RefusedError."""
-    messages = body.get("messages")
-    if not isinstance(messages, list):
+    if "messages" not in body:
         raise RefusedError(
             400, "Missing required parameter: 'messages'.", code="missing_required_parameter", param="messages"
         )
+    messages = objects(body, "messages")
     if not messages:
         raise RefusedError(
             400,
@@ -255,19 +255,20 @@ def read_question(body: Mapping[str, Any], *, thinks: bool) -> Question:
     )
 
 
-def read_tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
-    functions = [tool.get("function") or {} for tool in body.get("tools") or ()]
+def read_tools(body: dict[str, Any]) -> tuple[Tool, ...]:
+    functions = [tool.get("function") or {} for tool in objects(body, "tools")]
     return tuple(
         Tool(str(function.get("name", "")), function.get("parameters"), function.get("description") or "")
         for function in functions
     )
 
 
-def _turn(message: Any) -> Turn:
-    if not isinstance(message, dict) or "role" not in message:
+def _turn(message: dict[str, Any]) -> Turn:
+    if "role" not in message:
         raise RefusedError(400, "Missing required parameter: 'messages[0].role'.", param="messages[0].role")
     content = message.get("content")
     if isinstance(content, list):
+        content = objects(message, "content")
         texts = [part.get("text", "") for part in content if part.get("type") in ("text", "input_text")]
         images = sum(1 for part in content if part.get("type") in ("image_url", "input_image"))
         return Turn(message["role"], "\n".join(texts), images)

@@ -162,6 +162,7 @@ class _Connection(asyncio.Protocol):
         self._paused = False
         self._closing = False
         self._lost = False
+        self._deaf = False
         self._begin_message()
 
     def _begin_message(self) -> None:
@@ -201,13 +202,13 @@ class _Connection(asyncio.Protocol):
             self._writable.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
+        if self._closing or self._deaf:
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             # We speak nothing else than HTTP/1.1; like most servers, ignore the offer. What follows cannot be parsed.
-            self._transport.pause_reading()
+            self._deaf = True
         except httptools.HttpParserError as error:
             cause = error.__context__  # what one of our callbacks raised
             if isinstance(cause, _TooLargeError):
@@ -247,7 +248,8 @@ class _Connection(asyncio.Protocol):
             headers=self._headers,
             body=b"".join(self._body),
         )
-        self._waiting.append((request, self._parser.should_keep_alive(), self._parser.get_http_version() != "1.0"))
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._waiting.append((request, keep_alive, self._parser.get_http_version() != "1.0"))
         if len(self._waiting) > _MAX_PIPELINED:
             raise _TooLargeError(429)
         if self._task is None:
@@ -292,7 +294,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def write(self, wire_bytes: bytes) -> None:
-        if not self._closing:
+        if not self._transport.is_closing():
             self._transport.write(wire_bytes)
 
     async def drain(self) -> None:
@@ -302,8 +304,8 @@ class _Connection(asyncio.Protocol):
                 await self._writable
             finally:
                 self._writable = None
-        if self._closing:
-            # The client left while we waited: behave as if the cancellation had come a moment earlier.
+        if self._transport.is_closing():
+            # The client is gone, and the cancellation that tells so is on its way: be as if it had come already.
             raise asyncio.CancelledError
 
     async def flush(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from providers.simulated.answers import Question, Tool, Turn, count_tokens
-from providers.simulated.base import RefusedError, SimulatedService
+from providers.simulated.base import RefusedError, SimulatedService, objects
 from providers.simulated.completions import (
     Completion,
     embedding_list,
@@ -267,7 +267,7 @@ class SimulatedOllama(SimulatedService):
         model = self._model(body.get("model"), faults)
         turns = tuple(
             Turn(str(message.get("role", "")), str(message.get("content") or ""), len(message.get("images") or ()))
-            for message in body.get("messages") or ()
+            for message in objects(body, "messages")
         )
         tools = read_tools(body)
         if tools and not model.can("tools"):

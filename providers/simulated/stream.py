@@ -172,6 +172,7 @@ class Out:
         for first in range(0, filling, _PIECE_BYTES):
             exchange.send_raw(piece[: min(_PIECE_BYTES, filling - first)])
             await exchange.drain()
+            await asyncio.sleep(0)
         exchange.send_raw(tail + closing)
 
 

@@ -16,6 +16,7 @@ from console.chat.attempts import Notice
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.conversation import Conversation, OngoingTurn
+from console.chat.recovery import book_lost_calls
 from console.chat.router import Router
 from console.chat.turn import Turn, TurnEnded
 from console.clock import SystemClock
@@ -452,3 +453,25 @@ def test_an_ollama_server_is_asked_for_the_window_that_a_long_chat_needs(
         return chat.requests[0].context_tokens
 
     assert run(body()) == asked_for
+
+
+def test_the_call_of_a_killed_process_is_booked_as_an_estimate(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path) as here:
+            turn = await here.store.begin_turn(
+                None, None, "Tell me about ropes.", client="prompt", model="m", endpoint="hosted"
+            )
+            await here.store.append_answer(turn.answer_id, "Ropes are " * 20)
+            with sqlite3.connect(here.store.paths.store_file) as connection:
+                connection.execute("UPDATE messages SET owner = '999999999 0' WHERE owner IS NOT NULL")
+
+            recovered = await here.store.recover()
+            await book_lost_calls(recovered, here.store, here.conversation.settings, here.clock)
+
+            (entry,) = await here.booked()
+            assert [message.id for message in recovered] == [turn.answer_id]
+            assert (entry.endpoint, entry.outcome, entry.estimated) == ("hosted", "failed", True)
+            assert entry.cost_usd is not None
+            assert entry.cost_usd > Decimal("0.01")
+
+    run(body())

@@ -70,7 +70,8 @@ def test_the_first_that_knows_wins() -> None:
         assert price is not None
         return str(price.input_usd_per_million), price.source
 
-    assert found(by_name, price_input=Decimal(1), price_output=Decimal(2)) == ("1", "endpoint")
+    assert found(by_name, price_input=Decimal(1), price_output=Decimal(2)) == ("7", "settings")
+    assert found(by_model, price_input=Decimal(1), price_output=Decimal(2)) == ("1", "endpoint")
     assert found(by_name) == ("7", "settings")
     assert found(by_model) == ("3", "settings")
     assert found(listed) == ("5", "host list")

@@ -325,6 +325,27 @@ def test_a_damaged_copy_is_not_brought_back(tmp_path: Path) -> None:
     assert not (paths.data / "kept").exists()
 
 
+def test_a_copy_that_cannot_be_made_harms_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = paths_in(tmp_path)
+    paths.data.mkdir(parents=True)
+    paths.backups.write_text("in the way")
+
+    fill(tmp_path, 1)
+
+    assert count(paths.store_file, "chats") == 1
+    assert "daily copy" in caplog.text
+
+
+def test_what_a_killed_copy_left_is_swept_away(tmp_path: Path) -> None:
+    backups_folder = paths_in(tmp_path).backups
+    backups_folder.mkdir(parents=True)
+    (backups_folder / ".hawser-2026-01-01.db.123").write_text("half")
+
+    fill(tmp_path, 1)
+
+    assert [path.name for path in backups_folder.iterdir()] == ["hawser-2026-02-03.db"]
+
+
 def _damage_twice(home: Path) -> Callable[[sqlite3.Connection], None]:
     def work(connection: sqlite3.Connection) -> None:
         error = sqlite3.DatabaseError("malformed")

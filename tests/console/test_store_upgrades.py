@@ -83,7 +83,7 @@ def test_what_a_format_1_store_held_is_there_and_found(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path) as store:
             assert "from format 1 to 2" in store.notices[0]
-            assert await store.recover() == 1
+            assert len(await store.recover()) == 1
             assert [hit.excerpt for hit in await store.search("thick hawser")] == [
                 "How thick is a hawser, in mm?",
                 "How thick is a hawser?",

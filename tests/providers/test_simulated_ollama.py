@@ -12,7 +12,7 @@ import pytest
 
 from providers.simulated.services import Fault, FaultKind, SimulatedOllama, Speed
 from tests.conftest import run
-from tests.providers.simulated_clients import http_client, ollama_client, openai_client
+from tests.providers.simulated_clients import FrozenClock, http_client, ollama_client, openai_client
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(32)
 WEATHER: Any = {
@@ -27,24 +27,6 @@ WEATHER: Any = {
 
 def user(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
-
-
-class FrozenClock:
-    """A clock moved by hand; sleeping moves it and returns at once."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
-        self.slept_s: list[float] = []
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        self.moment += timedelta(seconds=seconds)
 
 
 def test_models_are_listed_with_their_details() -> None:
@@ -344,9 +326,11 @@ def test_models_are_copied_created_and_deleted() -> None:
         async with SimulatedOllama() as service, ollama_client(service) as client:
             await client.copy("mistral:7b", "mine")
             created = await client.create("brief", from_="mine", system="Answer in one word.")
+            steps = [step.status async for step in await client.create("other", from_="mine", stream=True)]
             await client.delete("mine")
 
             assert created.status == "success"
+            assert steps[-2:] == ["writing manifest", "success"]
             assert service.disk.systems["brief:latest"] == "Answer in one word."
             assert "brief:latest" in service.installed
             assert "mine:latest" not in service.installed
@@ -407,6 +391,22 @@ def test_missing_model_is_named_in_a_404() -> None:
         ("POST", "/api/chat", b"", 400, None),
         ("POST", "/api/chat", b"{", 400, None),
         ("POST", "/api/chat", b"{}", 400, "model is required"),
+        ("POST", "/api/chat", b"[]", 400, "the body must be a JSON object"),
+        ("POST", "/api/chat", b'{"model":"phi3","messages":["hi"]}', 400, None),
+        ("POST", "/api/chat", b'{"model":"phi3","messages":7}', 400, None),
+        (
+            "POST",
+            "/api/chat",
+            b'{"model":"phi3","truncate":false,"options":{"num_ctx":2},"messages":[{"role":"user"}]}',
+            400,
+            None,
+        ),
+        ("POST", "/api/embed", b'{"model":"nomic-embed-text","input":[1]}', 400, "invalid input type"),
+        ("POST", "/api/pull", b"{}", 400, "invalid model name"),
+        ("POST", "/api/pull", b'{"model":"nosuch","stream":false}', 500, "pull model manifest: file does not exist"),
+        ("POST", "/api/create", b"{}", 400, "invalid model name"),
+        ("POST", "/api/create", b'{"model":"x","files":{"a":"sha256:0"}}', 400, 'blob "sha256:0" not found'),
+        ("POST", "/api/copy", b'{"source":"phi3"}', 400, 'destination "" is invalid'),
         ("POST", "/api/chat", b'{"model":"phi3","keep_alive":"5"}', 400, 'time: missing unit in duration "5"'),
         ("POST", "/api/chat", b'{"model":"nomic-embed-text","messages":[{"role":"user","content":"a"}]}', 400, None),
         ("POST", "/api/copy", b'{"source":"no","destination":"b"}', 404, 'model "no" not found'),

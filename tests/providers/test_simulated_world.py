@@ -183,6 +183,7 @@ def test_module_says_when_a_port_is_taken() -> None:
         ["--endpoints", ","],
         ["--tokens-per-second", "-1"],
         ["--tokens-per-second", "nan"],
+        ["--answer-tokens", "-1"],
         ["--fault", "inference"],
         ["--fault", "inference=nonsense"],
         ["--fault", "vllm=cut"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ READERS: dict[str, type[AnswerReader]] = {"ollama": OllamaReader, "openai": Open
 
 def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 def parsed(parser: ServerSentEvents | JsonLines, parts: list[bytes]) -> list[Any]:
@@ -34,6 +35,16 @@ def parsed(parser: ServerSentEvents | JsonLines, parts: list[bytes]) -> list[Any
     for part in parts:
         found += parser.feed(part)
     return [*found, *parser.finish()]
+
+
+def breaks(parser: ServerSentEvents | JsonLines, part: bytes) -> bool:
+    """Whether the parser refuses to take any more of this, before it has taken a thousand of it."""
+    try:
+        for _ in range(1000):
+            list(parser.feed(part))
+    except BadReply:
+        return True
+    return False
 
 
 def answered(wire: str, parts: list[bytes]) -> tuple[str, str, list[Any], str]:
@@ -80,9 +91,7 @@ def test_line_without_end_is_refused_before_it_fills_the_memory(
     parser = make()
     tracemalloc.start()
     try:
-        with pytest.raises(BadReply):
-            for _ in range(1000):
-                list(parser.feed(b"x" * 65536))
+        assert breaks(parser, b"x" * 65536)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -93,17 +102,13 @@ def test_line_without_end_is_refused_before_it_fills_the_memory(
 def test_event_without_end_is_refused() -> None:
     parser = ServerSentEvents()
 
-    with pytest.raises(BadReply):
-        for _ in range(1000):
-            list(parser.feed(b"data: " + b"x" * 65536 + b"\n"))
+    assert breaks(parser, b"data: " + b"x" * 65536 + b"\n")
 
 
 def test_empty_data_lines_without_end_are_refused() -> None:
     parser = ServerSentEvents()
 
-    with pytest.raises(BadReply):
-        for _ in range(1000):
-            list(parser.feed(b"data:\n" * 10_000))
+    assert breaks(parser, b"data:\n" * 10_000)
 
 
 # ---- generated
@@ -144,7 +149,7 @@ def test_thinking_tags_are_found_in_every_split(parts: list[str], cuts: list[int
     edges = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
     tags, whole = ThinkTags(), ThinkTags()
     said = thought = ""
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         more, thinking = tags.split(text[start:end])
         said, thought = said + more, thought + thinking
     more, thinking = tags.split("", last=True)
@@ -272,8 +277,22 @@ FIELDS = [
     "code",
 ]
 VALUES = st.sampled_from(
-    ["stop", "length", "message_start", "content_block_delta", "content_block_start", "content_block_stop"]
-    + ["message_delta", "message", "error", "text_delta", "thinking_delta", "input_json_delta", "tool_use", "text"]
+    [
+        "stop",
+        "length",
+        "message_start",
+        "content_block_delta",
+        "content_block_start",
+        "content_block_stop",
+        "message_delta",
+        "message",
+        "error",
+        "text_delta",
+        "thinking_delta",
+        "input_json_delta",
+        "tool_use",
+        "text",
+    ]
 )
 SHAPES = st.recursive(
     JSON | VALUES,
@@ -283,7 +302,7 @@ SHAPES = st.recursive(
 
 
 @pytest.mark.parametrize("wire", READERS)
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(payloads=st.lists(st.dictionaries(st.sampled_from(FIELDS), SHAPES, max_size=6), max_size=4))
 def test_fields_of_any_shape_are_an_error_and_nothing_worse(wire: str, payloads: list[dict[str, Any]]) -> None:
     prefix, suffix = (b"", b"\n") if wire == "ollama" else (b"data: ", b"\n\n")
