@@ -72,7 +72,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 status_code=connection.status,
                 headers=connection.headers,
                 stream=body,
-                extensions={"http_version": b"HTTP/1.1", "read": body.read},
+                extensions={
+                    "http_version": b"HTTP/1.1",
+                    "read": body.read,
+                    "connect_ms": None if reused else connection.connect_ms,
+                },
             )
 
     async def aclose(self) -> None:
@@ -111,6 +115,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         secure = self._trust if url.scheme == "https" else None
         _, host, port = _origin(url)
         loop = asyncio.get_running_loop()
+        begun_s = loop.time()
         try:
             async with asyncio.timeout(limit_s):
                 reached = await first_to_connect(await addresses(host, port))
@@ -121,6 +126,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("no connection in time") from error
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
+        connection.connect_ms = (loop.time() - begun_s) * 1000
         return connection
 
 
@@ -156,6 +162,7 @@ class _Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self.lost = False
+        self.connect_ms: float | None = None
         self.idle_since = 0.0
         self._begin()
 

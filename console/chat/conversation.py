@@ -144,7 +144,7 @@ class OngoingTurn:
             usage=self._usage,
             estimated=self._estimated,
             cost_usd=self._cost_usd,
-            connect_ms=None,
+            connect_ms=self._end.timings.connect_ms if self._end else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
             tried=tuple(self._tried),
@@ -192,7 +192,9 @@ class OngoingTurn:
                         yield item
                     else:
                         self._end = item.end
-                        self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+                        self._total_ms = item.total_ms
+                        if self._first_token_ms is None:
+                            self._first_token_ms = item.total_ms
             if self._is_cut_by_cap():
                 raise self._cap_reached()
             state = "complete"
@@ -364,6 +366,7 @@ class OngoingTurn:
         """What came so far is void: another answer begins in its place."""
         self._text.clear()
         self._thinking.clear()
+        self._first_token_ms = None
         if self._saver is not None:
             await self._saver.void()
 

@@ -127,6 +127,8 @@ def _converse(shell: Shell) -> int:
         else:
             code = run_command_line(["--no-stdin", *(["--continue"] if begun else []), "--prompt", line], shell)
             begun = begun or code == 0
+            if not shell.stdout.isatty():  # an answer ends as the model ended it; here the next one follows
+                shell.stdout.write("\n\n")
     return 0
 
 
