@@ -42,7 +42,9 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_every_module_that_the_map_names_exists() -> None:
-    named = re.findall(r"`((?:console|providers|rag|tests)/[a-z_/]*(?:[a-z_]\.py|/))`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = re.findall(
+        r"`((?:console|providers|rag|tests)/[a-z_/]*(?:[a-z_]\.py|/))`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
     assert len(named) > 10
