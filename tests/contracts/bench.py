@@ -30,7 +30,8 @@ Body = Callable[["Bench"], Awaitable[None]]
 class Bench:
     """One adapter at one simulated service."""
 
-    def __init__(self, service: SimulatedService, model: str) -> None:
+    def __init__(self, name: str, service: SimulatedService, model: str) -> None:
+        self.name = name
         self.service = service
         self.model = model
         self.provider = self.connect(service.key)

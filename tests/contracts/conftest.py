@@ -24,7 +24,7 @@ def bench(request: pytest.FixtureRequest) -> Callable[[Body], None]:
                 if not model:
                     model = (await provider.models())[0].name
                     await provider.close()
-                table = Bench(service, model)
+                table = Bench(request.param, service, model)
                 await body(table)
                 await table.provider.close()
                 await asyncio.wait_for(service.until_idle(), 5)

@@ -123,18 +123,6 @@ def test_refused_answer_says_so(bench: Callable[[Body], None]) -> None:
     bench(body)
 
 
-def test_empty_answer_is_an_answer_or_a_break_but_never_silence(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.faults.always(FaultKind.EMPTY)
-
-        got = await collect(table.provider, table.ask())
-
-        assert got.text == ""
-        assert (got.end is None) is isinstance(got.error, StreamBroken)
-
-    bench(body)
-
-
 # ---- what goes along
 
 
@@ -348,30 +336,6 @@ def test_error_inside_an_answer_comes_after_the_text_before_it(bench: Callable[[
         assert text == "one two "
         assert isinstance(error, ProviderError)
         assert "the GPU is on fire" in str(error)
-
-    bench(body)
-
-
-def test_garbage_inside_an_answer_is_a_bad_reply(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.answers.script("hawser", Answer(tokens=("one ", "two ", "three")))
-        table.service.faults.always(FaultKind.GARBAGE, 2)
-
-        text, error = await table.failure()
-
-        assert text.startswith("one two ")
-        assert error is None or isinstance(error, BadReply)
-
-    bench(body)
-
-
-def test_line_without_end_is_a_bad_reply(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.faults.always(FaultKind.LONG_LINE, 20 * 1024 * 1024)
-
-        _, error = await table.failure()
-
-        assert isinstance(error, BadReply)
 
     bench(body)
 

@@ -166,6 +166,9 @@ def test_hawser_answers_through_it(litellm: LiteLLM, services: dict[str, Simulat
     assert document["usage"]["output_tokens"] > 0
     assert document["usage"]["estimated"] is False
 
+    paid = hawser.ask("say 10 tokens", "-m", "proxy/openai", "--json").json()
+    assert paid["cost_usd"]["total"] == pytest.approx(0.00009, abs=0.00002)  # as LiteLLM reports it, to six places
+
     limited = hawser.ask("hi", "-m", "proxy/too-long")
     assert (limited.code, limited.out) == (7, b"")
     assert "does not fit" in limited.err
@@ -348,6 +351,8 @@ def test_fault_behind_it_reaches_us_as_what_it_is(
 
     assert got.text == ""
     assert type(got.error) is cause
+    if isinstance(got.error, RateLimited):
+        assert got.error.retry_after_s == 7
 
 
 @pytest.mark.parametrize("model", [model for model in CHATS if model != "deepseek"])
