@@ -151,7 +151,8 @@ def _run_command(word: str, rest: list[str], shell: Shell) -> int:
     command.add_arguments(parser)
     if word == "demo":  # a command line inside a command line: only what stands first is the demo's own
         own = leading_options(parser, rest)
-        return command.run(parser.parse_args([*rest[:own], "--", *rest[own:]]), shell)
+        inner = rest[own + 1 :] if rest[own : own + 1] == ["--"] else rest[own:]
+        return command.run(parser.parse_args([*rest[:own], "--", *inner]), shell)
     return command.run(parser.parse_args(rest), shell)
 
 
