@@ -37,7 +37,10 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # closed streams are None
             stream.reconfigure(encoding="utf-8", errors="replace")
-    code = main(sys.argv[1:], ends_process=True)
+    try:
+        code = main(sys.argv[1:], ends_process=True)
+    except KeyboardInterrupt:  # in the few milliseconds before there is anything to interrupt
+        code = 130
     for stream in (sys.stderr, sys.stdout):
         if stream is not None:
             try:
