@@ -18,7 +18,7 @@ def second(services: Services) -> SimulatedOllama:
 @pytest.fixture
 def both(tmp_path: Path, ollama: SimulatedOllama, second: SimulatedOllama) -> Hawser:
     """A user of two servers, with a chain over both."""
-    limits = ("first_token_s = 0.4", "between_tokens_s = 0.4", "connect_s = 1")
+    limits = ("first_token_s = 0.8", "between_tokens_s = 0.8", "connect_s = 1")
     chain = '{ model = "one/llama3.1:8b", retries = 0 }, { model = "two/phi3:latest", retries = 0 }'
     return Hawser(tmp_path / "both").settings(
         endpoint("one", ollama, *limits), endpoint("two", second, *limits), f"[aliases]\nbest = [{chain}]", model="best"
