@@ -167,9 +167,7 @@ def explain(error: BaseException) -> Explanation:
             if isinstance(error, kind):
                 return Explanation(title, error.text, error.hint or hint, code)
         return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
-    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
-
-    if isinstance(error, KeyboardInterrupt | CancelledError):
+    if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
         return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)
     return Explanation(
         "This is a fault in Hawser",
@@ -177,3 +175,9 @@ def explain(error: BaseException) -> Explanation:
         "Run again with --debug for the details, and please report it.",
         Exit.FAILED,
     )
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
+
+    return isinstance(error, CancelledError)
