@@ -13,7 +13,7 @@ import pytest
 from console import __version__
 from console.cli import COMMANDS, load_command
 from providers.simulated.services import SimulatedOllama
-from tests.flows.kit import COMMAND, Hawser, complaint
+from tests.flows.kit import COMMAND, Hawser, complaint, unmeasured
 
 HEAVY = ("textual", "rich", "click", "chromadb", "torch", "asyncssh", "keyring", "sqlite_utils", "pydantic", "ollama")
 """What may load only where it is used."""
@@ -36,7 +36,7 @@ def imported(hawser: Hawser, *words: str) -> tuple[int, set[str]]:
     """The exit code of a command line, and what it has loaded when it is done."""
     process = subprocess.run(
         [sys.executable, "-c", IMPORTED, *words],
-        env=hawser.env,
+        env=unmeasured(hawser.env),
         cwd=hawser.home,
         stdin=subprocess.DEVNULL,
         capture_output=True,
