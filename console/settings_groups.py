@@ -221,7 +221,7 @@ class Endpoint(Group):
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a machine of the user's: this computer, or one in a private network; nobody sells tokens there."""
+        """Whether it is a machine of the user's, here or in a private network, where nobody sells tokens."""
         if self.is_loopback:
             return True
         from urllib.parse import urlsplit
