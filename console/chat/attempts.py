@@ -172,7 +172,7 @@ async def attempt(
             if breakers is not None:
                 await breakers.failed(candidate.endpoint.name, error)
         except BaseException:
-            tried.append(_tried(candidate, "stopped", clock.monotonic() - try_begun_s, None))
+            tried.append(_tried(candidate, "stopped", clock.monotonic() - try_begun_s, None, may_have_cost=True))
             raise
         else:
             now_s = clock.monotonic()

@@ -15,12 +15,12 @@ import functools
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console.chat import attempts, context
 from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
+from console.chat.call import Call, Counted
 from console.chat.catalogue import Catalogue
 from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
 from console.chat.router import ASK_S, Candidate, Choice, Router
@@ -30,12 +30,12 @@ from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
 from console.history.store import Store
-from console.money.budget import USUAL_ANSWER_TOKENS, Budget, Reservation, estimate_cost, output_tokens_within, usd
-from console.money.ledger import ZERO, LedgerEntry, settled_cost
+from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd
+from console.money.ledger import ZERO, LedgerEntry
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, ModelInfo, Usage
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, ModelInfo
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class OngoingTurn:
         """The messages above this question; None until they are read from the chat."""
         self._choice: Choice | None = None
         self._chat_id = turn.chat.id if turn.chat else None
-        self._call: _Call | None = None
+        self._call: Call | None = None
         self._tried: list[Tried] = []
         self._notices: list[Notice] = []
         self._text: list[str] = []
@@ -135,9 +135,8 @@ class OngoingTurn:
         self._first_token_ms: float | None = None
         self._total_ms: float | None = None
         self._finish: str | None = None
-        self._usage = Usage()
-        self._estimated = False
-        self._cost_usd: Decimal | None = None
+        self._counted = Counted()
+        self._told_of_packing = ""
         self._saver: Saver | None = None
         self._question = turn.text
 
@@ -156,9 +155,9 @@ class OngoingTurn:
             machine=None,
             chat_id=self._chat_id,
             message_id=self._saver.answer_id if self._saver else None,
-            usage=self._usage,
-            estimated=self._estimated,
-            cost_usd=self._cost_usd,
+            usage=self._counted.usage,
+            estimated=self._counted.estimated,
+            cost_usd=self._counted.cost_usd,
             connect_ms=self._end.timings.connect_ms if self._end else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
@@ -281,12 +280,13 @@ class OngoingTurn:
         assert self._before is not None
         messages = (*self._before, question_message(self._question, turn.attachments))
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
-        if packed.account:
+        if packed.account and packed.account != self._told_of_packing:
+            self._told_of_packing = packed.account
             self._notices.append(Notice("context", packed.account))
         price = await at.price(candidate)
         reservation = await at.budget.allow(
             estimate_cost(price, packed.tokens, max_tokens),
-            f"{candidate.endpoint.name}/{candidate.model}",
+            candidate.name,
             max_cost_usd=turn.max_cost_usd,
             allow_unknown_price=turn.allow_unknown_price,
         )
@@ -307,7 +307,7 @@ class OngoingTurn:
             context_tokens=window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
             keep_alive=candidate.endpoint.keep_alive,
         )
-        self._call = _Call(candidate, request, packed, price, reservation, affordable)
+        self._call = Call(candidate, request, packed, price, reservation, affordable)
 
     async def _pack(
         self, messages: Sequence[Message], window: int | None, reserve_tokens: int, candidate: Candidate
@@ -325,7 +325,7 @@ class OngoingTurn:
         turn = Turn(
             summary_prompt(dropped, most_tokens),
             self._turn.client,
-            model=f"{candidate.endpoint.name}/{candidate.model}",
+            model=candidate.name,
             max_tokens=most_tokens,
             thinking=False,
             max_cost_usd=self._turn.max_cost_usd,
@@ -390,9 +390,12 @@ class OngoingTurn:
     async def _close(self, state: State, error: BaseException | None) -> None:
         """Keep what came, book what it cost, tell the others. Runs however the answer ended."""
         call, end = self._call, self._end
+        counted = Counted()
         if call is not None:
-            self._count(call)
-            self._cost_usd, _ = settled_cost(end.cost_usd if end else None, self._usage, call.price)
+            counted = call.count(end, self._text, self._thinking, was_sent=self._may_have_cost())
+            if counted.cut is not None:
+                self._notices.append(Notice("context", counted.cut))
+        self._counted = counted
         if end is not None:
             self._finish = end.finish.value
         else:
@@ -401,67 +404,32 @@ class OngoingTurn:
         if self._saver is not None:
             await self._saver.close(self.answer(), state, told)
         if call is not None:
-            await self._book(call, state, told)
+            await self._book(call, counted, state, told)
         log.debug(
             "turn %s in %.0f ms: %s, %s tokens, cost %s, error %s",
             state,
             self._total_ms or 0,
-            call.candidate.endpoint.name + "/" + call.candidate.model if call else "nobody",
-            self._usage.output_tokens,
-            self._cost_usd,
+            call.candidate.name if call else "nobody",
+            counted.usage.output_tokens,
+            counted.cost_usd,
             told,
         )
         self._at.bus.publish(
-            TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, self._cost_usd)
+            TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, counted.cost_usd)
         )
 
-    def _count(self, call: _Call) -> None:
-        """The server's counts where it gave them, else ours, marked as estimates; and whether it cut the question."""
-        told = self._end.usage if self._end else Usage()
-        self._estimated = told.input_tokens is None or told.output_tokens is None
-        was_asked = bool(self._end or self._text or self._thinking)
-        written = told.output_tokens
-        if written is None:
-            written = sum(context.estimate_tokens("".join(pieces)) for pieces in (self._text, self._thinking))
-        self._usage = told._replace(
-            input_tokens=told.input_tokens if told.input_tokens is not None else call.packed.tokens * was_asked,
-            output_tokens=written,
-        )
-        if told.input_tokens is not None:
-            cut = context.detect_truncation(call.packed.tokens, told.input_tokens, call.request.context_tokens)
-            if cut is not None:
-                self._notices.append(Notice("context", cut))
-
-    async def _book(self, call: _Call, state: State, error: str | None) -> None:
-        price, endpoint = call.price, call.candidate.endpoint
-        reported = self._end.cost_usd if self._end else None
-        cost, source = settled_cost(reported, self._usage, price)
+    async def _book(self, call: Call, counted: Counted, state: State, error: str | None) -> None:
         entry = LedgerEntry(
             at=self._at.clock.now(),
             task=self._turn.task,
             client=self._turn.client,
-            endpoint=endpoint.name,
-            wire=endpoint.wire,
-            model=call.candidate.model,
-            outcome=state,
             chat_id=self._chat_id,
             message_id=self._saver.answer_id if self._saver else None,
-            input_tokens=self._usage.input_tokens,
-            output_tokens=self._usage.output_tokens,
-            cached_input_tokens=self._usage.cached_input_tokens,
-            cache_write_tokens=self._usage.cache_write_tokens,
-            thinking_tokens=self._usage.thinking_tokens,
-            estimated=self._estimated,
-            price_input=price.input_usd_per_million if price else None,
-            price_output=price.output_usd_per_million if price else None,
-            price_cached_input=price.cached_input_usd_per_million if price else None,
-            price_cache_write=price.cache_write_usd_per_million if price else None,
-            price_source=source,
-            price_dated=price.dated if price else None,
-            cost_usd=cost,
+            outcome=state,
+            error=error,
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
-            error=error,
+            **call.booked_as(counted),
         )
         try:
             warnings = await call.reservation.settle(entry)
@@ -474,36 +442,13 @@ class OngoingTurn:
     async def _settle_unanswered(self) -> None:
         """The call before this one failed: book it, and free what was set aside for it."""
         call, self._call = self._call, None
-        if call is None:
-            return
-        began = bool(self._text or self._thinking)
-        may_have_cost = began or (bool(self._tried) and self._tried[-1].may_have_cost)
-        self._usage = Usage(call.packed.tokens * may_have_cost, context.estimate_tokens(self.text) * began)
-        self._estimated = may_have_cost
-        await self._book(call, "failed", self._tried[-1].error if self._tried else None)
-        self._usage, self._estimated = Usage(), False
+        if call is not None:
+            counted = call.count(None, self._text, self._thinking, was_sent=self._may_have_cost())
+            await self._book(call, counted, "failed", self._tried[-1].error if self._tried else None)
 
-
-class _Call:
-    """What was asked of one candidate."""
-
-    def __init__(
-        self,
-        candidate: Candidate,
-        request: ChatRequest,
-        packed: context.Packed,
-        price: Price | None,
-        reservation: Reservation,
-        affordable_tokens: int | None,
-    ) -> None:
-        self.candidate = candidate
-        self.request = request
-        self.packed = packed
-        self.price = price
-        self.reservation = reservation
-        self.affordable_tokens = affordable_tokens
-        """How long the answer may get under the cap on its cost; None without a cap."""
-        self.written_estimate = 0
+    def _may_have_cost(self) -> bool:
+        """Whether the other side has worked on the latest try, so that it may bill it."""
+        return bool(self._end or self._text or self._thinking or (self._tried and self._tried[-1].may_have_cost))
 
 
 def _least(*limits: int | None) -> int | None:
