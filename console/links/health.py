@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime, timedelta
+from math import ceil
 from typing import NamedTuple, Self
 
 from console.clock import Clock
@@ -123,7 +124,7 @@ def percentile(values: Sequence[float] | deque[float], share: float) -> float | 
     if not values:
         return None
     ranked = sorted(values)
-    return ranked[max(-int(-share * len(ranked) // 1) - 1, 0)]
+    return ranked[max(ceil(share * len(ranked)) - 1, 0)]
 
 
 class ServiceProbed(Event):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.errors import NotFound, StoreDamaged
-from console.history import backups, schema
+from console.history import backups
 from console.history.store import Store
 from tests.console.store_kit import ROOT, SetClock, count, fill, in_process, opened, paths_in, say
 
