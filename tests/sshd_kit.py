@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -174,7 +173,7 @@ def free_port() -> int:
 
 def children(pid: int) -> list[int]:
     """The processes that a process has started; told by `ps` where there is no /proc."""
-    if sys.platform == "linux":
+    if Path("/proc/self/stat").exists():
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
