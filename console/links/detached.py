@@ -1,8 +1,8 @@
 """Long work on a machine that goes on when the connection breaks, and is found again after it.
 
-Each job has a private folder there, named by an id that the caller chooses: the command, its log, its process number and
-its exit code. Starting is idempotent: the same id runs once, however often the start is repeated, and whatever breaks
-in between. On the machine nothing is needed but a POSIX shell; `setsid` is used where there is one.
+Each job has a private folder there, named by an id that the caller chooses: the command, its log, its process number
+and its exit code. Starting is idempotent: the same id runs once, however often the start is repeated, and whatever
+breaks in between. On the machine nothing is needed but a POSIX shell; `setsid` is used where there is one.
 
     jobs = Detached(link.connection)
     await jobs.start("provision-1", "apt-get install -y …")
@@ -24,7 +24,7 @@ from console.errors import LinkLost, NotFound, RemoteRefused, UsageError
 from console.links.remote import Connect, Output, RemoteCommand, run
 
 JobState: TypeAlias = Literal["starting", "running", "ended", "stopped", "lost"]
-"""Not begun yet; at work; over by itself; over because we ended it; gone without a word, as when the machine restarts."""
+"""Not begun yet; at work; over by itself; over because we ended it; gone without a word, as after a power cut."""
 
 FOLDER = ".hawser/jobs"
 """Below the home there."""
@@ -180,7 +180,7 @@ class Detached:
         job_id: str | None,
         script: str,
         *,
-        stdin: bytes | None = None,
+        stdin: bytes = b"",
         limit_s: float = CALL_LIMIT_S,
         longest: int = 1024 * 1024,
     ) -> Output:
@@ -227,7 +227,7 @@ def _read_jobs(text: str) -> list[RemoteJob]:
                 jobs.append(
                     RemoteJob(
                         job_id,
-                        state,  # type: ignore[arg-type]
+                        state,
                         int(code) if code.isdigit() else None,
                         int(size) if size.isdigit() else 0,
                         _moment(began),
@@ -247,20 +247,24 @@ _NO_FOLDER, _NO_JOB, _TORN, _OTHER, _RUNS = 71, 72, 73, 74, 75
 """Exit codes of the scripts below."""
 
 # The scripts run in the folder of all jobs, with the id in $job. Files of a job:
-#   command   what to run                    log    what it said
-#   claimed/  made by the one who runs it    pid    number and start of who runs it, and when it began
-#   exit      code and time of its end       asked  that it was to stop
+#   command   what to run                 pid    number and start of who runs it, and when it began
+#   log       what it said                exit   code and time of its end
+#   asked     that it was to stop
 
 _RUN = r"""
 umask 077
 cd "$1" || exit 1
-mkdir claimed 2>/dev/null || exit 0
 asked=
 trap 'asked=1' TERM INT
 trap '' HUP
 start=$(sed 's/.*) //' "/proc/$$/stat" 2>/dev/null | cut -d' ' -f20)
-printf '%s %s %s\n' "$$" "${start:--}" "$(date +%s)" > pid.new && mv -f pid.new pid || exit 1
-(trap - TERM INT; command=$PWD/command; cd "$HOME" 2>/dev/null || cd /; exec /bin/sh "$command") > log 2>&1 < /dev/null &
+printf '%s %s %s\n' "$$" "${start:--}" "$(date +%s)" > "pid.$$" || exit 1
+ln "pid.$$" pid 2>/dev/null; mine=$?
+rm -f "pid.$$"
+[ $mine -eq 0 ] || exit 0
+command=$PWD/command
+exec > log 2>&1 < /dev/null
+(trap - TERM INT; cd "$HOME" 2>/dev/null || cd /; exec /bin/sh "$command") &
 child=$!
 while :; do
     wait "$child"; code=$?
@@ -273,6 +277,7 @@ fi
 printf '%s %s\n' "$code" "$(date +%s)" > exit.new && mv -f exit.new exit
 """
 
+# A file that is linked is there once, with all its contents: of several who want to run a job, one gets that far.
 # What is not whole is not run: a connection that breaks in the middle looks like the end of the command from here.
 _START = r"""
 mkdir -p "$job" || exit 71
@@ -285,7 +290,7 @@ if [ -f "$job/command" ]; then
 else
     mv -f "$new" "$job/command"
 fi
-[ -d "$job/claimed" ] && exit 0
+[ -f "$job/pid" ] && exit 0
 if command -v setsid > /dev/null 2>&1; then
     setsid /bin/sh -c %(run)s sh "$job" > /dev/null 2>&1 < /dev/null &
 else
@@ -301,7 +306,9 @@ alive() {
     [ -f "$1/pid" ] || return 1
     read -r pid start began < "$1/pid" || return 1
     kill -0 "$pid" 2>/dev/null || return 1
-    [ "$start" = - ] || [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20)" = "$start" ]
+    stat=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null)
+    case "$stat" in Z*|X*) return 1;; esac
+    [ "$start" = - ] || [ "$(echo "$stat" | cut -d' ' -f20)" = "$start" ]
 }
 state() {
     [ -f "$1/command" ] || return 0
@@ -312,7 +319,7 @@ state() {
     elif [ -f "$1/exit" ]; then
         read -r code ended < "$1/exit"
         state=ended; [ -f "$1/asked" ] && state=stopped
-    elif [ -d "$1/claimed" ]; then state=lost
+    elif [ -f "$1/pid" ]; then state=lost
     else state=starting; fi
     printf '%s %s %s %s %s %s\n' "$1" "$state" "$code" "$size" "$began" "$ended"
 }
@@ -325,9 +332,15 @@ alive "$job" && [ ! -f "$job/exit" ] || exit 0
 group=-$pid; kill -0 "$group" 2>/dev/null || group=$pid
 kill -TERM "$group" 2>/dev/null
 n=0
-while [ ! -f "$job/exit" ] && [ $n -lt %(tenths)d ]; do sleep 0.1 2>/dev/null || { sleep 1; n=$((n+9)); }; n=$((n+1)); done
+while [ ! -f "$job/exit" ] && [ $n -lt %(tenths)d ]; do
+    sleep 0.1 2>/dev/null || { sleep 1; n=$((n+9)); }
+    n=$((n+1))
+done
 kill -KILL "$group" 2>/dev/null
-[ -f "$job/exit" ] || { printf '137 %%s\n' "$(date +%%s)" > "$job/exit.new" && mv -f "$job/exit.new" "$job/exit"; }
+if [ ! -f "$job/exit" ]; then
+    printf '137 %%s\n' "$(date +%%s)" > "$job/exit.new"
+    mv -f "$job/exit.new" "$job/exit"
+fi
 exit 0
 """
 

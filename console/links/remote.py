@@ -99,7 +99,7 @@ class RemoteCommand:
         command: str,
         *,
         machine: str = "the machine",
-        stdin: bytes | None = None,
+        stdin: bytes = b"",
         limit_s: float | None = None,
         by_group: bool = True,
     ) -> None:
@@ -149,8 +149,7 @@ class RemoteCommand:
             asyncio.create_task(self._pump("out", process.stdout)),
             asyncio.create_task(self._pump("err", process.stderr)),
         ]
-        if self._stdin is not None:
-            self._pumps.append(asyncio.create_task(self._feed(self._stdin)))
+        self._pumps.append(asyncio.create_task(self._feed(self._stdin)))
         self._finisher = asyncio.create_task(self._finish())
 
     async def _give_up(self, opening: asyncio.Task[asyncssh.SSHClientProcess[bytes]]) -> None:
@@ -312,7 +311,7 @@ async def run(
     command: str,
     *,
     machine: str = "the machine",
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     limit_s: float = 60.0,
     longest: int = 1024 * 1024,
     by_group: bool = True,
