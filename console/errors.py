@@ -28,7 +28,7 @@
         ├── LoginRefused     no key of ours is accepted                                               *  3
         ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
-        ├── LinkLost         the connection broke while a command or a file went over it                 4
+        ├── LinkBroken       the connection broke while a command or a file went over it                 4
         ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
         └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
 
@@ -216,7 +216,7 @@ class ConfigUnusable(LinkError):
     is_permanent = True
 
 
-class LinkLost(LinkError):
+class LinkBroken(LinkError):
     title = "The connection broke"
 
 

@@ -1,5 +1,12 @@
-"""Links: one SSH connection per machine, the tunnels and commands that go over it, and what processes share of them.
+"""SSH links: the console is connected to machines and stays connected, without anybody having to think about it.
 
-asyncssh is imported inside functions only, for it takes longer than all the rest of a prompt. A private key is never
-in a value, a log line or an error. Begin reading at `link.py`, the connection that stays.
+For: one connection per machine, shared by tunnels, commands and file transfer; local ports that stay bound while the
+connection below them breaks, moves and comes back; finding out within seconds that a connection is dead.
+
+Never: gives up a link that is wanted, lets a broken stream look like one that ended, listens beyond loopback, connects
+to a machine whose host key is not pinned, or loads asyncssh before a link is wanted.
+
+Begin with `link.py` (one machine's connection, looked after), then `bridge.py` (one client's bytes) and `tunnels.py`
+(the local ports). `identity.py` says who a machine is and how to log in; `leg.py` is a single SSH connection and the
+question whether it still answers.
 """

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from shlex import quote
 from typing import Literal, NamedTuple, TypeAlias
 
-from console.errors import LinkLost, NotFound, RemoteRefused, UsageError
+from console.errors import LinkBroken, NotFound, RemoteRefused, UsageError
 from console.links.remote import Connect, Output, RemoteCommand, run
 
 JobState: TypeAlias = Literal["starting", "running", "ended", "stopped", "lost"]
@@ -123,7 +123,7 @@ class Detached:
                             yield Piece(offset, content)
                             offset += len(content)
                     ended = await command.ended()
-            except LinkLost:
+            except LinkBroken:
                 drops = 1 if offset > began_at else drops + 1
                 if drops > _DROPS:
                     raise
@@ -143,7 +143,7 @@ class Detached:
                 async with contextlib.aclosing(self.follow(job_id, job.log_bytes)) as pieces:
                     async for _ in pieces:
                         drops = 0
-            except LinkLost:
+            except LinkBroken:
                 drops += 1
                 if drops > _DROPS:
                     raise
@@ -211,7 +211,7 @@ class Detached:
         if code == _NO_JOB:
             raise NotFound(f"There is no job {job_id!r} on {self.machine}.")
         if code == _TORN:
-            raise LinkLost(f"The command did not arrive whole on {self.machine}.", hint="Start it again.")
+            raise LinkBroken(f"The command did not arrive whole on {self.machine}.", hint="Start it again.")
         words = " ".join(output.err.decode(errors="replace").split())[-300:]
         raise RemoteRefused(
             f"{self.machine} could not {what} ({output.ended}){f': {words}' if words else ''}.",

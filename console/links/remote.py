@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
-from console.errors import LinkError, LinkLost, RemoteRefused, TimeLimit, UsageError
+from console.errors import LinkError, LinkBroken, RemoteRefused, TimeLimit, UsageError
 
 if TYPE_CHECKING:
     import asyncssh
@@ -166,7 +166,7 @@ class RemoteCommand:
     # What comes
 
     async def pieces(self) -> AsyncGenerator[tuple[Source, bytes], None]:
-        """The output as bytes, as it comes. `LinkLost` if the connection breaks, `TimeLimit` if it takes too long."""
+        """The output as bytes, as it comes. `LinkBroken` if the connection breaks, `TimeLimit` if it takes too long."""
         while not self._is_over:
             with self._limited():
                 async with asyncio.timeout_at(self._deadline):
@@ -357,7 +357,7 @@ async def open_session(
 
 def translated(
     error: Exception, connection: asyncssh.SSHClientConnection, machine: str, what: str
-) -> LinkLost | RemoteRefused:
+) -> LinkBroken | RemoteRefused:
     """What an error of asyncssh on an open connection means."""
     import asyncssh
 
@@ -372,8 +372,8 @@ def translated(
     return RemoteRefused(f"{machine} does not let us {what}: {reason or type(error).__name__}.")
 
 
-def lost(machine: str, more: str = "") -> LinkLost:
-    return LinkLost(f"The connection to {machine} broke. {more}".rstrip())
+def lost(machine: str, more: str = "") -> LinkBroken:
+    return LinkBroken(f"The connection to {machine} broke. {more}".rstrip())
 
 
 def _reading_errors() -> tuple[type[Exception], ...]:
