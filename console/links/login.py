@@ -1,0 +1,331 @@
+"""The way in: first contact, host key, login. The only place that calls `asyncssh.connect`.
+
+A host key is checked against our pins and nothing else, before anything is offered to the machine. Every failure is a
+`LinkError` that says whether trying again can help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from console.errors import (
+    HostKeyChanged,
+    HostKeyUnknown,
+    JumpRefused,
+    KeyFileUnusable,
+    LinkError,
+    LinkUnreachable,
+    LoginRefused,
+    NoCommonAlgorithm,
+    NotAnSshServer,
+)
+from console.links import known_hosts
+from console.links.credentials import Ask, Keychain, credentials
+from console.links.fleet_key import fleet_key
+from console.links.pins import Pins, changed
+
+if TYPE_CHECKING:
+    import asyncssh
+
+    from console.links.identity import Target
+
+FirstContact: TypeAlias = Literal["ask", "known-only"]
+"""What to do with a machine that neither the pins, nor its cloud, nor the user's known_hosts know: ask whoever can
+answer (without a terminal, that pins it and says so), or refuse."""
+How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
+
+LIMIT_S = 5.0
+"""How long connecting may take, from the first packet to the end of the login."""
+WINDOW = 16 << 20
+"""Bytes on the way in one channel: the default of 2 MiB allows 20 MB/s at 50 ms."""
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
+"""The fastest first; asyncssh would take chacha20."""
+_SIGNATURES = {
+    "ssh-ed25519": ("ssh-ed25519",),
+    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
+    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
+    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
+    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
+}
+"""The types of host keys that we take, each with the names it has while connecting. Host certificates are not among
+them: whoever has one has a plain key as well, and that is what is pinned."""
+
+
+class Met(NamedTuple):
+    """A machine's key was pinned: who vouched for it."""
+
+    target: Target
+    fingerprint: str
+    how: How
+
+
+async def connect(
+    target: Target,
+    pins: Pins,
+    *,
+    ask: Ask,
+    first: FirstContact = "ask",
+    tunnel: asyncssh.SSHClientConnection | None = None,
+    extra: Mapping[str, Any] | None = None,
+    told: Callable[[Met], None] | None = None,
+) -> asyncssh.SSHClientConnection:
+    """Log in to a machine, over its jump hosts or over `tunnel`; raises a `LinkError`.
+
+    Each hop takes at most 5 s, and longer only while somebody is asked. Jump hosts are closed with the connection; a
+    `tunnel` stays. `ask` may be a `Keychain`, which remembers answers for the other calls that share it. `told` hears
+    of every key that is pinned. `extra` goes to asyncssh as it is. There is no keepalive until `set_keepalive`.
+    """
+    keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    below = tunnel
+    try:
+        for hop in (*target.jumps, target):
+            who = repr(hop.name) if hop is target else f"The jump host {hop.name!r}"
+            door = _Door(hop, who, pins, below, extra or {})
+            await _meet(door, keychain, first, told)
+            upper = await _log_in(door, keychain)
+            if below is not tunnel:
+                upper.set_tunnel(below)
+            below = upper
+    except BaseException:
+        if below is not None and below is not tunnel:
+            below.abort()
+        raise
+    assert below is not None
+    return below
+
+
+async def fetch_host_key(
+    target: Target, pins: Pins, *, ask: Ask, first: FirstContact = "ask", prefer: Sequence[str] = ()
+) -> str:
+    """The key that a machine shows, without logging in to it; its jump hosts are logged in to as ever."""
+    if not target.jumps:
+        return await _Door(target, repr(target.name), pins, None, {}).look(prefer)
+    *way, last = target.jumps
+    jump = await connect(last._replace(jumps=tuple(way)), pins, ask=ask, first=first)
+    try:
+        return await _Door(target, repr(target.name), pins, jump, {}).look(prefer)
+    finally:
+        jump.abort()
+
+
+async def known_to_user(target: Target) -> known_hosts.Known:
+    """What the user's known_hosts say of a machine."""
+    host, port = (
+        (target.host_key_alias, known_hosts.DEFAULT_PORT) if target.host_key_alias else (target.host, target.port)
+    )
+    return await asyncio.to_thread(known_hosts.look_up, target.known_hosts_files, host, port)
+
+
+def vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
+    """Whether the user's known_hosts has the key that a machine shows; raises when it has another one for it."""
+    if seen in known.revoked:
+        raise HostKeyUnknown(
+            f"{name!r} shows the host key {known_hosts.fingerprint(seen)}, which your known_hosts marks as revoked.",
+            seen=known_hosts.fingerprint(seen),
+        )
+    if known.keys and seen not in known.keys:
+        error = changed(name, known.keys, seen)
+        raise HostKeyChanged(
+            error.text.replace(" is pinned", " is in your known_hosts"),
+            expected=error.expected,
+            seen=error.seen,
+            hint="Nothing was sent to it. If it was made anew, take the old key out with: ssh-keygen -R HOST",
+        )
+    return bool(known.keys)
+
+
+async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Callable[[Met], None] | None) -> None:
+    """See to it that a key of the machine is pinned."""
+    target, pins = door.target, door.pins
+    if await asyncio.to_thread(pins.get, target.identity):
+        return
+    async with keychain.one_at_a_time:
+        if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
+            return
+        how: How = "accepted"
+        if target.key_from_cloud is not None:
+            seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
+        else:
+            known = await known_to_user(target)
+            seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
+            shown = known_hosts.fingerprint(seen)
+            if vouched_for(target.name, seen, known):
+                how = "known_hosts"
+            elif first == "known-only":
+                raise HostKeyUnknown(
+                    f"{door.who} is not known; it shows the host key {shown}.",
+                    seen=shown,
+                    hint=f"If that is right, run: hawser link pin {target.name}",
+                )
+            elif not await keychain.accept_host_key(target, shown):
+                raise HostKeyUnknown(f"The host key {shown} of {target.name!r} was not accepted.", seen=shown)
+        await asyncio.to_thread(pins.pin, target.identity, seen)
+    if told is not None:
+        told(Met(target, known_hosts.fingerprint(seen), how))
+
+
+async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnection:
+    """Offer what is at hand, then, while the machine wants more, what only a passphrase opens."""
+    import asyncssh
+
+    target = door.target
+    pinned = await asyncio.to_thread(door.pins.get, target.identity)
+    files = target.key_files
+    if target.fleet_key:
+        files = (str((await asyncio.to_thread(fleet_key, door.pins.paths)).file), *files)
+    async with credentials(target, files, keychain) as ours:
+        if ours.ready or not ours.locked:
+            try:
+                return await door.enter(pinned, ours.ready)
+            except asyncssh.PermissionDenied as error:
+                if not ours.locked:
+                    raise _login_refused(door, ours.troubles, bool(ours.ready)) from error
+        for locked in ours.locked:
+            key = await keychain.unlock(locked)
+            try:
+                return await door.enter(pinned, ours.pairs(key))
+            except asyncssh.PermissionDenied:
+                continue
+        raise _login_refused(door, ours.troubles, True)
+
+
+def _login_refused(door: _Door, troubles: Sequence[str], had_keys: bool) -> LinkError:
+    target = door.target
+    if not had_keys and troubles:
+        return KeyFileUnusable(f"There is no key to log in to {target.name!r} with. {troubles[0]}")
+    hint = troubles[0] if troubles else f"Try by hand: ssh -p {target.port} {target.user}@{target.host}"
+    if not had_keys:
+        return LoginRefused(f"There is no key to log in to {target.name!r} with.", hint="Name one as IdentityFile.")
+    return LoginRefused(f"{door.who} accepts no key of ours for the user {target.user!r}.", hint=hint)
+
+
+class _Door:
+    """One host, seen from what the connection to it goes over."""
+
+    def __init__(
+        self,
+        target: Target,
+        who: str,
+        pins: Pins,
+        tunnel: asyncssh.SSHClientConnection | None,
+        extra: Mapping[str, Any],
+    ) -> None:
+        self.target = target
+        self.who = who
+        self.pins = pins
+        self._tunnel = tunnel
+        self._extra = extra
+
+    async def look(self, prefer: Sequence[str] = ()) -> str:
+        """The host key that is shown, of a preferred type where there is one; nothing is offered for it."""
+        _, seen = await self._dial((), prefer, ())
+        assert seen is not None
+        return seen
+
+    async def enter(self, pinned: Sequence[str], keys: Sequence[asyncssh.SSHKeyPair]) -> asyncssh.SSHClientConnection:
+        """Log in with these keys; raises asyncssh's `PermissionDenied` when none is accepted, else a `LinkError`."""
+        connection, seen = await self._dial(pinned, [known_hosts.kind_of(key) for key in pinned], keys)
+        if connection is None:
+            assert seen is not None
+            raise changed(self.target.name, tuple(pinned), seen)
+        return connection
+
+    async def _dial(
+        self, pinned: Sequence[str], prefer: Sequence[str], keys: Sequence[asyncssh.SSHKeyPair]
+    ) -> tuple[asyncssh.SSHClientConnection | None, str | None]:
+        """The connection, or the key that was shown where that is not a pinned one."""
+        import asyncssh
+
+        shown: list[asyncssh.SSHKey] = []
+
+        class Witness(asyncssh.SSHClient):
+            def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+                shown.append(key)
+                return False
+
+        target = self.target
+        trusted = [asyncssh.import_public_key(key) for key in pinned]
+        options: dict[str, Any] = {
+            "config": None,
+            "known_hosts": (trusted, [], []),
+            "x509_trusted_certs": None,
+            "server_host_key_algs": _algorithms(prefer),
+            "username": target.user,
+            "client_keys": list(keys) or None,
+            "agent_path": None,
+            "password_auth": False,
+            "kbdint_auth": False,
+            "host_based_auth": False,
+            "gss_kex": False,
+            "gss_auth": False,
+            "encryption_algs": list(CIPHERS),
+            "window": WINDOW,
+            "connect_timeout": LIMIT_S,
+            "login_timeout": LIMIT_S,
+            "keepalive_interval": 0,
+            **self._extra,
+            "client_factory": Witness,
+        }
+        if self._tunnel is not None:
+            options["tunnel"] = self._tunnel
+        elif target.proxy_command is not None:
+            options["proxy_command"] = _proxy(target.proxy_command)
+        try:
+            return await asyncssh.connect(target.host, target.port, **options), None
+        except asyncssh.HostKeyNotVerifiable as error:
+            if not shown:
+                raise LinkUnreachable(f"{self.who} shows a host key that cannot be read: {error.reason}.") from error
+            return None, known_hosts.plain_key(shown[0].export_public_key().decode())
+        except asyncssh.PermissionDenied:
+            raise
+        except (OSError, ValueError, asyncssh.Error) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> LinkError:
+        import asyncssh
+
+        who, at = self.who, self.target.address
+        match error:
+            case TimeoutError():
+                return LinkUnreachable(f"{who} at {at} did not answer within {LIMIT_S:g} s.")
+            case socket.gaierror():
+                return LinkUnreachable(
+                    f"The name {self.target.host!r} does not resolve.", hint="Is it spelled right? Are you online?"
+                )
+            case ConnectionRefusedError():
+                return LinkUnreachable(
+                    f"{who} at {at} refuses connections.", hint="Is the machine up, and is that its SSH port?"
+                )
+            case asyncssh.KeyExchangeFailed():
+                return NoCommonAlgorithm(f"{who} and we have no algorithm in common: {error.reason.rstrip('.')}.")
+            case asyncssh.ChannelOpenError(code=1):
+                return JumpRefused(f"The jump host does not let us through to {who} at {at}: {error.reason}.")
+            case asyncssh.ChannelOpenError():
+                return LinkUnreachable(f"The jump host cannot reach {who} at {at}: {error.reason}.")
+            case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
+                return NotAnSshServer(f"{who} at {at} does not speak SSH as we know it: {error.reason.rstrip('.')}.")
+            case ConnectionResetError() | BrokenPipeError() | asyncssh.ConnectionLost():
+                return LinkUnreachable(
+                    f"{who} at {at} closed the connection before the login was done.",
+                    hint="It may be starting, or busy; or what listens there is not an SSH server.",
+                )
+            case OSError():
+                return LinkUnreachable(f"{who} at {at} cannot be reached: {error.strerror or error}.")
+            case asyncssh.DisconnectError():
+                return LinkUnreachable(f"{who} ended the connection: {error.reason.rstrip('.')}.")
+            case _:
+                return LinkUnreachable(f"Connecting to {who} at {at} failed: {error}.")
+
+
+def _algorithms(prefer: Sequence[str]) -> list[str]:
+    kinds = dict.fromkeys((*(kind for kind in prefer if kind in _SIGNATURES), *_SIGNATURES))
+    return [name for kind in kinds for name in _SIGNATURES[kind]]
+
+
+def _proxy(command: str) -> list[str]:
+    """The shell call for a ProxyCommand. asyncssh would read its complaints as part of the connection, so they go
+    nowhere; but it also takes the end of that pipe for the end of the connection, so the pipe stays open."""
+    return ["/bin/sh", "-c", f"exec 3>&2 2>/dev/null; exec {command}"]
