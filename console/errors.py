@@ -28,6 +28,9 @@
         ├── LoginRefused     no key of ours is accepted                                               *  3
         ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
+        ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4
+        ├── PortTaken        a local port that was asked for is in use                                *  3
+        ├── LinkEnded        the link was closed while something waited for it                           4
         ├── LinkBroken       the connection broke while a command or a file went over it                 4
         ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
         └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
@@ -46,7 +49,7 @@ from providers import errors as outside
 
 
 class Exit(IntEnum):
-    """The exit codes of every command; documented in docs/commands.md and tested."""
+    """The exit codes of every command; documented in docs/headless.md and tested."""
 
     DONE = 0
     FAILED = 1
@@ -214,6 +217,26 @@ class ConfigUnusable(LinkError):
     title = "The SSH configuration cannot be used"
     exit_code = Exit.SETTINGS
     is_permanent = True
+
+
+class ForwardRefused(LinkError):
+    title = "The service cannot be reached"
+
+
+class PortTaken(LinkError):
+    title = "The local port is in use"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+    def __init__(self, text: str, *, port: int, free_port: int, hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.port = port
+        self.free_port = free_port
+        """One near it that is free, to offer in its place."""
+
+
+class LinkEnded(LinkError):
+    title = "The link is closed"
 
 
 class LinkBroken(LinkError):

@@ -192,7 +192,9 @@ class OngoingTurn:
                         yield item
                     else:
                         self._end = item.end
-                        self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+                        self._total_ms = item.total_ms
+                        if self._first_token_ms is None:
+                            self._first_token_ms = item.total_ms
             if self._is_cut_by_cap():
                 raise self._cap_reached()
             state = "complete"
@@ -364,6 +366,7 @@ class OngoingTurn:
         """What came so far is void: another answer begins in its place."""
         self._text.clear()
         self._thinking.clear()
+        self._first_token_ms = None
         if self._saver is not None:
             await self._saver.void()
 
@@ -400,12 +403,14 @@ class OngoingTurn:
     def _count(self, call: _Call) -> None:
         """The server's counts where it gave them, else ours, marked as estimates; and whether it cut the question."""
         told = self._end.usage if self._end else Usage()
-        written = context.estimate_tokens(self.text) + context.estimate_tokens("".join(self._thinking))
         self._estimated = told.input_tokens is None or told.output_tokens is None
         was_asked = bool(self._end or self._text or self._thinking)
+        written = told.output_tokens
+        if written is None:
+            written = sum(context.estimate_tokens("".join(pieces)) for pieces in (self._text, self._thinking))
         self._usage = told._replace(
             input_tokens=told.input_tokens if told.input_tokens is not None else call.packed.tokens * was_asked,
-            output_tokens=told.output_tokens if told.output_tokens is not None else written,
+            output_tokens=written,
         )
         if told.input_tokens is not None:
             cut = context.detect_truncation(call.packed.tokens, told.input_tokens, call.request.context_tokens)

@@ -384,7 +384,7 @@ def test_a_locked_store_is_waited_for_and_its_holder_named(tmp_path: Path) -> No
 
             with pytest.raises(StoreLocked) as refusal:
                 await say(store, "during", "it")
-            assert f"process {holder.pid}" in refusal.value.text or sys.platform == "darwin"
+            assert f"Process {holder.pid}" in refusal.value.text or sys.platform == "darwin"
             assert len(await store.chats()) == 1, "reading goes on"
 
             waiting = asyncio.ensure_future(say(patient, "after", "it"))
