@@ -65,7 +65,10 @@ class Sessions:
             await asyncio.gather(_drain(child.stdout, process.stdout), _drain(child.stderr, process.stderr))
             code = await child.wait()
             with contextlib.suppress(OSError):
-                process.exit(code)
+                if code < 0:
+                    process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+                else:
+                    process.exit(code)
         finally:
             feeding.cancel()
             if child.returncode is None:
