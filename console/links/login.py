@@ -26,6 +26,7 @@ from console.links import known_hosts
 from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
+from console.links.proxy import start_proxy
 
 if TYPE_CHECKING:
     import asyncssh
@@ -269,20 +270,37 @@ class _Door:
             **self._extra,
             "client_factory": Witness,
         }
-        if self._tunnel is not None:
-            options["tunnel"] = self._tunnel
-        elif target.proxy_command is not None:
-            options["proxy_command"] = _proxy(target.proxy_command)
         try:
-            return await asyncssh.connect(target.host, target.port, **options), None
+            return await self._open(options), None
         except asyncssh.HostKeyNotVerifiable as error:
             if not shown:
                 raise LinkUnreachable(f"{self.who} shows a host key that cannot be read: {error.reason}.") from error
             return None, known_hosts.plain_key(shown[0].export_public_key().decode())
-        except asyncssh.PermissionDenied:
+        except (asyncssh.PermissionDenied, LinkError):
             raise
         except (OSError, ValueError, asyncssh.Error) as error:
             raise self._failure(error) from error
+
+    async def _open(self, options: Mapping[str, Any]) -> asyncssh.SSHClientConnection:
+        import asyncssh
+
+        target = self.target
+        if self._tunnel is not None:
+            return await asyncssh.connect(target.host, target.port, tunnel=self._tunnel, **options)
+        if target.proxy_command is None:
+            return await asyncssh.connect(target.host, target.port, **options)
+        proxy = await start_proxy(target.proxy_command)
+        try:
+            connection = await asyncssh.connect(target.host, target.port, sock=proxy.socket, **options)
+        except BaseException as error:
+            said = proxy.complaint() if isinstance(error, OSError | asyncssh.ConnectionLost) else None
+            proxy.socket.close()
+            proxy.close()
+            if said:
+                raise LinkUnreachable(f"The ProxyCommand for {target.name!r} failed: {said.rstrip('.')}.") from error
+            raise
+        connection.set_tunnel(proxy)
+        return connection
 
     def _failure(self, error: Exception) -> LinkError:
         import asyncssh
@@ -323,9 +341,3 @@ class _Door:
 def _algorithms(prefer: Sequence[str]) -> list[str]:
     kinds = dict.fromkeys((*(kind for kind in prefer if kind in _SIGNATURES), *_SIGNATURES))
     return [name for kind in kinds for name in _SIGNATURES[kind]]
-
-
-def _proxy(command: str) -> list[str]:
-    """The shell call for a ProxyCommand. asyncssh would read its complaints as part of the connection, so they go
-    nowhere; but it also takes the end of that pipe for the end of the connection, so the pipe stays open."""
-    return ["/bin/sh", "-c", f"exec 3>&2 2>/dev/null; exec {command}"]
