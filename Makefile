@@ -23,6 +23,7 @@ peers: $(VENV)/ready  ## third-party programs in environments of their own, lock
 
 bench: $(VENV)/ready peers  ## the figures of the README
 	$(BIN)/python -m benchmarks.headless
+	$(BIN)/python -m benchmarks.search
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Hawser needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'

@@ -1,6 +1,8 @@
 """Whole-process figures of the headless face, against the floors and peers that the README names.
 
-Every round runs each case once, in turn, so that a busy moment of the machine hits all of them; figures are medians.
+Every round runs each case once, in turn, so that a busy moment of the machine hits all of them; figures are medians,
+and where two cases are compared, medians of what each round found. `llm` runs without its plugins, with a key, a model
+of its own and its log in place, as for a user who has settled in; so does `hawser`.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -16,11 +19,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.peers.environments import program
 
 ROOT = Path(__file__).parent.parent
 HAWSER = Path(sys.executable).with_name("hawser")
+LONG = 20_000
+OURS_SHORT, OURS_LONG = "hawser --prompt, 20 tokens again", f"hawser --prompt, {LONG} tokens"
+THEIRS_SHORT, THEIRS_LONG = "curl -N, 20 tokens", f"curl -N, {LONG} tokens"
 
 BARE = """
 import http.client, json, ssl, sys
@@ -62,12 +69,18 @@ def settled_home(port: int) -> Iterator[dict[str, str]]:
             f"  api_base: http://127.0.0.1:{port}/v1\n"
         )
         (llm / "keys.json").write_text('{"standin": "none"}')
-        environment["LLM_USER_PATH"] = str(llm)
+        environment |= {"LLM_USER_PATH": str(llm), "LLM_LOAD_PLUGINS": ""}
         yield environment
 
 
-def once(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, int]:
-    """Milliseconds from exec to exit, and the peak memory in KiB."""
+class Run(NamedTuple):
+    wall_ms: float
+    cpu_ms: float
+    peak_mib: float
+
+
+def once(command: Sequence[str], environment: Mapping[str, str]) -> Run:
+    """One run from exec to exit."""
     begun = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd="/")
     assert process.stdout is not None
@@ -76,22 +89,26 @@ def once(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float,
     taken = (time.perf_counter() - begun) * 1000
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command} failed with {process.returncode}"
-    return taken, usage.ru_maxrss
+    return Run(taken, (usage.ru_utime + usage.ru_stime) * 1000, usage.ru_maxrss / 1024)
 
 
-def medians(
-    cases: Mapping[str, Sequence[str]], environment: Mapping[str, str], rounds: int
-) -> dict[str, tuple[float, float]]:
-    runs: dict[str, list[tuple[float, int]]] = {name: [] for name in cases}
+def in_turn(cases: Mapping[str, Sequence[str]], environment: Mapping[str, str], rounds: int) -> dict[str, list[Run]]:
+    """Every case once to warm up, then once in each round."""
+    runs: dict[str, list[Run]] = {name: [] for name in cases}
     for command in cases.values():
         once(command, environment)
     for _ in range(rounds):
         for name, command in cases.items():
             runs[name].append(once(command, environment))
-    return {
-        name: (statistics.median(ms for ms, _ in each), statistics.median(kib for _, kib in each) / 1024)
-        for name, each in runs.items()
-    }
+    return runs
+
+
+def median(runs: Sequence[Run], pick: Callable[[Run], float] = lambda run: run.wall_ms) -> float:
+    return statistics.median(map(pick, runs))
+
+
+def ratio(ours: Sequence[Run], theirs: Sequence[Run]) -> float:
+    return statistics.median(a.wall_ms / b.wall_ms for a, b in zip(ours, theirs, strict=True))
 
 
 def pipe_delays_ms(environment: Mapping[str, str]) -> list[float]:
@@ -106,7 +123,8 @@ def pipe_delays_ms(environment: Mapping[str, str]) -> list[float]:
     delays = []
     while line := process.stdout.readline():
         delays.append((time.monotonic_ns() - int(line)) / 1e6)
-    process.wait()
+    assert process.wait() == 0
+    assert len(delays) == 200
     return delays
 
 
@@ -131,47 +149,63 @@ def main() -> None:
             "hawser --prompt, 20 tokens": [hawser, "--prompt", "hi"],
             "llm, 20 tokens": [str(program("clients", "llm")), "-m", "standin", "hi"],
         }
-        found = medians(small, environment, options.rounds)
-        long = medians(
+        short = in_turn(small, environment, options.rounds)
+        long = in_turn(
             {
-                **{f"curl -N, {count} tokens": curl(port, count) for count in (20, 20_000)},
-                "hawser --prompt, 20000 tokens": [hawser, "-p", "hi", "-m", "here/tokens-20000"],
+                THEIRS_SHORT: curl(port, 20),
+                THEIRS_LONG: curl(port, LONG),
+                OURS_SHORT: [hawser, "-p", "hi"],
+                OURS_LONG: [hawser, "-p", "hi", "-m", f"here/tokens-{LONG}"],
             },
             environment,
-            max(options.rounds // 2, 5),
+            options.rounds,
         )
         delays = sorted(pipe_delays_ms(environment))
-    report(found, long, delays, print if not options.json else None)
+    report(short, long, delays, as_json=options.json)
+
+
+def per_token_us(long: Mapping[str, Sequence[Run]], pick: Callable[[Run], float], *, over_curl: bool) -> float:
+    """What a token more takes, from the same round's long and short answer, so that starting up cancels out."""
+    rounds = zip(*(map(pick, long[name]) for name in (OURS_LONG, OURS_SHORT, THEIRS_LONG, THEIRS_SHORT)), strict=True)
+    added = [(ours - start) - (theirs - begin if over_curl else 0) for ours, start, theirs, begin in rounds]
+    return float(statistics.median(added)) * 1000 / (LONG - 20)
 
 
 def report(
-    found: Mapping[str, tuple[float, float]],
-    long: Mapping[str, tuple[float, float]],
+    short: Mapping[str, Sequence[Run]],
+    long: Mapping[str, Sequence[Run]],
     delays: Sequence[float],
-    write: Callable[[str], None] | None,
+    *,
+    as_json: bool,
 ) -> None:
-    floor, bare = found["python -c pass"][0], found["bare http.client with TLS context"][0]
-    prompt, memory = found["hawser --prompt, 20 tokens"]
-    theirs = long["curl -N, 20000 tokens"][0] - long["curl -N, 20 tokens"][0]
-    ours = long["hawser --prompt, 20000 tokens"][0] - prompt
+    prompt = short["hawser --prompt, 20 tokens"]
     figures = {
-        "--version / python -c pass": (found["hawser --version"][0] / floor, 3),
-        "--help / python -c pass": (found["hawser --help"][0] / floor, 6),
-        "--prompt / bare http.client": (prompt / bare, 2),
-        "--prompt / llm": (prompt / found["llm, 20 tokens"][0], 0.25),
-        "--prompt peak MB": (memory, 45),
-        "µs added per token over curl -N": ((ours - theirs) * 1000 / 19_980, 30),
+        "--version / python -c pass": (ratio(short["hawser --version"], short["python -c pass"]), 3),
+        "--help / python -c pass": (ratio(short["hawser --help"], short["python -c pass"]), 6),
+        "--prompt / bare http.client": (ratio(prompt, short["bare http.client with TLS context"]), 2),
+        "--prompt / llm": (ratio(prompt, short["llm, 20 tokens"]), 0.25),
+        "--prompt peak MiB": (median(prompt, lambda run: run.peak_mib), 45),
+        "µs added per token over curl -N": (per_token_us(long, lambda run: run.wall_ms, over_curl=True), 30),
+        "µs of CPU per token": (per_token_us(long, lambda run: run.cpu_ms, over_curl=False), 30),
         "ms from arrival to pipe, median": (statistics.median(delays), 5),
         "ms from arrival to pipe, 99 %": (delays[int(len(delays) * 0.99) - 1], 5),
     }
-    if write is None:
-        print(json.dumps({"medians_ms": {**found, **long}, "figures": figures}, indent=2))
+    # A process inherits the peak of the one that started it: below our own peak nothing can be seen.
+    floor_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cases = {
+        name: {"ms": median(runs), "cpu_ms": median(runs, lambda run: run.cpu_ms), "peak_mib": peak}
+        for name, runs in {**short, **long}.items()
+        for peak in [median(runs, lambda run: run.peak_mib)]
+    }
+    if as_json:
+        print(json.dumps({"cases": cases, "peak_mib_seen_from": floor_mib, "figures": figures}, indent=2))
         return
-    for name, (ms, mib) in {**found, **long}.items():
-        write(f"{name:36} {ms:9.1f} ms {mib:8.1f} MiB")
-    write("")
+    for name, case in cases.items():
+        peak = f"{case['peak_mib']:8.1f} MiB" if case["peak_mib"] > floor_mib else f"< {floor_mib:6.1f} MiB"
+        print(f"{name:36} {case['ms']:9.1f} ms {case['cpu_ms']:9.1f} ms CPU {peak}")
+    print()
     for name, (figure, most) in figures.items():
-        write(f"{name:36} {figure:9.2f}    at most {most:g}   {'ok' if figure <= most else 'MISSED'}")
+        print(f"{name:36} {figure:9.2f}    at most {most:g}   {'ok' if figure <= most else 'MISSED'}")
 
 
 if __name__ == "__main__":

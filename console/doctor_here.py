@@ -104,7 +104,10 @@ def check_clipboard(
 def check_versions() -> Iterator[Finding]:
     from console import __version__
 
-    yield ok("version", f"Hawser {__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}.")
+    yield ok(
+        "version",
+        f"Hawser {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}.",
+    )
     if sqlite3.sqlite_version_info < (3, 35):
         remedy = "Use a Python with SQLite 3.35 or later."
         yield fail("version", f"SQLite is {sqlite3.sqlite_version}, which is too old.", remedy, Exit.FAILED)
@@ -127,12 +130,13 @@ def check_proxies(environment: Mapping[str, str]) -> Iterator[Finding]:
                 yield warn("proxy", f"{name} is not an address.", f"Correct or unset {name}.")
             else:
                 yield info("proxy", f"{name} leads through {place}; around it go: {around}.")
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         path = environment.get(name)
         if path and not Path(path).exists():
             yield warn("proxy", f"{name} names {path!r}, which is not there.", f"Correct or unset {name}.")
         elif path:
-            yield info("proxy", f"{name} names the trusted authorities: {path}.")
+            yield info("proxy", f"The authorities to trust are those in {path} ({name}).")
+            break  # the first that is set is the one in force
 
 
 def check_folders(paths: Paths) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ from providers import errors as outside
 
 
 class Exit(IntEnum):
-    """The exit codes of every command; documented in docs/commands.md and tested."""
+    """The exit codes of every command; documented in docs/headless.md and tested."""
 
     DONE = 0
     FAILED = 1

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from console import __version__
 from console.clock import Clock, SystemClock
 from console.events import Bus
 from console.keys import Keys
@@ -80,7 +81,7 @@ class Runtime:
                 endpoint.name,
                 endpoint.base_url,
                 self.keys.for_endpoint(endpoint),
-                endpoint.headers,
+                {"user-agent": f"hawser/{__version__}", **endpoint.headers},
                 endpoint.connect_s,
             )
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)

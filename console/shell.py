@@ -61,7 +61,10 @@ class Shell:
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Aligned plain text; columns that hold only figures are set to the right."""
-        lines = [tuple(headings), *(tuple(" ".join(neutralise(cell).split()) for cell in row) for row in rows)]
+        lines = [
+            tuple(heading.upper() for heading in headings),
+            *(tuple(" ".join(neutralise(cell).split()) for cell in row) for row in rows),
+        ]
         widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
         right = [
             len(lines) > 1 and all(_is_figure(line[column]) for line in lines[1:]) for column in range(len(headings))
@@ -105,4 +108,8 @@ class Shell:
 
 
 def _is_figure(cell: str) -> bool:
-    return cell == "" or cell in ("-", "?") or cell.lstrip("~≥$ ")[:1].isdigit()
+    """Whether a cell is an amount, with its sign and unit; an id or a date is none."""
+    if cell in ("", "-", "?", "unknown"):
+        return True
+    amount, _, unit = cell.lstrip("~≥<$ ").rstrip("%").partition(" ")
+    return amount.replace(",", "").replace(".", "").isdigit() and (len(unit) <= 4 or unit.startswith("+"))

@@ -12,13 +12,13 @@ Closing a response that is not at its end closes the socket at once.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 from providers.http import load_httpx, trust
+from providers.reach import addresses, first_to_connect
 
 if TYPE_CHECKING:
     import ssl
@@ -33,10 +33,8 @@ MAX_HEADERS = 256
 HIGH_WATER = 256 * 1024
 IDLE_S = 30.0
 MAX_IDLE = 4
-STAGGER_S = 0.25
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
-Address = tuple[int, tuple[Any, ...]]
 Origin = tuple[str, str, int]
 
 
@@ -74,7 +72,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 status_code=connection.status,
                 headers=connection.headers,
                 stream=body,
-                extensions={"http_version": b"HTTP/1.1", "read": body.read},
+                extensions={
+                    "http_version": b"HTTP/1.1",
+                    "read": body.read,
+                    "connect_ms": None if reused else connection.connect_ms,
+                },
             )
 
     async def aclose(self) -> None:
@@ -113,9 +115,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
         secure = self._trust if url.scheme == "https" else None
         _, host, port = _origin(url)
         loop = asyncio.get_running_loop()
+        begun_s = loop.time()
         try:
             async with asyncio.timeout(limit_s):
-                reached = await _first_to_connect(await _addresses(host, port))
+                reached = await first_to_connect(await addresses(host, port))
                 _, connection = await loop.create_connection(
                     _Connection, sock=reached, ssl=secure, server_hostname=host if secure else None
                 )
@@ -123,6 +126,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout("no connection in time") from error
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(str(error) or type(error).__name__) from error
+        connection.connect_ms = (loop.time() - begun_s) * 1000
         return connection
 
 
@@ -158,6 +162,7 @@ class _Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self.lost = False
+        self.connect_ms: float | None = None
         self.idle_since = 0.0
         self._begin()
 
@@ -383,118 +388,3 @@ def _head(request: httpx.Request) -> bytes:
         lines += (name, b": ", value, b"\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
-
-
-# ---- reaching a machine
-
-
-async def _addresses(host: str, port: int) -> list[Address]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return [(family, (host, port))]
-    if host == "localhost" or host.endswith(".localhost"):
-        # These names are this machine by definition; no resolver needs to be asked.
-        return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port))]
-    return await _look_up(host, port)
-
-
-async def _look_up(host: str, port: int) -> list[Address]:
-    """Ask the resolver in a thread that nobody waits for: it can hang, and the program must still be able to end."""
-    import threading
-
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Address]] = loop.create_future()
-
-    def settle(result: list[Address] | Exception) -> None:
-        if found.done():
-            return
-        if isinstance(result, Exception):
-            found.set_exception(result)
-        else:
-            found.set_result(result)
-
-    def ask() -> None:
-        result: list[Address] | Exception
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            result = _families_in_turn([(family, address) for family, _, _, _, address in answers])
-        except (OSError, UnicodeError) as error:
-            result = error
-        try:
-            loop.call_soon_threadsafe(settle, result)
-        except RuntimeError:
-            return  # the loop is closed: nobody waits for this name any more
-
-    threading.Thread(target=ask, name=f"look up {host}", daemon=True).start()
-    return await found
-
-
-def _families_in_turn(addresses: list[Address]) -> list[Address]:
-    """The resolver's order, with the two families alternating, so that a dead one costs one stagger and not many."""
-    if not addresses:
-        raise OSError("the name has no address")
-    preferred = [one for one in addresses if one[0] == addresses[0][0]]
-    other = [one for one in addresses if one[0] != addresses[0][0]]
-    mixed: list[Address] = []
-    while preferred or other:
-        mixed += preferred[:1] + other[:1]
-        preferred, other = preferred[1:], other[1:]
-    return mixed
-
-
-async def _first_to_connect(addresses: list[Address]) -> socket.socket:
-    """Happy eyeballs: each address gets a head start over the next; whichever connects first wins."""
-    if len(addresses) == 1:
-        return await _reach(addresses[0])
-    waiting = list(addresses)
-    attempts: list[asyncio.Task[socket.socket]] = []
-    errors: list[BaseException] = []
-    winner: socket.socket | None = None
-    try:
-        while winner is None and (waiting or any(not one.done() for one in attempts)):
-            if waiting:
-                attempts.append(asyncio.ensure_future(_reach(waiting.pop(0))))
-            running = [one for one in attempts if not one.done()]
-            done, _ = await asyncio.wait(
-                running, timeout=STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for attempt in done:
-                error = attempt.exception()
-                if error is not None:
-                    errors.append(error)
-                elif winner is None:
-                    winner = attempt.result()
-                else:
-                    attempt.result().close()
-    finally:
-        for attempt in attempts:
-            if not attempt.done():
-                attempt.add_done_callback(_close_late)
-                attempt.cancel()
-    if winner is None:
-        raise errors[0]
-    return winner
-
-
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
-
-
-async def _reach(address: Address) -> socket.socket:
-    family, where = address
-    reached = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        reached.setblocking(False)
-        # A model may load for minutes in silence; a router on the way must not forget the connection.
-        reached.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        await asyncio.get_running_loop().sock_connect(reached, where)
-    except BaseException:
-        reached.close()
-        raise
-    return reached

@@ -47,6 +47,8 @@ _NO_MODEL = (
 )  # fmt: skip
 _UNKNOWN_KEY = ("no_db_connection",)
 """LiteLLM without a database, of any key but its master key: it cannot look up whose that is."""
+_PASSED_ON = "llm_provider-retry-after"
+"""LiteLLM, of the service behind it."""
 _MISSING = ("not found", "does not exist", "doesn't exist", "not_found", "not exist", "unavailable")
 _STATUS_OF_KIND = {
     "invalid_request_error": 400,
@@ -221,7 +223,7 @@ def _title(body: bytes) -> str:
 
 def come_back(headers: httpx.Headers, now: datetime) -> float | None:
     """Seconds until the service wants to be asked again, from a Retry-After in seconds or as a date."""
-    wish = headers.get("retry-after", "").strip()
+    wish = (headers.get("retry-after") or headers.get(_PASSED_ON) or "").strip()
     if not wish:
         return None
     try:

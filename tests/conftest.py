@@ -21,6 +21,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage, which loads modules of its own into every process that it measures."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
 def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
     if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
         raise AssertionError(f"a test tried to reach {address[0]}")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import unmeasured
+
 ROOT = Path(__file__).parent.parent
 OWNERS_LIST = (
     "textual", "httpx", "ollama", "keyring", "platformdirs", "sqlite-utils", "chromadb", "sentence-transformers",
@@ -20,7 +22,9 @@ OWNERS_LIST = (
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after this code."""
     listing = f"try:\n    {code}\nexcept SystemExit:\n    pass\nimport sys\nprint()\nprint(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT, env=unmeasured()
+    )
     return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
@@ -52,3 +56,29 @@ def test_help_loads_no_network_and_no_store() -> None:
     loaded = loaded_by("from console.cli import main; main(['--help'])")
 
     assert not loaded & {"httpx", "sqlite3", "ssl", "socketserver", "tomllib", "platformdirs"}
+
+
+def test_a_prompt_loads_nothing_that_only_other_rooms_need(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text(
+        '[endpoints.gone]\nwire = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    )
+    ask = "import os; os.environ.update(HAWSER_HOME={!r}, HAWSER_ISOLATED='1'); {}".format(
+        str(tmp_path), "from console.cli import main; main(['-p', 'hi', '-m', 'gone/m', '--no-stdin'])"
+    )
+
+    loaded = loaded_by(ask)
+
+    assert "httpx" in loaded
+    assert not loaded & {
+        "textual",
+        "rich",
+        "click",
+        "chromadb",
+        "torch",
+        "asyncssh",
+        "keyring",
+        "sqlite_utils",
+        "ollama",
+    }
+    assert not loaded & {"pydantic", "anyio", "httpcore", "numpy", "jsonschema", "pypdfium2", "tomlkit", "platformdirs"}

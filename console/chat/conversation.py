@@ -23,7 +23,7 @@ from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
-from console.chat.router import Candidate, Choice, Router
+from console.chat.router import ASK_S, Candidate, Choice, Router
 from console.chat.saving import Saver
 from console.chat.turn import Answer, State, Turn, TurnEnded
 from console.clock import Clock
@@ -35,7 +35,8 @@ from console.money.ledger import ZERO, LedgerEntry, settled_cost
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, Usage
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, ModelInfo, Usage
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.history.chats import Chat
@@ -79,12 +80,26 @@ class Conversation:
         return await self.store.chat(id_or_prefix)
 
     async def price(self, candidate: Candidate) -> Price | None:
-        """What a token costs there; what the host's own list said is in the store, and looked at last."""
-        price = self.prices.price(candidate.endpoint, candidate.model)
+        """What a token costs there. A host that nobody else knows the price of is asked for its own list, once."""
+        endpoint = candidate.endpoint
+        price = self.prices.price(endpoint, candidate.model)
         if price is None:
-            self.prices.learn(candidate.endpoint.name, await self.store.models_seen(candidate.endpoint.name))
-            price = self.prices.price(candidate.endpoint, candidate.model)
+            listed = await self.store.models_seen(endpoint.name) or await self._list_of(endpoint.name)
+            self.prices.learn(endpoint.name, listed)
+            price = self.prices.price(endpoint, candidate.model)
         return price
+
+    async def _list_of(self, endpoint: str) -> list[ModelInfo]:
+        from console.history.models_seen import seen
+
+        try:
+            async with asyncio.timeout(ASK_S):
+                models = await self.provider(endpoint).models()
+        except (ProviderError, TimeoutError) as error:
+            log.info("%s did not say what its models cost: %s", endpoint, error)
+            return []
+        await self.store.remember_models(endpoint, [seen(model) for model in models])
+        return models
 
     async def latest_chat(self) -> Chat | None:
         return await self.store.latest_chat()
@@ -144,7 +159,7 @@ class OngoingTurn:
             usage=self._usage,
             estimated=self._estimated,
             cost_usd=self._cost_usd,
-            connect_ms=None,
+            connect_ms=self._end.timings.connect_ms if self._end else None,
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
             tried=tuple(self._tried),
@@ -192,7 +207,9 @@ class OngoingTurn:
                         yield item
                     else:
                         self._end = item.end
-                        self._first_token_ms, self._total_ms = item.first_token_ms, item.total_ms
+                        self._total_ms = item.total_ms
+                        if self._first_token_ms is None:
+                            self._first_token_ms = item.total_ms
             if self._is_cut_by_cap():
                 raise self._cap_reached()
             state = "complete"
@@ -364,6 +381,7 @@ class OngoingTurn:
         """What came so far is void: another answer begins in its place."""
         self._text.clear()
         self._thinking.clear()
+        self._first_token_ms = None
         if self._saver is not None:
             await self._saver.void()
 
@@ -400,12 +418,14 @@ class OngoingTurn:
     def _count(self, call: _Call) -> None:
         """The server's counts where it gave them, else ours, marked as estimates; and whether it cut the question."""
         told = self._end.usage if self._end else Usage()
-        written = context.estimate_tokens(self.text) + context.estimate_tokens("".join(self._thinking))
         self._estimated = told.input_tokens is None or told.output_tokens is None
         was_asked = bool(self._end or self._text or self._thinking)
+        written = told.output_tokens
+        if written is None:
+            written = sum(context.estimate_tokens("".join(pieces)) for pieces in (self._text, self._thinking))
         self._usage = told._replace(
             input_tokens=told.input_tokens if told.input_tokens is not None else call.packed.tokens * was_asked,
-            output_tokens=told.output_tokens if told.output_tokens is not None else written,
+            output_tokens=written,
         )
         if told.input_tokens is not None:
             cut = context.detect_truncation(call.packed.tokens, told.input_tokens, call.request.context_tokens)

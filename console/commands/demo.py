@@ -31,8 +31,9 @@ START_S = 20.0
 _PASSED_ON = ("PATH", "TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "EDITOR", "VISUAL", "TMUX", "TZ")
 
 _WELCOME = """\
-Hawser on simulated services. Nothing here costs money or leaves this machine; the folder is gone when you leave.
-Type a question, or a command as after `hawser`: model ls · chat ls · cost · doctor · --prompt "…" -m openai/gpt-4.1
+Hawser on simulated services. Nothing here costs money or leaves this machine,
+and the folder is gone when you leave. Type a question, or a command such as
+  model ls · chat ls · cost · doctor · --prompt "hello" -m openai/gpt-4.1 -v
 Ctrl+C stops an answer, Ctrl+D leaves."""
 
 
@@ -127,6 +128,8 @@ def _converse(shell: Shell) -> int:
         else:
             code = run_command_line(["--no-stdin", *(["--continue"] if begun else []), "--prompt", line], shell)
             begun = begun or code == 0
+            if not shell.stdout.isatty():  # an answer ends as the model ended it; here the next one follows
+                shell.stdout.write("\n\n")
     return 0
 
 

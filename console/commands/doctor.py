@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.text import neutralise
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -42,12 +44,32 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     if arguments.json:
         shell.items([{"area": f.area, "state": f.state, "finding": f.text, "remedy": f.remedy} for f in findings])
     else:
-        width = max(len(finding.area) for finding in findings)
-        for finding in findings:
-            shell.say(f"{finding.state:<4}  {finding.area:<{width}}  {finding.text}")
-            if finding.remedy:
-                shell.say(f"{'':<4}  {'':<{width}}  → {finding.remedy}")
+        _print(findings, shell)
     return int(exit_code(findings))
+
+
+_COLOURS = {"ok": "32", "info": "36", "warn": "33", "fail": "31"}
+
+
+def _print(findings: list[Finding], shell: Shell) -> None:
+    """A line for each finding; on a terminal folded to its width, with the state in colour."""
+    import textwrap
+
+    is_terminal = shell.stdout.isatty()
+    columns = _terminal(shell).columns if is_terminal else 10_000
+    area = max(len(finding.area) for finding in findings)
+    margin = " " * (area + 8)
+    for finding in findings:
+        lines = textwrap.wrap(neutralise(finding.text), max(columns - len(margin), 20), break_on_hyphens=False) or [""]
+        if finding.remedy:
+            remedy = textwrap.wrap(neutralise(finding.remedy), max(columns - len(margin) - 2, 20))
+            lines += [f"{'  ' if number else '→ '}{line}" for number, line in enumerate(remedy)]
+        state = f"{finding.state:<4}"
+        if is_terminal and "NO_COLOR" not in shell.environment:
+            state = f"\x1b[{_COLOURS[finding.state]}m{state}\x1b[0m"
+        shell.stdout.write(f"{state}  {finding.area:<{area}}  {lines[0]}\n")
+        for line in lines[1:]:
+            shell.stdout.write(f"{margin}{line}\n")
 
 
 def _examine(shell: Shell) -> Iterator[Finding]:

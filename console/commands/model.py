@@ -9,7 +9,8 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from console.errors import ConsoleError, Exit, SettingsError, StoreError, UsageError, explain
+from console.errors import ConsoleError, Exit, NotFound, SettingsError, StoreError, UsageError, explain
+from console.pull_meter import PullMeter, size_words, time_words
 from providers.errors import ProviderError, StreamBroken, TimedOut
 
 if TYPE_CHECKING:
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
     from console.settings import Endpoint
     from console.shell import Shell
     from providers.chat.base import ModelInfo
-    from providers.chat.ollama_admin import OllamaAdmin, Progress
+    from providers.chat.ollama_admin import OllamaAdmin
 
 HELP = "models on your endpoints: ls, show, pull, rm, load, unload"
 
 LIST_LIMIT_S = 10.0
-PROGRESS_EVERY_S = 5.0
-"""How often a line about a pull is written where it cannot be updated in place."""
-REDRAW_EVERY_S = 0.2
 TAKEN_UP_AGAIN_AFTER_S = 1.0
 
 
@@ -212,7 +210,7 @@ class Command:
             offered = await self._models_of(endpoint)
             info = next((one for one in offered if one.name == model), None)
             if info is None:
-                raise UsageError(
+                raise NotFound(
                     f"{endpoint.name} does not list a model {model!r}.", hint=f"See: hawser model ls {endpoint.name}"
                 )
             facts = _facts(info)
@@ -250,7 +248,7 @@ class Command:
         if self.arguments.json:
             self._report(endpoint, model, "pulled", size_bytes=meter.total_bytes, seconds=round(seconds, 3))
         else:
-            self.shell.note(f"{model} is on {endpoint.name} ({_size(meter.total_bytes)}, {_time(seconds)}).")
+            self.shell.note(f"{model} is on {endpoint.name} ({size_words(meter.total_bytes)}, {time_words(seconds)}).")
 
     async def remove(self) -> None:
         endpoint, model = await self._target()
@@ -332,68 +330,6 @@ class Command:
         return provider.admin()
 
 
-class PullMeter:
-    """A pull's progress on stderr: one line that is written over on a terminal, else a line every few seconds."""
-
-    def __init__(self, shell: Shell, what: str, monotonic: Callable[[], float]) -> None:
-        self.completed_bytes = 0
-        self.total_bytes = 0
-        self._shell = shell
-        self._what = what
-        self._monotonic = monotonic
-        self._began_s = monotonic()
-        self._first: tuple[float, int] | None = None
-        self._written_s: float | None = None
-        self._is_terminal = shell.stderr.isatty()
-        self._width = 0
-
-    @property
-    def seconds(self) -> float:
-        return self._monotonic() - self._began_s
-
-    def show(self, step: Progress) -> None:
-        now_s = self._monotonic()
-        self.completed_bytes, self.total_bytes = step.completed_bytes, step.total_bytes
-        if self._first is None and step.total_bytes:
-            self._first = now_s, step.completed_bytes
-        due_s = REDRAW_EVERY_S if self._is_terminal else PROGRESS_EVERY_S
-        if self._written_s is not None and now_s - self._written_s < due_s:
-            return
-        self._written_s = now_s
-        self._write(self._line(step, now_s))
-
-    def end(self) -> None:
-        """Leave the line that was written over."""
-        if self._width:
-            self._shell.stderr.write("\n")
-            self._shell.stderr.flush()
-            self._width = 0
-
-    def _line(self, step: Progress, now_s: float) -> str:
-        if not step.total_bytes:
-            return f"{self._what}: {step.status}"
-        share = 100 * step.completed_bytes // step.total_bytes
-        line = f"{self._what}: {_size(step.completed_bytes)} of {_size(step.total_bytes)} ({share} %)"
-        assert self._first is not None
-        seconds, brought = now_s - self._first[0], step.completed_bytes - self._first[1]
-        if seconds > 0 and brought > 0:
-            speed = brought / seconds
-            left = (step.total_bytes - step.completed_bytes) / speed
-            line += f", {_size(int(speed))}/s, {_time(left)} left"
-        return line
-
-    def _write(self, line: str) -> None:
-        from console.text import neutralise
-
-        if not self._is_terminal:
-            self._shell.note(line)
-            return
-        line = neutralise(line).replace("\n", " ")
-        self._shell.stderr.write("\r" + line.ljust(self._width))
-        self._shell.stderr.flush()
-        self._width = len(line)
-
-
 # ---- words
 
 
@@ -416,7 +352,7 @@ def _row(endpoint: Endpoint, model: ModelInfo) -> tuple[str, ...]:
     return (
         endpoint.name,
         model.name,
-        "" if model.size_bytes is None else _size(model.size_bytes),
+        "" if model.size_bytes is None else size_words(model.size_bytes),
         " ".join(part for part in (model.parameters, model.quantization) if part),
         "" if model.context_tokens is None else f"{model.context_tokens:,}",
         "images" if model.sees_images else "",
@@ -428,16 +364,29 @@ def _loaded_row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["endpoint"],
         row["name"],
-        "" if size is None else _size(size),
+        "" if size is None else size_words(size),
         "" if not size or vram is None else f"{100 * vram // size} %",
         "" if row["context_tokens"] is None else f"{row['context_tokens']:,}",
-        row["expires_at"] or "",
+        _until(row["expires_at"]),
     )
+
+
+def _until(moment: str | None) -> str:
+    """When a model will be let go, on the user's clock; a far day stands for never."""
+    if moment is None:
+        return ""
+    from datetime import datetime
+
+    local = datetime.fromisoformat(moment).astimezone()
+    days = (local - datetime.now().astimezone()).days
+    if days > 3650:
+        return "for good"
+    return f"{local:%H:%M}" if days < 1 else f"{local:%Y-%m-%d %H:%M}"
 
 
 def _words(name: str, value: Any) -> str:
     if name == "size_bytes":
-        return _size(value)
+        return size_words(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -445,19 +394,3 @@ def _words(name: str, value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return " ".join(str(value).split())
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = int(seconds) // 60
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -56,8 +56,9 @@ def make_daily(paths: Paths, day: date) -> Path | None:
             make(paths.store_file, target)
     except Busy:
         return None
-    daily = sorted(paths.backups.glob("hawser-????-??-??.db"))
-    for old in daily[:-KEPT]:
+    # Never the one just made, though a clock that was ahead may have left others with later dates.
+    others = sorted(file for file in paths.backups.glob("hawser-????-??-??.db") if file != target)
+    for old in others[: -(KEPT - 1)]:
         old.unlink()
     return target
 

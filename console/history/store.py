@@ -129,7 +129,7 @@ class Store:
         return await self.run(lambda c: chats.get(c, id_or_prefix))
 
     async def latest_chat(self) -> Chat | None:
-        return await self.run(chats.latest)
+        return await self.run(lambda c: chats.latest(c, self._now()))
 
     async def chats(self, limit: int | None = None) -> list[ChatSummary]:
         return await self.run(lambda c: chats.summaries(c, limit))

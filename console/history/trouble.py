@@ -75,7 +75,8 @@ def full(path: Path) -> StoreFull:
 def locked(path: Path, waited_s: float, doing: str = "is using") -> StoreLocked:
     """The error for a file that stayed locked, naming who has it open where the system can say."""
     names = holders(path)
-    who = " and ".join(names) if names else "Another process"
+    who = " and ".join(names) if names else "another process"
+    who = who[:1].upper() + who[1:]
     waited = f", and did not let go of it for {waited_s:g} s" if waited_s else ""
     return StoreLocked(
         f"{who} {doing} the history{waited}.",

@@ -91,7 +91,8 @@ async def _read(response: httpx.Response, host: Host, reader: AnswerReader) -> A
         yield delta
     if reader.failure is not None:
         raise reader.failure
-    yield reader.end()
+    end = reader.end()
+    yield end._replace(timings=end.timings._replace(connect_ms=response.extensions.get("connect_ms")))
 
 
 def encoded(body: JsonObject, host: Host) -> bytes:

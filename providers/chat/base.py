@@ -112,7 +112,11 @@ class Usage(NamedTuple):
     thinking_tokens: int | None = None
 
 
-class ServerTimings(NamedTuple):
+class Timings(NamedTuple):
+    """How long the parts of a call took, as far as the wire tells."""
+
+    connect_ms: float | None = None
+    """None on a connection that was kept from an earlier call."""
     load_ms: float | None = None
     prompt_ms: float | None = None
     answer_ms: float | None = None
@@ -125,7 +129,7 @@ class End(NamedTuple):
     """The model as the server names it."""
     cost_usd: Decimal | None = None
     """What the host says it charged (OpenRouter); wins over any price table."""
-    timings: ServerTimings = ServerTimings()
+    timings: Timings = Timings()
 
 
 class ModelInfo(NamedTuple):

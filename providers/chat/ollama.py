@@ -21,7 +21,7 @@ from providers.chat.base import (
     LoadState,
     Message,
     ModelInfo,
-    ServerTimings,
+    Timings,
     ToolCall,
     Usage,
 )
@@ -245,7 +245,7 @@ class OllamaReader(AnswerReader):
             self.ending(),
             Usage(input_tokens=number(last.get("prompt_eval_count")), output_tokens=number(last.get("eval_count"))),
             model=words(last.get("model")),
-            timings=ServerTimings(
+            timings=Timings(
                 load_ms=_milliseconds(last.get("load_duration")),
                 prompt_ms=_milliseconds(last.get("prompt_eval_duration")),
                 answer_ms=_milliseconds(last.get("eval_duration")),

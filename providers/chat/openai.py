@@ -22,7 +22,7 @@ from providers.chat.base import (
     LoadState,
     Message,
     ModelInfo,
-    ServerTimings,
+    Timings,
     ToolCall,
     Usage,
 )
@@ -299,7 +299,7 @@ class OpenAIReader(AnswerReader):
             ),
             model=self._model,
             cost_usd=money(usage.get("cost")),
-            timings=ServerTimings(
+            timings=Timings(
                 prompt_ms=_milliseconds(self._timings.get("prompt_ms")),
                 answer_ms=_milliseconds(self._timings.get("predicted_ms")),
             ),

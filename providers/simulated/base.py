@@ -25,6 +25,7 @@ from providers.simulated.stream import BATCH, Out, Segment, Sending, StreamOverE
 _LOG = logging.getLogger(__name__)
 
 _COMMENT_EVERY_S = 0.5
+_LEAST_SLEEP_S = 0.001
 
 HTML_PAGE = (
     "<html>\r\n<head><title>{status} Bad Gateway</title></head>\r\n<body>\r\n"
@@ -384,7 +385,7 @@ class SimulatedService(abc.ABC):
                 elapsed_s = self.clock.monotonic() - sending.first_token_at_s
                 due = int(elapsed_s * per_second) + 1 - sending.sent
                 if due <= 0:
-                    await self.clock.sleep((sending.sent / per_second) - elapsed_s)
+                    await self.clock.sleep(max(sending.sent / per_second - elapsed_s, _LEAST_SLEEP_S))
                     continue
             batch = list(itertools.islice(tokens, min(due, BATCH, await out.until_trouble())))
             if not batch:

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,11 +67,12 @@ def count(path: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def in_process(code: str, *arguments: object) -> subprocess.Popen[str]:
+def in_process(code: str, *arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Run Python code in a process of its own, with its output in a pipe."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
         cwd=ROOT,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -89,7 +89,7 @@ def test_models_are_listed_with_tokens_cost_and_what_is_unknown(desk: Desk) -> N
     )
 
     assert desk.ask().splitlines() == [
-        "model     calls  tokens in  tokens out                     cost",
+        "MODEL     CALLS  TOKENS IN  TOKENS OUT                     COST",
         "mystery       3      3,000          30      ≥ $0.50 + 2 unknown",
         "gpt-4.1       2      2,000          20                $0.120001",
         "qwen3:8b      1     ~1,000         ~10                    $0.00",

@@ -15,8 +15,8 @@ import pytest
 
 from console.arguments import new_parser
 from console.commands import model as command
-from console.commands.model import PullMeter
-from console.errors import SettingsError, UsageError
+from console.errors import NotFound, SettingsError, UsageError
+from console.pull_meter import PullMeter
 from console.shell import Shell
 from providers.chat.ollama_admin import Progress
 from providers.errors import ModelMissing, TimedOut, Unreachable
@@ -193,7 +193,7 @@ def test_model_is_shown(tmp_path: Path) -> None:
             assert json.loads(at.said)["family"] == "llama"
             assert await at.run("show", "cloud/gpt-4.1") == 0
             assert "name: gpt-4.1" in at.said
-            with pytest.raises(UsageError, match="does not list"):
+            with pytest.raises(NotFound, match="does not list"):
                 await at.run("show", "cloud/gpt-0")
             with pytest.raises(ModelMissing) as caught:
                 await at.run("show", "box/nothing")

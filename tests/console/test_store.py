@@ -24,6 +24,7 @@ from console.history.models_seen import SeenModel
 from console.history.rows import free_seq, from_ms, new_id, to_ms
 from console.history.store import Store
 from console.money.ledger import LedgerEntry
+from tests.conftest import unmeasured
 from tests.console.store_kit import SetClock, count, in_process, opened, paths_in, say
 
 DAY = datetime(2026, 2, 3, tzinfo=UTC)
@@ -383,7 +384,7 @@ def test_a_locked_store_is_waited_for_and_its_holder_named(tmp_path: Path) -> No
 
             with pytest.raises(StoreLocked) as refusal:
                 await say(store, "during", "it")
-            assert f"process {holder.pid}" in refusal.value.text or sys.platform == "darwin"
+            assert f"Process {holder.pid}" in refusal.value.text or sys.platform == "darwin"
             assert len(await store.chats()) == 1, "reading goes on"
 
             waiting = asyncio.ensure_future(say(patient, "after", "it"))
@@ -572,7 +573,7 @@ def test_the_files_are_private(tmp_path: Path) -> None:
 
 def test_the_usual_path_loads_nothing_heavy() -> None:
     code = "import sys; import console.history.store; print(*sys.modules)"
-    output, _ = in_process(code).communicate()
+    output, _ = in_process(code, environment=unmeasured()).communicate()
 
     heavy = {"sqlite_utils", "click", "hashlib", "console.history.rescue", "console.history.migrations"}
     assert heavy.isdisjoint(output.split())

@@ -1,19 +1,15 @@
-"""What every chat adapter promises, tried on each against the simulated service of its wire.
-
-A new adapter, or another kind of host behind one, begins as a line in `HOSTS`.
-"""
+"""What every chat adapter promises, tried on each against the simulated service of its wire."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
 
 import pytest
 
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Host, Image, LoadState, Message, ToolCall
+from providers.chat.base import ChatRequest, Delta, End, Finish, LoadState, Message, ToolCall
 from providers.errors import (
     BadReply,
     ContextTooLong,
@@ -27,73 +23,16 @@ from providers.errors import (
     StreamBroken,
     Unreachable,
 )
-from providers.registry import WIRES, chat_provider
+from providers.registry import WIRES
 from providers.simulated.services import (
     Answer,
     Fault,
     FaultKind,
-    SimulatedAnthropic,
-    SimulatedOllama,
-    SimulatedOpenAI,
-    SimulatedService,
     Speed,
     ToolUse,
 )
+from tests.contracts.bench import HOSTS, PIXEL, TEXT, Bench, Body
 from tests.providers.raw import collect
-
-HOSTS: dict[str, tuple[type[SimulatedService], dict[str, Any], str]] = {
-    "ollama": (SimulatedOllama, {}, "llama3.1:8b"),
-    "openai": (SimulatedOpenAI, {}, "gpt-4.1"),
-    "openrouter": (SimulatedOpenAI, {"flavour": "openrouter"}, ""),
-    "vllm": (SimulatedOpenAI, {"flavour": "vllm"}, ""),
-    "deepseek": (SimulatedOpenAI, {"flavour": "deepseek"}, ""),
-    "anthropic": (SimulatedAnthropic, {}, ""),
-}
-PIXEL = Image("image/png", bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"))
-TEXT = "Grüße, 世界! 👩‍🚀 — fünf Zeilen\n\n```python\nprint('hé')\n```\n"
-
-Body = Callable[["Bench"], Awaitable[None]]
-
-
-class Bench:
-    """One adapter at one simulated service."""
-
-    def __init__(self, service: SimulatedService, model: str) -> None:
-        self.service = service
-        self.model = model
-        self.provider = self.connect(service.key)
-
-    def connect(self, key: str | None) -> ChatProvider:
-        return chat_provider(self.service.wire, Host("lab", self.service.base_url, key=key))
-
-    def ask(self, text: str = "What is a hawser?", **more: Any) -> ChatRequest:
-        return ChatRequest(more.pop("model", self.model), (Message("user", text),), **more)
-
-    async def failure(self, **more: Any) -> tuple[str, Exception | None]:
-        got = await collect(self.provider, self.ask(**more))
-        return got.text, got.error
-
-
-@pytest.fixture(params=HOSTS)
-def bench(request: pytest.FixtureRequest) -> Callable[[Body], None]:
-    """Run a body with a bench for each host; every service must be left idle, without an open request."""
-
-    def run(body: Body) -> None:
-        async def on_a_fresh_service() -> None:
-            kind, options, model = HOSTS[request.param]
-            async with kind(**options) as service:
-                provider = chat_provider(service.wire, Host("lab", service.base_url, key=service.key))
-                if not model:
-                    model = (await provider.models())[0].name
-                    await provider.close()
-                table = Bench(service, model)
-                await body(table)
-                await table.provider.close()
-                await asyncio.wait_for(service.until_idle(), 5)
-
-        asyncio.run(on_a_fresh_service())
-
-    return run
 
 
 def test_every_wire_of_the_registry_is_tried() -> None:
@@ -180,18 +119,6 @@ def test_refused_answer_says_so(bench: Callable[[Body], None]) -> None:
         assert got.end is not None
         # Ollama's wire has no word for a refusal.
         assert got.end.finish is (Finish.STOP if table.service.wire == "ollama" else Finish.REFUSED)
-
-    bench(body)
-
-
-def test_empty_answer_is_an_answer_or_a_break_but_never_silence(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.faults.always(FaultKind.EMPTY)
-
-        got = await collect(table.provider, table.ask())
-
-        assert got.text == ""
-        assert (got.end is None) is isinstance(got.error, StreamBroken)
 
     bench(body)
 
@@ -409,30 +336,6 @@ def test_error_inside_an_answer_comes_after_the_text_before_it(bench: Callable[[
         assert text == "one two "
         assert isinstance(error, ProviderError)
         assert "the GPU is on fire" in str(error)
-
-    bench(body)
-
-
-def test_garbage_inside_an_answer_is_a_bad_reply(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.answers.script("hawser", Answer(tokens=("one ", "two ", "three")))
-        table.service.faults.always(FaultKind.GARBAGE, 2)
-
-        text, error = await table.failure()
-
-        assert text.startswith("one two ")
-        assert error is None or isinstance(error, BadReply)
-
-    bench(body)
-
-
-def test_line_without_end_is_a_bad_reply(bench: Callable[[Body], None]) -> None:
-    async def body(table: Bench) -> None:
-        table.service.faults.always(FaultKind.LONG_LINE, 20 * 1024 * 1024)
-
-        _, error = await table.failure()
-
-        assert isinstance(error, BadReply)
 
     bench(body)
 

@@ -39,3 +39,11 @@ def hosted(tmp_path: Path, openai: SimulatedOpenAI) -> Hawser:
     user = Hawser(tmp_path / "hosted", env=key_of("openai", openai))
     price = "price = { input = 2.0, output = 8.0 }"
     return user.settings(endpoint("openai", openai, 'key = "openai"', price), model="openai/gpt-4.1")
+
+
+@pytest.fixture
+def impatient(tmp_path: Path, ollama: SimulatedOllama) -> Hawser:
+    """A user who gives a server little time and asks once: failures come soon."""
+    limits = ("first_token_s = 0.4", "between_tokens_s = 0.4", "connect_s = 2")
+    once = '[aliases]\nonce = { model = "inference/llama3.1:8b", retries = 0 }'
+    return Hawser(tmp_path / "impatient").settings(endpoint("inference", ollama, *limits), once, model="once")

@@ -33,15 +33,12 @@ from providers.simulated.services import Answer, Fault, FaultKind, SimulatedServ
 from tests.conftest import run
 from tests.flows.kit import Hawser, Services
 from tests.peers.conftest import BEHIND_LITELLM
+from tests.peers.pixel import PIXEL
 from tests.peers.proxy import MOCKS, LiteLLM
 from tests.providers.raw import collect
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(150), pytest.mark.xdist_group("litellm")]
 
-PIXEL = Image("image/png", bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8cfc0f01f00050001ff"
-    "56c72f0d0000000049454e44ae426082"
-))  # fmt: skip
 TEXT = "Grüße, 世界! 👩‍🚀 — five\n\n```python\nprint('hé')\n```\n"
 WEATHER = {
     "type": "function",
@@ -169,6 +166,9 @@ def test_hawser_answers_through_it(litellm: LiteLLM, services: dict[str, Simulat
     assert document["usage"]["output_tokens"] > 0
     assert document["usage"]["estimated"] is False
 
+    paid = hawser.ask("say 10 tokens", "-m", "proxy/openai", "--json").json()
+    assert paid["cost_usd"]["total"] == pytest.approx(0.00009, abs=0.00002)  # as LiteLLM reports it, to six places
+
     limited = hawser.ask("hi", "-m", "proxy/too-long")
     assert (limited.code, limited.out) == (7, b"")
     assert "does not fit" in limited.err
@@ -264,7 +264,7 @@ def test_picture_arrives_at_the_model(connect: Connect, services: dict[str, Simu
         return "A pixel."
 
     service.answers.queue(look)
-    request = ChatRequest(model, (Message("user", "What is in this picture?", images=(PIXEL,)),))
+    request = ChatRequest(model, (Message("user", "What is in this picture?", images=(Image("image/png", PIXEL),)),))
 
     got = run(collect(connect(), request))
 
@@ -351,6 +351,8 @@ def test_fault_behind_it_reaches_us_as_what_it_is(
 
     assert got.text == ""
     assert type(got.error) is cause
+    if isinstance(got.error, RateLimited):
+        assert got.error.retry_after_s == 7
 
 
 @pytest.mark.parametrize("model", [model for model in CHATS if model != "deepseek"])

@@ -1,9 +1,11 @@
-"""The official packages as clients of the simulated services, opened and closed properly."""
+"""Clients of the simulated services, opened and closed properly, and clocks for them that are moved by hand."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import anthropic
 import httpx
@@ -47,3 +49,34 @@ async def http_client(service: SimulatedService) -> AsyncIterator[httpx.AsyncCli
         headers |= {"x-api-key": service.key}
     async with httpx.AsyncClient(base_url=service.base_url, headers=headers, trust_env=False, timeout=20) as client:
         yield client
+
+
+class FrozenClock:
+    """A clock moved by hand; sleeping moves it and returns at once."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
+        self.slept_s: list[float] = []
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self.moment.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+        self.slept_s.append(seconds)
+        self.moment += timedelta(seconds=seconds)
+
+
+class HeldClock(FrozenClock):
+    """A clock on which every sleep lasts until `go` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.go.wait()
+        await super().sleep(seconds)

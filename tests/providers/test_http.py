@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from providers.chat.base import Host
-from providers.direct import DirectTransport, _first_to_connect, _look_up
+from providers.direct import DirectTransport
 from providers.errors import (
     BadReply,
     KeyRefused,
@@ -28,6 +28,7 @@ from providers.errors import (
     Unreachable,
 )
 from providers.http import client, load_httpx, opened, place, proxy_for, read_body, read_json
+from providers.reach import first_to_connect, look_up
 from tests.providers.raw import Asked, Play, RawServer, chunked, raw_server, reply
 
 CERTIFICATE = Path(__file__).parents[1] / "data" / "tls" / "loopback.pem"
@@ -417,7 +418,7 @@ def test_families_alternate_and_a_dead_one_costs_one_stagger(monkeypatch: pytest
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
 
-    addresses = asyncio.run(_look_up("both.invalid", 1))
+    addresses = asyncio.run(look_up("both.invalid", 1))
 
     assert [where[0] for _, where in addresses] == ["::1", "127.0.0.1", "::2"]
 
@@ -434,7 +435,7 @@ def test_first_address_that_connects_wins() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         async with server:
-            reached = await _first_to_connect(
+            reached = await first_to_connect(
                 [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
             )
             with reached:

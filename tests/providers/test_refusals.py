@@ -44,6 +44,7 @@ def openai(message: str, **fields: Any) -> dict[str, Any]:
         (401, openai("Incorrect API key provided"), KeyRefused),
         (403, openai("Your input was flagged"), RequestRefused),
         (403, {"error": "Forbidden"}, KeyRefused),
+        (400, openai("No connected db.", type="no_db_connection", code="400"), KeyRefused),
         (402, openai("This request requires more credits", code=402), OutOfCredit),
         (429, openai("You exceeded your current quota", type="insufficient_quota"), OutOfCredit),
         (429, openai("Rate limit reached for gpt"), RateLimited),
@@ -117,6 +118,12 @@ def test_time_to_come_back(said: str, seconds: float | None) -> None:
     headers = load_httpx().Headers({"Retry-After": said})
 
     assert come_back(headers, datetime(2026, 5, 1, 12, tzinfo=UTC)) == seconds
+
+
+def test_time_to_come_back_is_read_where_a_proxy_passes_it_on() -> None:
+    headers = load_httpx().Headers({"llm_provider-retry-after": "7"})
+
+    assert come_back(headers, datetime(2026, 5, 1, 12, tzinfo=UTC)) == 7
 
 
 def test_unknown_wire_names_the_nearest() -> None:

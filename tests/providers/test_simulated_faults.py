@@ -26,7 +26,7 @@ from providers.simulated.services import (
     SimulatedService,
 )
 from tests.conftest import run
-from tests.providers.simulated_clients import anthropic_client, http_client, ollama_client, openai_client
+from tests.providers.simulated_clients import HeldClock, anthropic_client, http_client, ollama_client, openai_client
 
 
 @dataclass(frozen=True)
@@ -459,13 +459,16 @@ def test_closing_the_door_breaks_what_is_running(wire: Wire) -> None:
 def test_refusing_from_the_start_ends_after_its_time() -> None:
     async def body() -> None:
         wire = WIRES["ollama"]
-        async with SimulatedOllama(faults=[Fault(FaultKind.REFUSE, 0.05)]) as service:
+        clock = HeldClock()
+        async with SimulatedOllama(faults=[Fault(FaultKind.REFUSE, 30)], clock=clock) as service:
             with pytest.raises(httpx.ConnectError):
                 await ask(service, wire)
+            clock.go.set()
             await service.until_open()
             seen = await ask(service, wire)
 
             assert seen.ended == "whole"
+            assert clock.slept_s == [30]
 
     run(body())
 

@@ -13,6 +13,7 @@ import pytest
 from providers.simulated.http_server import Exchange, HttpServer
 from providers.simulated.services import Fault, FaultKind, SimulatedOllama, Speed
 from tests.conftest import run
+from tests.providers.simulated_clients import FrozenClock
 
 
 class Client:
@@ -267,24 +268,25 @@ def test_nothing_is_written_to_a_client_that_left(caplog: pytest.LogCaptureFixtu
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         written = 0
+        left = asyncio.Event()
 
         async def answer(exchange: Exchange) -> None:
             nonlocal written
             exchange.begin(200, content_type="text/plain")
             client.close()  # between two turns of the loop, so that nobody has told us yet
-            for _ in range(100):
-                exchange.send([b"x" * 1_000])
-                await exchange.drain()
-                written += 1
+            try:
+                for _ in range(100):
+                    exchange.send([b"x" * 1_000])
+                    await exchange.drain()
+                    written += 1
+            finally:
+                left.set()
 
         server = HttpServer(answer)
         await server.start()
         client.connect(("127.0.0.1", server.port))
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        while not server.connections:
-            await asyncio.sleep(0)
-        while server.connections:
-            await asyncio.sleep(0)
+        await left.wait()
         await server.stop()
 
         assert written < 3
@@ -315,18 +317,16 @@ def test_client_that_does_not_read_makes_the_server_wait() -> None:
 
 def test_tokens_come_at_the_chosen_speed() -> None:
     async def body() -> None:
-        speed = Speed(tokens_per_second=500, first_token_s=0.02)
-        async with SimulatedOllama(speed=speed) as service, connected(service.port) as client:
-            loop = asyncio.get_running_loop()
-            began_s = loop.time()
+        clock = FrozenClock()
+        speed = Speed(tokens_per_second=500, first_token_s=2.0)
+        async with SimulatedOllama(speed=speed, clock=clock) as service, connected(service.port) as client:
             await client.send(chat("say 50 tokens"))
             await client.head()
-            first_s = loop.time() - began_s
             await client.chunks()
-            whole_s = loop.time() - began_s
 
-            assert first_s >= 0.02
-            assert whole_s - first_s >= 49 / 500 - 0.005
+            assert clock.slept_s[0] == 2.0
+            assert sum(clock.slept_s[1:]) == pytest.approx(49 / 500, abs=0.01)
+            assert max(clock.slept_s[1:]) == pytest.approx(1 / 500, abs=0.001)
 
     run(body())
 

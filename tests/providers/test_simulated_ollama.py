@@ -12,7 +12,7 @@ import pytest
 
 from providers.simulated.services import Fault, FaultKind, SimulatedOllama, Speed
 from tests.conftest import run
-from tests.providers.simulated_clients import http_client, ollama_client, openai_client
+from tests.providers.simulated_clients import FrozenClock, http_client, ollama_client, openai_client
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(32)
 WEATHER: Any = {
@@ -27,24 +27,6 @@ WEATHER: Any = {
 
 def user(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": text}]
-
-
-class FrozenClock:
-    """A clock moved by hand; sleeping moves it and returns at once."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
-        self.slept_s: list[float] = []
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        self.moment += timedelta(seconds=seconds)
 
 
 def test_models_are_listed_with_their_details() -> None:

@@ -1,0 +1,8 @@
+"""The smallest picture there is."""
+
+from __future__ import annotations
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8cfc0f01f00050001ff"
+    "56c72f0d0000000049454e44ae426082"
+)
