@@ -98,41 +98,50 @@ async def connect(
     return below
 
 
-async def fetch_host_key(
-    target: Target, pins: Pins, *, ask: Ask, first: FirstContact = "ask", prefer: Sequence[str] = ()
-) -> str:
-    """The key that a machine shows, without logging in to it; its jump hosts are logged in to as ever."""
-    if not target.jumps:
-        return await _Door(target, repr(target.name), pins, None, {}).look(prefer)
-    *way, last = target.jumps
-    jump = await connect(last._replace(jumps=tuple(way)), pins, ask=ask, first=first)
+async def meet(
+    target: Target,
+    pins: Pins,
+    *,
+    ask: Ask,
+    first: FirstContact = "ask",
+    told: Callable[[Met], None] | None = None,
+) -> None:
+    """See to it that a key of the machine is pinned, without logging in to it. A jump host on the way to one that is
+    not known is logged in to."""
+    keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    if await asyncio.to_thread(pins.get, target.identity):
+        return
+    way: asyncssh.SSHClientConnection | None = None
+    if target.jumps and target.key_from_cloud is None:
+        *before, last = target.jumps
+        way = await connect(last._replace(jumps=tuple(before)), pins, ask=keychain, first=first, told=told)
     try:
-        return await _Door(target, repr(target.name), pins, jump, {}).look(prefer)
+        await _meet(_Door(target, repr(target.name), pins, way, {}), keychain, first, told)
     finally:
-        jump.abort()
+        if way is not None:
+            way.abort()
 
 
-async def known_to_user(target: Target) -> known_hosts.Known:
+async def _known_to_user(target: Target) -> known_hosts.Known:
     """What the user's known_hosts say of a machine."""
-    host, port = (
-        (target.host_key_alias, known_hosts.DEFAULT_PORT) if target.host_key_alias else (target.host, target.port)
-    )
+    alias = target.host_key_alias
+    host, port = (alias, known_hosts.DEFAULT_PORT) if alias is not None else (target.host, target.port)
     return await asyncio.to_thread(known_hosts.look_up, target.known_hosts_files, host, port)
 
 
-def vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
+def _is_vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
     """Whether the user's known_hosts has the key that a machine shows; raises when it has another one for it."""
+    shown = known_hosts.fingerprint(seen)
     if seen in known.revoked:
         raise HostKeyUnknown(
-            f"{name!r} shows the host key {known_hosts.fingerprint(seen)}, which your known_hosts marks as revoked.",
-            seen=known_hosts.fingerprint(seen),
+            f"{name!r} shows the host key {shown}, which your known_hosts marks as revoked.", seen=shown
         )
     if known.keys and seen not in known.keys:
-        error = changed(name, known.keys, seen)
+        expected = tuple(known_hosts.fingerprint(key) for key in known.keys)
         raise HostKeyChanged(
-            error.text.replace(" is pinned", " is in your known_hosts"),
-            expected=error.expected,
-            seen=error.seen,
+            f"{name!r} shows the host key {shown}, but your known_hosts has {' or '.join(expected)} for it.",
+            expected=expected,
+            seen=shown,
             hint="Nothing was sent to it. If it was made anew, take the old key out with: ssh-keygen -R HOST",
         )
     return bool(known.keys)
@@ -150,10 +159,10 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
         if target.key_from_cloud is not None:
             seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
         else:
-            known = await known_to_user(target)
+            known = await _known_to_user(target)
             seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
             shown = known_hosts.fingerprint(seen)
-            if vouched_for(target.name, seen, known):
+            if _is_vouched_for(target.name, seen, known):
                 how = "known_hosts"
             elif first == "known-only":
                 raise HostKeyUnknown(
