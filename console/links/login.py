@@ -26,6 +26,7 @@ from console.links import known_hosts
 from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
+from console.links.proxy import start_proxy
 
 if TYPE_CHECKING:
     import asyncssh
@@ -97,41 +98,50 @@ async def connect(
     return below
 
 
-async def fetch_host_key(
-    target: Target, pins: Pins, *, ask: Ask, first: FirstContact = "ask", prefer: Sequence[str] = ()
-) -> str:
-    """The key that a machine shows, without logging in to it; its jump hosts are logged in to as ever."""
-    if not target.jumps:
-        return await _Door(target, repr(target.name), pins, None, {}).look(prefer)
-    *way, last = target.jumps
-    jump = await connect(last._replace(jumps=tuple(way)), pins, ask=ask, first=first)
+async def meet(
+    target: Target,
+    pins: Pins,
+    *,
+    ask: Ask,
+    first: FirstContact = "ask",
+    told: Callable[[Met], None] | None = None,
+) -> None:
+    """See to it that a key of the machine is pinned, without logging in to it. A jump host on the way to one that is
+    not known is logged in to."""
+    keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    if await asyncio.to_thread(pins.get, target.identity):
+        return
+    way: asyncssh.SSHClientConnection | None = None
+    if target.jumps and target.key_from_cloud is None:
+        *before, last = target.jumps
+        way = await connect(last._replace(jumps=tuple(before)), pins, ask=keychain, first=first, told=told)
     try:
-        return await _Door(target, repr(target.name), pins, jump, {}).look(prefer)
+        await _meet(_Door(target, repr(target.name), pins, way, {}), keychain, first, told)
     finally:
-        jump.abort()
+        if way is not None:
+            way.abort()
 
 
-async def known_to_user(target: Target) -> known_hosts.Known:
+async def _known_to_user(target: Target) -> known_hosts.Known:
     """What the user's known_hosts say of a machine."""
-    host, port = (
-        (target.host_key_alias, known_hosts.DEFAULT_PORT) if target.host_key_alias else (target.host, target.port)
-    )
+    alias = target.host_key_alias
+    host, port = (alias, known_hosts.DEFAULT_PORT) if alias is not None else (target.host, target.port)
     return await asyncio.to_thread(known_hosts.look_up, target.known_hosts_files, host, port)
 
 
-def vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
+def _is_vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
     """Whether the user's known_hosts has the key that a machine shows; raises when it has another one for it."""
+    shown = known_hosts.fingerprint(seen)
     if seen in known.revoked:
         raise HostKeyUnknown(
-            f"{name!r} shows the host key {known_hosts.fingerprint(seen)}, which your known_hosts marks as revoked.",
-            seen=known_hosts.fingerprint(seen),
+            f"{name!r} shows the host key {shown}, which your known_hosts marks as revoked.", seen=shown
         )
     if known.keys and seen not in known.keys:
-        error = changed(name, known.keys, seen)
+        expected = tuple(known_hosts.fingerprint(key) for key in known.keys)
         raise HostKeyChanged(
-            error.text.replace(" is pinned", " is in your known_hosts"),
-            expected=error.expected,
-            seen=error.seen,
+            f"{name!r} shows the host key {shown}, but your known_hosts has {' or '.join(expected)} for it.",
+            expected=expected,
+            seen=shown,
             hint="Nothing was sent to it. If it was made anew, take the old key out with: ssh-keygen -R HOST",
         )
     return bool(known.keys)
@@ -149,10 +159,10 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
         if target.key_from_cloud is not None:
             seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
         else:
-            known = await known_to_user(target)
+            known = await _known_to_user(target)
             seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
             shown = known_hosts.fingerprint(seen)
-            if vouched_for(target.name, seen, known):
+            if _is_vouched_for(target.name, seen, known):
                 how = "known_hosts"
             elif first == "known-only":
                 raise HostKeyUnknown(
@@ -269,20 +279,37 @@ class _Door:
             **self._extra,
             "client_factory": Witness,
         }
-        if self._tunnel is not None:
-            options["tunnel"] = self._tunnel
-        elif target.proxy_command is not None:
-            options["proxy_command"] = _proxy(target.proxy_command)
         try:
-            return await asyncssh.connect(target.host, target.port, **options), None
+            return await self._open(options), None
         except asyncssh.HostKeyNotVerifiable as error:
             if not shown:
                 raise LinkUnreachable(f"{self.who} shows a host key that cannot be read: {error.reason}.") from error
             return None, known_hosts.plain_key(shown[0].export_public_key().decode())
-        except asyncssh.PermissionDenied:
+        except (asyncssh.PermissionDenied, LinkError):
             raise
         except (OSError, ValueError, asyncssh.Error) as error:
             raise self._failure(error) from error
+
+    async def _open(self, options: Mapping[str, Any]) -> asyncssh.SSHClientConnection:
+        import asyncssh
+
+        target = self.target
+        if self._tunnel is not None:
+            return await asyncssh.connect(target.host, target.port, tunnel=self._tunnel, **options)
+        if target.proxy_command is None:
+            return await asyncssh.connect(target.host, target.port, **options)
+        proxy = await start_proxy(target.proxy_command)
+        try:
+            connection = await asyncssh.connect(target.host, target.port, sock=proxy.socket, **options)
+        except BaseException as error:
+            said = proxy.complaint() if isinstance(error, OSError | asyncssh.ConnectionLost) else None
+            proxy.socket.close()
+            proxy.close()
+            if said:
+                raise LinkUnreachable(f"The ProxyCommand for {target.name!r} failed: {said.rstrip('.')}.") from error
+            raise
+        connection.set_tunnel(proxy)
+        return connection
 
     def _failure(self, error: Exception) -> LinkError:
         import asyncssh
@@ -323,9 +350,3 @@ class _Door:
 def _algorithms(prefer: Sequence[str]) -> list[str]:
     kinds = dict.fromkeys((*(kind for kind in prefer if kind in _SIGNATURES), *_SIGNATURES))
     return [name for kind in kinds for name in _SIGNATURES[kind]]
-
-
-def _proxy(command: str) -> list[str]:
-    """The shell call for a ProxyCommand. asyncssh would read its complaints as part of the connection, so they go
-    nowhere; but it also takes the end of that pipe for the end of the connection, so the pipe stays open."""
-    return ["/bin/sh", "-c", f"exec 3>&2 2>/dev/null; exec {command}"]

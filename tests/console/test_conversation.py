@@ -312,6 +312,21 @@ def test_a_price_that_the_host_lists_is_used(tmp_path: Path) -> None:
     run(body())
 
 
+def test_a_host_whose_prices_nobody_knows_is_asked_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        listed = ModelInfo("m", price_input_usd_per_million=Decimal(1), price_output_usd_per_million=Decimal(10))
+        script: list[Step] = [Delta("Here."), End(Finish.STOP, Usage(1_000, 100))]
+        chat = ScriptedChat(script, models=[listed])
+        async with place(tmp_path, dark=chat) as here:
+            ongoing, _ = await here.ask(model="dark/m")
+            await here.ask(model="dark/m")
+
+            assert ongoing.answer().cost_usd == Decimal("0.002000")
+            assert chat.times_listed == 1
+
+    run(body())
+
+
 def test_a_cap_on_the_cost_limits_the_answer_and_stops_it(tmp_path: Path) -> None:
     async def body() -> None:
         chat = ScriptedChat([Delta("word " * 50), End(Finish.LENGTH, Usage(10, 50))])
