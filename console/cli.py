@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "cost": "what was spent, by machine, model, endpoint or day",
+    "link": "SSH links to machines: up",
     "key": "keys: set, ls, rm; values are never shown",
     "config": "settings: show, path, edit",
     "doctor": "what works, what does not, and what to do",
