@@ -30,7 +30,10 @@
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
         ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4
         ├── PortTaken        a local port that was asked for is in use                                *  3
-        └── LinkEnded        the link was closed while something waited for it                           4
+        ├── LinkEnded        the link was closed while something waited for it                           4
+        ├── LinkBroken       the connection broke while a command or a file went over it                 4
+        ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
+        └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
 
 A * marks what only a person can mend: trying again changes nothing (`LinkError.is_permanent`).
 
@@ -234,6 +237,20 @@ class PortTaken(LinkError):
 
 class LinkEnded(LinkError):
     title = "The link is closed"
+
+
+class LinkBroken(LinkError):
+    title = "The connection broke"
+
+
+class RemoteRefused(LinkError):
+    title = "The machine refuses"
+    exit_code = Exit.MACHINE
+
+
+class TransferFailed(LinkError):
+    title = "The file cannot be transferred"
+    exit_code = Exit.FAILED
 
 
 class Explanation(NamedTuple):

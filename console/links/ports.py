@@ -1,7 +1,8 @@
-"""Local ports: who holds one that is taken, and which one near it is free."""
+"""Local ports: who holds one that is taken, whether a certain process does, and which one near it is free."""
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,19 @@ def holder_of(port: int, proc: Path = Path("/proc")) -> Holder | None:
     return None
 
 
+def holds(pid: int, port: int, proc: Path = Path("/proc")) -> bool:
+    """Whether this process listens on a local TCP port; where processes cannot be looked at, whether anybody does."""
+    if not (proc / "net" / "tcp").exists():
+        return _answers(port)
+    wanted = {f"socket:[{inode}]" for name in ("tcp", "tcp6") for inode in _listening(proc / "net" / name, port)}
+    if not wanted:
+        return False
+    folder = proc / str(pid) / "fd"
+    if folder.exists() and not os.access(folder, os.R_OK):  # ours, but it does not let itself be looked at
+        return True
+    return _has_open(folder, wanted)
+
+
 def free_port_near(port: int) -> int:
     """The next port above that can be bound, else any."""
     for candidate in range(port + 1, min(port + 100, 65536)):
@@ -41,6 +55,13 @@ def free_port_near(port: int) -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    """Whether something takes connections; it sees one that ends at once."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _listening(table: Path, port: int) -> list[str]:
