@@ -255,8 +255,11 @@ class Stream(asyncio.Protocol):
             self._leg = None
             assert self._transport is not None
             self._transport.close()  # after what is still buffered; `connection_lost` is the end
+        elif error is not None and self._leg is not None:
+            self._leg.broke()  # which tells this stream as well
+            self.lost("The connection broke")
         else:
-            self.lost("The service closed the connection" if error is None else "The connection broke")
+            self.lost("The service closed the connection")
 
     def far_paused(self) -> None:
         if self._transport is not None:
@@ -289,15 +292,8 @@ class Stream(asyncio.Protocol):
             log.debug("a channel could not be aborted", exc_info=True)
 
     def _reset_client(self) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        its_socket = transport.get_extra_info("socket")
-        try:
-            its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:  # closed already
-            pass
-        transport.abort()
+        if self._transport is not None:
+            reset(self._transport)
 
     def _end(self) -> None:
         if self.is_over:
@@ -310,6 +306,17 @@ class Stream(asyncio.Protocol):
         if self._leg is not None:
             self._leg.remove(self)
         self._accounts.stream_ended(self)
+
+
+def reset(transport: asyncio.BaseTransport) -> None:
+    """Close a connection so that its other side sees an error, and no end."""
+    assert isinstance(transport, asyncio.Transport)
+    its_socket = transport.get_extra_info("socket")
+    try:
+        its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    except OSError:  # closed already
+        pass
+    transport.abort()
 
 
 class Far:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from console.errors import LinkError
 from console.events import Event
 
 
@@ -46,6 +47,7 @@ class LinkBlocked(Event):
     link: str
     reason: str
     hint: str | None
+    error: LinkError
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,11 @@ class Leg:
             self.connection.abort()
         return len(streams)
 
+    def broke(self) -> None:
+        """The connection has ended, and not by us. The first stream that hears of it may say so."""
+        if not self.is_dead:
+            self._watcher.leg_gone(self, "The connection broke")
+
     async def closed(self) -> None:
         """Wait until nothing of it is left."""
         await asyncio.wait([self._end])
@@ -189,8 +194,7 @@ class Leg:
 
     async def _until_closed(self) -> None:
         await self.connection.wait_closed()
-        if not self.is_dead:
-            self._watcher.leg_gone(self, "The connection broke")
+        self.broke()
 
     # Signs of life
 

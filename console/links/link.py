@@ -378,7 +378,7 @@ class Link:
             if self._leg is None:
                 was_blocked, self.state = self.state is LinkState.BLOCKED, LinkState.BLOCKED
                 if is_news or not was_blocked:
-                    self._bus.publish(LinkBlocked(self.name, error.text, error.hint))
+                    self._bus.publish(LinkBlocked(self.name, error.text, error.hint, error))
                 self._fail_waiters(error)
             return
         self._next_try = now + self._backoff.next_s()
@@ -515,7 +515,13 @@ class Links:
         return iter(self._links.values())
 
     async def link(self, name: str) -> Link:
-        """The link to a machine, made and wanted from the first time it is asked for. Does not wait for it."""
+        """The link to a machine, wanted from the first time it is asked for. Does not wait until it is up."""
+        link = self.make(name)
+        await link.start()
+        return link
+
+    def make(self, name: str) -> Link:
+        """The link to a machine, not yet wanted: `start` it when its local ports are bound."""
         link = self._links.get(name)
         if link is None:
             link = self._links[name] = Link(
@@ -528,7 +534,6 @@ class Links:
                 succeeded=self._hurry_others,
             )
             self._wake.start()
-        await link.start()
         return link
 
     async def drop(self, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.errors import LinkError, PortTaken
 from console.events import Bus
-from console.links.bridge import Stream
+from console.links.bridge import Stream, reset
 from console.links.events import StreamRefused, TunnelTraffic
 from console.links.ports import LOOPBACK, free_port_near, holder_of
 
@@ -192,8 +192,7 @@ class _Refused(asyncio.Protocol):
     """A client too many."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        reset(transport)
 
 
 def most_clients() -> int:
