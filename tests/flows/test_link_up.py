@@ -1,4 +1,4 @@
-"""`hawser link up` as a process: what it says, what it holds, and how it survives being stopped, killed and shadowed."""
+"""`hawser link up` as a process: what it says and holds, and how it survives being stopped, killed and shadowed."""
 
 from __future__ import annotations
 
@@ -226,18 +226,69 @@ def test_a_killed_owner_leaves_no_port_and_no_connection(berth: Berth, user: Haw
     finish(again.stop())
 
 
-def test_the_second_to_want_a_port_is_told_who_has_it(berth: Berth, user: Hawser) -> None:
+def test_who_wants_a_port_of_another_program_is_told_who_has_it(berth: Berth, user: Hawser) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        done = user.run("link", "up", "berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}")
+
+    assert complaint(done, 3).startswith(f"Local port {port} is in use by ")
+    assert f"process {os.getpid()}." in done.err
+    assert "is free." in done.err
+
+
+def test_the_second_to_want_a_tunnel_uses_the_first_and_takes_over_when_it_is_killed(
+    berth: Berth, user: Hawser
+) -> None:
+    port = free_port()
+    first = up(berth, user, port)
+    first.event("up")
+    until_published(user, first.process.pid)
+    second = up(berth, user, port)
+    elsewhere = second.event("elsewhere")
+    echo(port).close()
+    logins = berth.machine.logins
+
+    first.process.kill()
+    finish(first.process)
+
+    assert (elsewhere["pid"], elsewhere["local_port"]) == (first.process.pid, port)
+    assert logins == 1
+    assert second.event("taken-over")["forwards"] == [{"local_port": port, "remote_port": ECHO}]
+    echo(port).close()
+    until_published(user, second.process.pid)
+    finish(second.stop())
+    assert user.run("link", "ls", "--json").json() == {"schema": 1, "items": []}
+
+
+def test_published_tunnels_are_listed(berth: Berth, user: Hawser) -> None:
     port = free_port()
     running = up(berth, user, port)
     running.event("up")
 
-    done = user.run("link", "up", "berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}")
+    (item,) = until_published(user, running.process.pid)
+    table = user.run("link", "ls")
 
-    assert complaint(done, 3).startswith(f"Local port {port} is in use by ")
-    assert f"process {running.process.pid}." in done.err
-    assert "is free." in done.err
-    echo(port).close()
+    assert (item["machine"], item["service"], item["local_port"]) == ("berth", str(ECHO), port)
+    assert (item["remote_port"], item["state"], item["probe"]) == (ECHO, "up", None)
+    assert item["heartbeat_age_s"] < PATIENCE_S
+    words = table.out.decode().split()
+    assert {"berth", str(port), "up", str(running.process.pid)} <= set(words)
     finish(running.stop())
+    assert "No tunnel is up." in user.run("link", "ls").err
+
+
+def until_published(user: Hawser, pid: int) -> list[dict[str, Any]]:
+    """What `hawser link ls` shows, once a process has published that it is up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        items = user.run("link", "ls", "--json").json()["items"]
+        if any(item["pid"] == pid and item["state"] == "up" for item in items):
+            assert isinstance(items, list)
+            return items
+        assert time.monotonic() < deadline, items
 
 
 def test_a_lost_stream_is_reset_and_the_next_is_served(berth: Berth, user: Hawser) -> None:
@@ -293,5 +344,5 @@ def test_the_unit_starts_what_was_asked_for(user: Hawser, tmp_path: Path) -> Non
     [start] = [line for line in lines if line.startswith("ExecStart=")]
     assert start.endswith(f'link up me@gpu.example:22 --known-only --forward 11434:11434 --ssh-config "{config}"')
     assert f"Environment=HAWSER_HOME={user.home}" in lines
-    assert os.path.isabs(start.removeprefix("ExecStart=").split()[0]) or "hawser link" in start
+    assert start.startswith("ExecStart=/") or "hawser link" in start
     assert {"Restart=always", "SuccessExitStatus=130", "WantedBy=default.target"} <= set(lines)
