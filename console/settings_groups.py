@@ -310,6 +310,18 @@ def _read_ports(value: object) -> Mapping[str, int]:
     return ports
 
 
+def _read_service(value: object) -> object:
+    from console.errors import SettingsError
+    from console.machines.services import read_service  # loaded by those who have machines
+
+    try:
+        read_service(value)
+    except SettingsError as error:
+        text = error.text[:1].lower() + error.text[1:].removesuffix(".")
+        raise Unfit(f"does not fit: {text}", hint=error.hint) from None
+    return value
+
+
 class Machine(Group):
     """A GPU machine: one of your own behind SSH, or one that is rented."""
 
@@ -321,9 +333,9 @@ class Machine(Group):
     host: str | None = setting(
         text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
     )
-    services: tuple[str, ...] = setting(
-        list_of(Kind("the name of a service", read_endpoint_name), most=100, expects="a list of names of services"),
-        "What runs on it, such as `ollama` and `comfyui`.",
+    services: tuple[str | Mapping[str, object], ...] = setting(
+        list_of(Kind("a service", _read_service), most=100, expects="a list of services"),
+        'What runs on it, such as `"ollama"`; one of your own is `{ name = "…", port = …, probe = "/…" }`.',
         default=(),
     )
     ports: Mapping[str, int] = setting(

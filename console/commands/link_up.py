@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from console.errors import LinkError
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from console.links.offers import Offers
     from console.links.shared import Published
     from console.links.tunnels import Forward, Tunnel
+    from console.machines.services import Service
     from console.runtime import Runtime
+    from console.settings import Machine
     from console.shell import Shell
 
 HELP = "keep a link up until interrupted"
@@ -83,7 +85,12 @@ async def _keep_up(
         )
         with runtime.bus.subscribe() as events:
             link = runtime.links.make(name)
+            services: Mapping[str, Service] = {}
+            if not forwards and name in runtime.settings.machines:
+                forwards, services = _of_machine(runtime.settings.machines[name])
             offers = await _offers(runtime, shell) if forwards else None
+            if offers is not None:
+                offers.know(services)
             tunnels, elsewhere = await _open_tunnels(link, forwards, runtime, shell, offers)
             teller = _Teller(arguments, shell, runtime, tunnels)
             teller.tell_listening()
@@ -105,6 +112,18 @@ async def _keep_up(
                     task.cancel()
                 await asyncio.gather(*successors, return_exceptions=True)
     return 0
+
+
+def _of_machine(machine: Machine) -> tuple[list[Forward], Mapping[str, Service]]:
+    """What a machine of ours offers, each at the local port that the settings give it."""
+    from console.links.tunnels import Forward
+    from console.machines.services import services_of
+
+    services = services_of(machine.services, machine.ports)
+    forwards = [
+        Forward(service.port, local_port=machine.ports.get(name, 0), service=name) for name, service in services.items()
+    ]
+    return forwards, services
 
 
 async def _offers(runtime: Runtime, shell: Shell) -> Offers | None:

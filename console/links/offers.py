@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -45,6 +45,7 @@ class Offers:
         self._clock = clock
         self._bus = bus
         self._offers: list[_Offer] = []
+        self._services: dict[str, Service] = {}
         self._watches = AsyncExitStack()
         self._follower: asyncio.Task[None] | None = None
 
@@ -60,6 +61,10 @@ class Offers:
                 await self._follower
         await self._watches.aclose()
         await self._shared.close()
+
+    def know(self, services: Mapping[str, Service]) -> None:
+        """The services of a machine by name, for forwards that name one."""
+        self._services.update(services)
 
     async def taken(self, machine: str, forward: Forward) -> Published | None:
         """The same tunnel, held by another process, where it listens on the port that is wanted here."""
@@ -83,7 +88,7 @@ class Offers:
         """Publish them and watch their services; returns those that another process had published before."""
         others: list[Published] = []
         for tunnel in tunnels:
-            service = service_of(tunnel.forward)
+            service = self._services.get(tunnel.service) or service_of(tunnel.forward)
             if any(offer.link is link and offer.service == service.name for offer in self._offers):
                 continue  # a second way to the same; one is enough for others
             try:

@@ -309,18 +309,16 @@ def test_the_second_of_a_kind_has_the_next_port() -> None:
 
 
 def test_the_services_of_a_machine() -> None:
-    machine = {
-        "services": ["ollama", {"name": "jupyter", "port": 8888, "probe": "/api"}, {"name": "comfyui", "port": 9000}],
-        "ports": {"ollama": 11434, "ollama2": 11435, "jupyter": 8888},
-    }
+    written = ["ollama", {"name": "jupyter", "port": 8888, "probe": "/api"}, {"name": "comfyui", "port": 9000}]
+    services = services_of(written, {"ollama": 11434, "ollama2": 11435, "jupyter": 8888})
 
-    assert {name: (each.port, each.probe_path) for name, each in services_of(machine).items()} == {
+    assert {name: (each.port, each.probe_path) for name, each in services.items()} == {
         "ollama": (11434, "/api/tags"),
         "jupyter": (8888, "/api"),
         "comfyui": (9000, "/system_stats"),
         "ollama2": (11435, "/api/tags"),
     }
-    assert services_of({}) == {}
+    assert services_of([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -347,4 +345,4 @@ def test_a_service_that_makes_no_sense_is_refused(written: object, words: str) -
 
 def test_a_service_twice_is_refused() -> None:
     with pytest.raises(SettingsError, match="there twice"):
-        services_of({"services": ["ollama", {"name": "ollama", "port": 11500}]})
+        services_of(["ollama", {"name": "ollama", "port": 11500}])

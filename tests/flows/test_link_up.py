@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from providers.simulated.relay import Relay
+from providers.simulated.services import SimulatedOllama
 from tests.flows.kit import PATIENCE_S, Hawser, Services, complaint, finish
 from tests.flows.link_kit import ECHO, Echo
 
@@ -278,6 +279,48 @@ def test_published_tunnels_are_listed(berth: Berth, user: Hawser) -> None:
     assert {"berth", str(port), "up", str(running.process.pid)} <= set(words)
     finish(running.stop())
     assert "No tunnel is up." in user.run("link", "ls").err
+
+
+def test_the_services_of_a_machine_are_at_their_ports_and_their_answers_are_told(
+    berth: Berth, user: Hawser, services: Services
+) -> None:
+    ollama = services.start(SimulatedOllama())
+    address = ("127.0.0.1", ollama.port)
+    berth.machine.services.update({11434: address, 11435: address, 9000: address})
+    ports = {"ollama": free_port(), "ollama2": free_port(), "comfyui": free_port()}
+    table = ", ".join(f"{name} = {port}" for name, port in ports.items())
+    own = '{ name = "own", port = 9000, probe = "/no/such" }'
+    user.settings(f'[machines.gpu]\ncloud = "ssh"\nhost = "berth"\nservices = ["ollama", {own}]\nports = {{ {table} }}')
+    running = Up(user, "gpu", "--ssh-config", str(berth.config))
+    forwards = running.event("up")["forwards"]
+
+    items = {item["service"]: item for item in until_probed(user, 4)}
+
+    local = {each["remote_port"]: each["local_port"] for each in forwards}
+    assert (local[11434], local[11435], local[8188]) == tuple(ports.values())
+    assert {name: items[name]["local_port"] for name in ports} == ports
+    assert items["own"]["local_port"] == local[9000]
+    assert {name: item["probe"]["ok"] for name, item in items.items()} == {
+        "ollama": True,
+        "ollama2": True,
+        "comfyui": False,
+        "own": False,
+    }
+    assert items["ollama"]["probe"]["round_trip_ms"] > 0
+    assert items["own"]["probe"]["error"] == "own answers 404 to /no/such."
+    assert "closed before it answered" in items["comfyui"]["probe"]["error"]
+    finish(running.stop())
+
+
+def until_probed(user: Hawser, count: int) -> list[dict[str, Any]]:
+    """What `hawser link ls` shows, once so many services were asked while the link was up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        items = user.run("link", "ls", "gpu", "--json").json()["items"]
+        asked = [item for item in items if item["probe"] and "link to" not in (item["probe"]["error"] or "")]
+        if len(asked) == count:
+            return asked
+        assert time.monotonic() < deadline, items
 
 
 def until_published(user: Hawser, pid: int) -> list[dict[str, Any]]:
