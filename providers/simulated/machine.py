@@ -125,8 +125,11 @@ class SimulatedMachine:
         for flow in list(self._flows):
             flow.reset()
         await self.until(lambda: not self._flows)
-        if self._serving:
-            await asyncio.gather(*self._serving, return_exceptions=True)
+        for connection in list(self._connections):
+            await connection.wait_closed()
+        for task in self._serving:
+            task.cancel()  # those that wait before they speak
+        await asyncio.gather(*self._serving, return_exceptions=True)
         for transport in list(self.open_forwards):
             transport.abort()
         if self._sessions is not None:
