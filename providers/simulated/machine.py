@@ -195,6 +195,11 @@ class SimulatedMachine:
             "host_key": self.host_key,
         }
 
+    def limit_disk(self, size_bytes: int) -> None:
+        """How much fits into its files."""
+        assert self._sessions is not None, "the machine is not started"
+        self._sessions.folder.limit_bytes = size_bytes
+
     # counts
 
     @property

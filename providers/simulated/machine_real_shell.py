@@ -100,7 +100,7 @@ class RealShell:
         ours, theirs = os.openpty()
         _resize(ours, session)
         # the first terminal that the leader of a session opens becomes its own
-        script = f'exec <{shlex.quote(os.ttyname(theirs))} >&0 2>&0; exec "$@"'
+        script = f'exec <>{shlex.quote(os.ttyname(theirs))} >&0 2>&0; exec "$@"'
         try:
             child = await asyncio.create_subprocess_exec(
                 "/bin/sh",

@@ -70,6 +70,8 @@ async def rm(call: Call) -> int:
         path = call.path(name)
         if path == call.system.folder.root:
             raise OSError(0, "it is dangerous to operate recursively on '/'")
+        if name.rstrip("/").rpartition("/")[2] in (".", ".."):
+            raise OSError(0, "refusing to remove '.' or '..' directory")
         try:
             if os.path.isdir(path) and not os.path.islink(path):
                 if not options.keys() & {"r", "R"}:
