@@ -27,6 +27,7 @@ from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
 from console.links.proxy import start_proxy
+from console.text import neutralise
 
 if TYPE_CHECKING:
     import asyncssh
@@ -40,6 +41,7 @@ How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
 
 LIMIT_S = 5.0
 """How long connecting may take, from the first packet to the end of the login."""
+GREETING_LIMIT_S = 2.0
 WINDOW = 16 << 20
 """Bytes on the way in one channel: the default of 2 MiB allows 20 MB/s at 50 ms."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
@@ -287,6 +289,8 @@ class _Door:
             return None, known_hosts.plain_key(shown[0].export_public_key().decode())
         except (asyncssh.PermissionDenied, LinkError):
             raise
+        except (ConnectionResetError, asyncssh.ConnectionLost) as error:
+            raise await self._strange_answer() or self._failure(error) from error
         except (OSError, ValueError, asyncssh.Error) as error:
             raise self._failure(error) from error
 
@@ -310,6 +314,28 @@ class _Door:
             raise
         connection.set_tunnel(proxy)
         return connection
+
+    async def _strange_answer(self) -> LinkError | None:
+        """What hung up on us may not be an SSH server at all: then it answers a greeting with something else."""
+        if self._tunnel is not None or self.target.proxy_command is not None:
+            return None
+        try:
+            async with asyncio.timeout(GREETING_LIMIT_S):
+                reader, writer = await asyncio.open_connection(self.target.host, self.target.port)
+                try:
+                    writer.write(b"SSH-2.0-Hawser\r\n")
+                    answer = await reader.read(400)
+                finally:
+                    writer.transport.abort()
+        except (OSError, TimeoutError):
+            return None
+        lines = answer.decode("utf-8", "replace").splitlines()
+        if not lines or any(line.startswith("SSH-") for line in lines):
+            return None
+        return NotAnSshServer(
+            f"{self.who} at {self.target.address} does not speak SSH; it says {neutralise(lines[0])[:60]!r}.",
+            hint="Is that its SSH port?",
+        )
 
     def _failure(self, error: Exception) -> LinkError:
         import asyncssh
