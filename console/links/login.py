@@ -154,29 +154,34 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
     target, pins = door.target, door.pins
     if await asyncio.to_thread(pins.get, target.identity):
         return
+    how: How = "accepted"
+    if target.key_from_cloud is not None:
+        seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
+    else:
+        known = await _known_to_user(target)
+        seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
+        if _is_vouched_for(target.name, seen, known):
+            how = "known_hosts"
     async with keychain.one_at_a_time:
         if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
             return
-        how: How = "accepted"
-        if target.key_from_cloud is not None:
-            seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
-        else:
-            known = await _known_to_user(target)
-            seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
-            shown = known_hosts.fingerprint(seen)
-            if _is_vouched_for(target.name, seen, known):
-                how = "known_hosts"
-            elif first == "known-only":
-                raise HostKeyUnknown(
-                    f"{door.who} is not known; it shows the host key {shown}.",
-                    seen=shown,
-                    hint=f"If that is right, run: hawser link pin {target.name}",
-                )
-            elif not await keychain.accept_host_key(target, shown):
-                raise HostKeyUnknown(f"The host key {shown} of {target.name!r} was not accepted.", seen=shown)
+        if how == "accepted":
+            await _accept(door, seen, keychain, first)
         await asyncio.to_thread(pins.pin, target.identity, seen)
     if told is not None:
         told(Met(target, known_hosts.fingerprint(seen), how))
+
+
+async def _accept(door: _Door, seen: str, keychain: Keychain, first: FirstContact) -> None:
+    shown = known_hosts.fingerprint(seen)
+    if first == "known-only":
+        raise HostKeyUnknown(
+            f"{door.who} is not known; it shows the host key {shown}.",
+            seen=shown,
+            hint=f"If that is right, run: hawser link pin {door.target.name}",
+        )
+    if not await keychain.accept_host_key(door.target, shown):
+        raise HostKeyUnknown(f"The host key {shown} of {door.target.name!r} was not accepted.", seen=shown)
 
 
 async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnection:
@@ -358,6 +363,11 @@ class _Door:
                 return JumpRefused(f"The jump host does not let us through to {who} at {at}: {error.reason}.")
             case asyncssh.ChannelOpenError():
                 return LinkUnreachable(f"The jump host cannot reach {who} at {at}: {error.reason}.")
+            case asyncssh.ProtocolError() if "authentication failures" in error.reason:
+                return LoginRefused(
+                    f"{who} gave up before all of our keys were tried.",
+                    hint="Name the right one: IdentityFile, with IdentitiesOnly yes.",
+                )
             case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
                 return NotAnSshServer(f"{who} at {at} does not speak SSH as we know it: {error.reason.rstrip('.')}.")
             case ConnectionResetError() | BrokenPipeError() | asyncssh.ConnectionLost():

@@ -686,6 +686,37 @@ def test_a_login_that_is_refused_says_for_whom(user: User) -> None:
     assert bare.text == "There is no key to log in to 'bare' with."
 
 
+def test_a_server_that_gives_up_before_all_keys_are_tried_is_told(user: User) -> None:
+    async def body(server: OpenSshServer) -> LinkError:
+        keys = [make_key(user.folder / f"key{number}") for number in range(4)]
+        user.config(server.host("lab", *(f"IdentityFile {key}" for key in keys)))
+        return await user.refusal("lab")
+
+    with OpenSshServer(user.folder / "sshd", "MaxAuthTries 2") as server:
+        refused = run(body(server))
+
+    assert isinstance(refused, LoginRefused), refused.text
+    assert "IdentitiesOnly" in (refused.hint or "")
+
+
+def test_links_that_meet_a_machine_together_ask_once(user: User) -> None:
+    async def body() -> None:
+        async with SimulatedMachine() as machine:
+            user.config(machine_block("lab", machine))
+            ask, met = ScriptedAsk(), list[Met]()
+            target, keychain = await user.target("lab"), Keychain(ask)
+
+            both = await asyncio.gather(*(connect(target, user.pins, ask=keychain, told=met.append) for _ in range(4)))
+
+            for connection in both:
+                connection.close()
+                await connection.wait_closed()
+            assert len(ask.met) == 1
+            assert len(met) == 1
+
+    run(body())
+
+
 def test_a_machine_that_refuses_is_told(user: User) -> None:
     async def body() -> LinkError:
         async with SimulatedMachine() as machine:
