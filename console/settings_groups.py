@@ -217,12 +217,34 @@ class Endpoint(Group):
         from urllib.parse import urlsplit
 
         host = (urlsplit(self.base_url).hostname or "").rstrip(".")
-        return host in ("localhost", "::1") or host.endswith(".localhost") or _is_loopback_number(host)
+        return host in ("localhost", "::1") or host.endswith(".localhost") or _numbers(host)[:1] == [127]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a machine of the user's, here or in a private network, where nobody sells tokens."""
+        if self.is_loopback:
+            return True
+        from urllib.parse import urlsplit
+
+        host = (urlsplit(self.base_url).hostname or "").rstrip(".")
+        match _numbers(host):
+            case [10, _, _, _] | [192, 168, _, _] | [169, 254, _, _]:
+                return True
+            case [172, second, _, _]:
+                return 16 <= second < 32
+            case [100, second, _, _]:  # addresses that overlay networks give
+                return 64 <= second < 128
+            case _:
+                pass
+        if ":" in host:
+            return host.startswith(("fc", "fd", "fe80:"))
+        return bool(host) and ("." not in host or host.endswith((".local", ".lan", ".home.arpa", ".internal")))
 
 
-def _is_loopback_number(host: str) -> bool:
+def _numbers(host: str) -> list[int]:
+    """The four numbers of an address, or none for a name."""
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
+    return [int(part) for part in parts] if len(parts) == 4 and all(part.isdecimal() for part in parts) else []
 
 
 class ChainEntry(Group):

@@ -224,7 +224,7 @@ def _locked(content: bytes) -> tuple[bool, bytes | None]:
     for _ in range(2):  # how the passphrase is turned into a key
         _, blob = _string(blob)
     public, _ = _string(blob[4:])
-    return cipher != b"none", public or None
+    return cipher not in (b"none", b""), public or None
 
 
 def _string(blob: bytes) -> tuple[bytes, bytes]:

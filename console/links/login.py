@@ -27,6 +27,7 @@ from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
 from console.links.proxy import start_proxy
+from console.text import neutralise
 
 if TYPE_CHECKING:
     import asyncssh
@@ -40,6 +41,7 @@ How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
 
 LIMIT_S = 5.0
 """How long connecting may take, from the first packet to the end of the login."""
+GREETING_LIMIT_S = 2.0
 WINDOW = 16 << 20
 """Bytes on the way in one channel: the default of 2 MiB allows 20 MB/s at 50 ms."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
@@ -152,29 +154,34 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
     target, pins = door.target, door.pins
     if await asyncio.to_thread(pins.get, target.identity):
         return
+    how: How = "accepted"
+    if target.key_from_cloud is not None:
+        seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
+    else:
+        known = await _known_to_user(target)
+        seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
+        if _is_vouched_for(target.name, seen, known):
+            how = "known_hosts"
     async with keychain.one_at_a_time:
         if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
             return
-        how: How = "accepted"
-        if target.key_from_cloud is not None:
-            seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
-        else:
-            known = await _known_to_user(target)
-            seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
-            shown = known_hosts.fingerprint(seen)
-            if _is_vouched_for(target.name, seen, known):
-                how = "known_hosts"
-            elif first == "known-only":
-                raise HostKeyUnknown(
-                    f"{door.who} is not known; it shows the host key {shown}.",
-                    seen=shown,
-                    hint=f"If that is right, run: hawser link pin {target.name}",
-                )
-            elif not await keychain.accept_host_key(target, shown):
-                raise HostKeyUnknown(f"The host key {shown} of {target.name!r} was not accepted.", seen=shown)
+        if how == "accepted":
+            await _accept(door, seen, keychain, first)
         await asyncio.to_thread(pins.pin, target.identity, seen)
     if told is not None:
         told(Met(target, known_hosts.fingerprint(seen), how))
+
+
+async def _accept(door: _Door, seen: str, keychain: Keychain, first: FirstContact) -> None:
+    shown = known_hosts.fingerprint(seen)
+    if first == "known-only":
+        raise HostKeyUnknown(
+            f"{door.who} is not known; it shows the host key {shown}.",
+            seen=shown,
+            hint=f"If that is right, run: hawser link pin {door.target.name}",
+        )
+    if not await keychain.accept_host_key(door.target, shown):
+        raise HostKeyUnknown(f"The host key {shown} of {door.target.name!r} was not accepted.", seen=shown)
 
 
 async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnection:
@@ -287,6 +294,8 @@ class _Door:
             return None, known_hosts.plain_key(shown[0].export_public_key().decode())
         except (asyncssh.PermissionDenied, LinkError):
             raise
+        except (ConnectionResetError, asyncssh.ConnectionLost) as error:
+            raise await self._strange_answer() or self._failure(error) from error
         except (OSError, ValueError, asyncssh.Error) as error:
             raise self._failure(error) from error
 
@@ -311,6 +320,28 @@ class _Door:
         connection.set_tunnel(proxy)
         return connection
 
+    async def _strange_answer(self) -> LinkError | None:
+        """What hung up on us may not be an SSH server at all: then it answers a greeting with something else."""
+        if self._tunnel is not None or self.target.proxy_command is not None:
+            return None
+        try:
+            async with asyncio.timeout(GREETING_LIMIT_S):
+                reader, writer = await asyncio.open_connection(self.target.host, self.target.port)
+                try:
+                    writer.write(b"SSH-2.0-Hawser\r\n")
+                    answer = await reader.read(400)
+                finally:
+                    writer.transport.abort()
+        except (OSError, TimeoutError):
+            return None
+        lines = answer.decode("utf-8", "replace").splitlines()
+        if not lines or any(line.startswith("SSH-") for line in lines):
+            return None
+        return NotAnSshServer(
+            f"{self.who} at {self.target.address} does not speak SSH; it says {neutralise(lines[0])[:60]!r}.",
+            hint="Is that its SSH port?",
+        )
+
     def _failure(self, error: Exception) -> LinkError:
         import asyncssh
 
@@ -332,6 +363,11 @@ class _Door:
                 return JumpRefused(f"The jump host does not let us through to {who} at {at}: {error.reason}.")
             case asyncssh.ChannelOpenError():
                 return LinkUnreachable(f"The jump host cannot reach {who} at {at}: {error.reason}.")
+            case asyncssh.ProtocolError() if "authentication failures" in error.reason:
+                return LoginRefused(
+                    f"{who} gave up before all of our keys were tried.",
+                    hint="Name the right one: IdentityFile, with IdentitiesOnly yes.",
+                )
             case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
                 return NotAnSshServer(f"{who} at {at} does not speak SSH as we know it: {error.reason.rstrip('.')}.")
             case ConnectionResetError() | BrokenPipeError() | asyncssh.ConnectionLost():

@@ -95,7 +95,7 @@ def _raw(terminal: int, is_wanted: bool) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(terminal)
-    tty.setraw(terminal)
+    tty.setraw(terminal, termios.TCSADRAIN)  # what was typed ahead counts
     try:
         yield
     finally:

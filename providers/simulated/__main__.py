@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -104,6 +105,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=KIND[:ARG]",
         help="let machine NAME misbehave; may be repeated",
     )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with standard input, so that no parent that dies leaves it behind"
+    )
     return parser
 
 
@@ -148,13 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine_faults=machine_faults,
     )
     try:
-        return asyncio.run(serve(options))
+        return asyncio.run(serve(options, until_eof=given.until_eof))
     except OSError as error:
         given_parser.exit(1, f"cannot listen: {error.strerror or error}\n")
 
 
-async def serve(options: WorldOptions) -> int:
-    """Run until a signal; SIGINT ends with 130 as for every interrupted command, SIGTERM with 0."""
+async def serve(options: WorldOptions, *, until_eof: bool = False) -> int:
+    """Run until a signal, or as told the end of standard input.
+
+    SIGINT ends with 130 as for every interrupted command, SIGTERM with 0.
+    """
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end(code: int) -> None:
@@ -164,6 +171,8 @@ async def serve(options: WorldOptions) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
     loop.add_signal_handler(signal.SIGTERM, end, 0)
+    if until_eof:
+        loop.add_reader(0, lambda: None if os.read(0, 4096) else end(0))
     async with World(options) as world:
         sys.stdout.write(json.dumps(world.description()) + "\n")
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Place:
         return ongoing, await follow(ongoing)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.store.paths.store_file) as connection:
+        with closing(sqlite3.connect(self.store.paths.store_file)) as connection:
             return connection.execute(sql).fetchall()
 
     async def booked(self) -> list[LedgerEntry]:
@@ -477,7 +477,7 @@ def test_the_call_of_a_killed_process_is_booked_as_an_estimate(tmp_path: Path) -
                 None, None, "Tell me about ropes.", client="prompt", model="m", endpoint="hosted"
             )
             await here.store.append_answer(turn.answer_id, "Ropes are " * 20)
-            with sqlite3.connect(here.store.paths.store_file) as connection:
+            with closing(sqlite3.connect(here.store.paths.store_file)) as connection, connection:
                 connection.execute("UPDATE messages SET owner = '999999999 0' WHERE owner IS NOT NULL")
 
             recovered = await here.store.recover()

@@ -580,3 +580,24 @@ def test_text_made_to_break_a_parser_is_refused_in_words(paths: Paths, written: 
     text, _ = refusal(paths, written)
 
     assert str(paths.config_file) in text
+
+
+@pytest.mark.parametrize(
+    ("base_url", "own"),
+    [
+        ("http://127.0.0.1:11434", True),
+        ("http://192.168.1.20:11434", True),
+        ("http://10.0.0.3:8000/v1", True),
+        ("http://172.20.0.2", True),
+        ("http://172.32.0.2", False),
+        ("http://100.101.102.103:11434", True),
+        ("http://[fd00::7]:11434", True),
+        ("http://[2001:db8::7]:11434", False),
+        ("http://gpubox:11434", True),
+        ("http://gpubox.local:11434", True),
+        ("https://api.openai.com/v1", False),
+        ("http://8.8.8.8", False),
+    ],
+)
+def test_a_machine_in_a_private_network_is_the_users_own(base_url: str, own: bool) -> None:
+    assert Endpoint(name="box", wire="ollama", base_url=base_url).is_own is own
