@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WINDOW_BYTES = 16 << 20
-"""The window of a channel: 2 MiB, which is usual, allows 20 MB/s at a round trip of 50 ms, this 130."""
 HANDSHAKES = 4
 SHORT_LIFE_S = 2.0
 """A connection that ends this soon after its login is no success: the next try waits as after a failure."""
@@ -195,7 +193,7 @@ class Link:
         while True:
             leg = await self._usable_leg(deadline - loop.time())
             try:
-                channel, made = await leg.open(host, port, session, WINDOW_BYTES)
+                channel, made = await leg.open(host, port, session)
             except LegGone:
                 continue
             except asyncssh.ChannelOpenError as error:
