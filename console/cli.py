@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
+    "vm": "machines: ssh",
+    "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "cost": "what was spent, by machine, model, endpoint or day",
     "key": "keys: set, ls, rm; values are never shown",

@@ -17,7 +17,25 @@
     ├── PriceUnknown         a cost limit is set and the price is not known                              6
     ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
-    └── TimeLimit            the whole call took longer than was allowed                                 5
+    ├── TimeLimit            the whole call took longer than was allowed                                 5
+    └── LinkError            a machine cannot be reached or logged in to over SSH                        4
+        ├── LinkUnreachable  refused, unreachable, no such name, no answer in time, cut off              4
+        ├── NotAnSshServer   something answered, but it does not speak SSH                               4
+        ├── JumpRefused      a jump host does not let us through                                      *  4
+        ├── NoCommonAlgorithm   the server speaks no algorithm that we accept                         *  4
+        ├── HostKeyUnknown   its key is not pinned, and nobody accepted it                            *  3
+        ├── HostKeyChanged   it shows another key than the pinned one                                 *  3
+        ├── LoginRefused     no key of ours is accepted                                               *  3
+        ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
+        ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
+        ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4
+        ├── PortTaken        a local port that was asked for is in use                                *  3
+        ├── LinkEnded        the link was closed while something waited for it                           4
+        ├── LinkBroken       the connection broke while a command or a file went over it                 4
+        ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
+        └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
+
+A * marks what only a person can mend: trying again changes nothing (`LinkError.is_permanent`).
 
 Every error has a plain sentence and, where there is one, a hint that names the next step.
 """
@@ -132,6 +150,107 @@ class NoUsableAnswer(ConsoleError):
 class TimeLimit(ConsoleError):
     title = "The time limit was reached"
     exit_code = Exit.TIME_LIMIT
+
+
+class LinkError(ConsoleError):
+    title = "The machine cannot be reached"
+    exit_code = Exit.UNREACHABLE
+    is_permanent = False
+    """Whether only a person can mend it, so that trying again soon is of no use."""
+
+
+class LinkUnreachable(LinkError):
+    pass
+
+
+class NotAnSshServer(LinkError):
+    title = "That is not an SSH server"
+
+
+class JumpRefused(LinkError):
+    title = "The jump host refuses"
+    is_permanent = True
+
+
+class NoCommonAlgorithm(LinkError):
+    title = "The server speaks other algorithms"
+    is_permanent = True
+
+
+class HostKeyUnknown(LinkError):
+    title = "The host key is not known"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+    def __init__(self, text: str, *, seen: str, hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.seen = seen
+        """The fingerprint of the key that was shown."""
+
+
+class HostKeyChanged(LinkError):
+    title = "The host key has changed"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+    def __init__(self, text: str, *, expected: tuple[str, ...], seen: str, hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.expected = expected
+        """The fingerprints of the keys that it should have shown one of."""
+        self.seen = seen
+        """The fingerprint of the key that was shown."""
+
+
+class LoginRefused(LinkError):
+    title = "The login is refused"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+
+class KeyFileUnusable(LinkError):
+    title = "The key file cannot be used"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+
+class ConfigUnusable(LinkError):
+    title = "The SSH configuration cannot be used"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+
+class ForwardRefused(LinkError):
+    title = "The service cannot be reached"
+
+
+class PortTaken(LinkError):
+    title = "The local port is in use"
+    exit_code = Exit.SETTINGS
+    is_permanent = True
+
+    def __init__(self, text: str, *, port: int, free_port: int, hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.port = port
+        self.free_port = free_port
+        """One near it that is free, to offer in its place."""
+
+
+class LinkEnded(LinkError):
+    title = "The link is closed"
+
+
+class LinkBroken(LinkError):
+    title = "The connection broke"
+
+
+class RemoteRefused(LinkError):
+    title = "The machine refuses"
+    exit_code = Exit.MACHINE
+
+
+class TransferFailed(LinkError):
+    title = "The file cannot be transferred"
+    exit_code = Exit.FAILED
 
 
 class Explanation(NamedTuple):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
+    from console.links.connector import LoginManners
+    from console.links.link import Links
+    from console.links.offers import Offers
+    from console.links.tunnels import Tunnels
 
 
 class Runtime:
@@ -35,16 +39,23 @@ class Runtime:
         tell: Callable[[str], None],
         *,
         ends_process: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.paths = paths
         self.settings = settings
         self.keys = keys
         self.clock = clock
         self.bus = Bus()
+        self.login_manners: LoginManners | None = None
+        """How links deal with what only a person knows; set before the first link. Unless set, nobody is asked."""
+        self._environment = environment or {}
         self._tell = tell
         self._ends_process = ends_process
         self._store: Store | None = None
         self._jobs: Jobs | None = None
+        self._links: Links | None = None
+        self._tunnels: Tunnels | None = None
+        self._offers: Offers | None = None
         self._conversation: Conversation | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -70,6 +81,36 @@ class Runtime:
 
             self._jobs = Jobs(self.bus)
         return self._jobs
+
+    @property
+    def links(self) -> Links:
+        """The SSH links of this process. asyncssh is loaded when the first of them connects."""
+        if self._links is None:
+            from console.links.connector import Connector, LoginManners, Nobody
+            from console.links.link import Links
+
+            manners = self.login_manners or LoginManners(Nobody())
+            connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
+            self._links = Links(connector.to, self.clock, self.bus)
+        return self._links
+
+    @property
+    def tunnels(self) -> Tunnels:
+        """The local ports that lead through links."""
+        if self._tunnels is None:
+            from console.links.tunnels import Tunnels
+
+            self._tunnels = Tunnels(self.bus)
+        return self._tunnels
+
+    async def offers(self) -> Offers:
+        """The tunnels of this process as other processes find them, and theirs as they are found here."""
+        if self._offers is None:
+            from console.links.offers import Offers
+            from console.links.shared import Shared
+
+            self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
+        return self._offers
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
@@ -129,6 +170,12 @@ class Runtime:
             await self._jobs.close()
         for provider in self._providers.values():
             await provider.close()
+        if self._offers is not None:
+            await self._offers.__aexit__()
+        if self._tunnels is not None:
+            await self._tunnels.close()
+        if self._links is not None:
+            await self._links.close()
         if self._store is not None:
             await self._store.close(leave=self._ends_process)
         self.bus.close()
@@ -152,7 +199,9 @@ async def open_runtime(
     settings = load_settings(paths, environment, discover=discover)
     keys = Keys(paths, environment)
     log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
-    runtime = Runtime(paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process)
+    runtime = Runtime(
+        paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process, environment=environment
+    )
     for note in settings.notes:
         tell(note)
     try:

@@ -27,6 +27,7 @@ from console.settings_groups import (
     ChatSettings,
     Endpoint,
     LogSettings,
+    Machine,
     ModelFacts,
     ModelPrice,
     Routes,
@@ -47,6 +48,7 @@ __all__ = [
     "ChatSettings",
     "Endpoint",
     "LogSettings",
+    "Machine",
     "ModelFacts",
     "ModelPrice",
     "Origin",
@@ -79,6 +81,7 @@ class Settings:
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
+    machines: Mapping[str, Machine]
     models: Mapping[str, ModelFacts]
     prices: Mapping[str, ModelPrice]
     later: Mapping[str, Mapping[str, Any]]
@@ -270,7 +273,7 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         values[reading] = {name: getattr(routes, name) for name in Routes.attributes}
         reading = "aliases"
         values[reading] = _read_aliases(document.get(reading, {}))
-        for reading in ("models", "prices"):
+        for reading in ("machines", "models", "prices"):
             tables = document.get(reading, {})
             values[reading] = {name: _named(NAMED[reading], name, table) for name, table in tables.items()}
     except Unfit as unfit:
@@ -288,7 +291,7 @@ def _named(group: type[Group], name: str, table: object, given: Mapping[str, obj
 
 
 def _check_name(group: type[Group], name: str) -> str:
-    if group is Endpoint:
+    if group in (Endpoint, Machine):
         return read_endpoint_name(name)
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
         raise Unfit("is not a name that a model can have")

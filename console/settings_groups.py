@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from console.settings_kinds import (
     SWITCH,
@@ -316,12 +316,92 @@ class ModelPrice(Group):
     cache_write: Decimal | None = setting(_PRICE, "The same for tokens that it puts into its cache.", default=None)
 
 
+def _read_ports(value: object) -> Mapping[str, int]:
+    expects = "a table of services and ports, such as {ollama = 11434, comfyui = 8188}"
+    if not isinstance(value, Mapping) or len(value) > 100:
+        raise misfit(expects, value)
+    ports: dict[str, int] = {}
+    for name, port in value.items():
+        try:
+            number = whole(1, 65535).read(port)
+            ports[read_endpoint_name(name)] = number
+        except Unfit as unfit:
+            raise unfit.under(name) from None
+        if list(ports.values()).count(number) > 1:
+            raise Unfit(f"is {number}, which another service has as well", path=(name,))
+    return ports
+
+
+def _read_service(value: object) -> object:
+    from console.errors import SettingsError
+    from console.machines.services import read_service  # loaded by those who have machines
+
+    try:
+        read_service(value)
+    except SettingsError as error:
+        text = error.text[:1].lower() + error.text[1:].removesuffix(".")
+        raise Unfit(f"does not fit: {text}", hint=error.hint) from None
+    return value
+
+
+class Machine(Group):
+    """A GPU machine: one of your own behind SSH, or one that is rented."""
+
+    name: str = setting(Kind("a name", read_endpoint_name), "The name of the table.", key="")
+    cloud: Literal["ssh", "vast", "tensordock", "runpod", "lambda"] = setting(
+        one_of("ssh", "vast", "tensordock", "runpod", "lambda"),
+        'Where it is rented; `"ssh"` is a machine of your own.',
+    )
+    host: str | None = setting(
+        text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
+    )
+    services: tuple[str | Mapping[str, object], ...] = setting(
+        list_of(Kind("a service", _read_service), most=100, expects="a list of services"),
+        'What runs on it, such as `"ollama"`; one of your own is `{ name = "…", port = …, probe = "/…" }`.',
+        default=(),
+    )
+    ports: Mapping[str, int] = setting(
+        Kind("a table of services and ports", _read_ports),
+        "The local ports that its services are always found at; the others get free ones.",
+        default={},
+    )
+    usd_per_hour: Decimal | None = setting(
+        usd("10000"), "What an hour of a machine of your own costs, as for its electricity.", default=None
+    )
+    wanted: Mapping[str, object] = setting(
+        Kind("a table", lambda table: table), "What to rent, kept for a later version.", default={}, key=""
+    )
+
+    @classmethod
+    def read(cls, table: object, *, given: Mapping[str, object] | None = None) -> Self:
+        kept = {name: table[name] for name in WANTED if name in table} if isinstance(table, Mapping) else {}
+        rest = (
+            {name: value for name, value in table.items() if name not in kept} if isinstance(table, Mapping) else table
+        )
+        machine = super().read(rest, given={**(given or {}), "wanted": kept})
+        if (machine.cloud == "ssh") != (machine.host is not None):
+            raise Unfit(
+                'needs a host, since its cloud is "ssh"'
+                if machine.cloud == "ssh"
+                else 'has a host, but is not of cloud "ssh"',
+                hint='For example: cloud = "ssh" and host = "me@gpu.example:22"',
+            )
+        return machine
+
+
+WANTED = ("gpu", "count", "disk_gb", "max_price_usd_per_hour", "recipe", "models", "at_end")
+"""Settings of a machine for rooms that are not built: kept as they are."""
 GROUPS: dict[str, type[Group]] = {"chat": ChatSettings, "budget": BudgetSettings, "log": LogSettings}
 """Groups with one table and variables in the environment."""
-NAMED: dict[str, type[Group]] = {"endpoints": Endpoint, "models": ModelFacts, "prices": ModelPrice}
+NAMED: dict[str, type[Group]] = {
+    "endpoints": Endpoint,
+    "machines": Machine,
+    "models": ModelFacts,
+    "prices": ModelPrice,
+}
 """Groups with a table for each name."""
-LATER = ("machines", "clouds", "lease", "idle", "rag")
+LATER = ("clouds", "lease", "idle", "rag")
 """Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
 LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
 """What an endpoint takes over from the chat group unless it has its own."""
-KNOWN = (*GROUPS, "endpoints", "aliases", "routes", "models", "prices", *LATER)
+KNOWN = (*GROUPS, "endpoints", "machines", "aliases", "routes", "models", "prices", *LATER)

@@ -73,7 +73,13 @@ def _from_1_to_2(database: sqlite_utils.Database) -> None:
         database.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")  # noqa: S608
 
 
-STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2}
+def _from_2_to_3(database: sqlite_utils.Database) -> None:
+    """Tunnels that processes share, and the local ports that services keep."""
+    for statement in schema.statements(_FORMAT_3):
+        database.execute(statement)
+
+
+STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2, 2: _from_2_to_3}
 
 _FORMAT_2 = """
 CREATE TABLE attachments (
@@ -170,4 +176,31 @@ CREATE TRIGGER attachment_reread AFTER UPDATE OF text ON attachments BEGIN
     INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
     INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
 END;
+"""
+
+_FORMAT_3 = """
+CREATE TABLE tunnels (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    remote_port INTEGER NOT NULL,
+    local_port INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    beat_at INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    probed_at INTEGER,
+    probe_ms REAL,
+    probe_error TEXT
+);
+CREATE UNIQUE INDEX tunnels_by_machine ON tunnels (machine, service);
+
+CREATE TABLE local_ports (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX local_ports_by_machine ON local_ports (machine, service);
 """

@@ -9,6 +9,9 @@ import os
 from functools import cache
 from pathlib import Path
 
+_ENDED = ("Z", "X")
+"""States of a process that is over and still has its pid, until its parent has asked how it ended."""
+
 
 @cache
 def this_process() -> str:
@@ -34,7 +37,8 @@ def _started(pid: int) -> str | None:
     """When a process began, in the system's own words; None where that cannot be found out."""
     try:
         # The command's name, second on the line, may hold spaces and brackets; what follows the last bracket does not.
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return fields[19] if fields[0] not in _ENDED else "ended"
     except (OSError, IndexError):
         pass
     if Path("/proc/self/stat").exists():

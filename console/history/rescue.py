@@ -34,6 +34,8 @@ _TABLES = {
     "reservations": "reservation",
     "breakers": "breaker",
     "models_seen": "model",
+    "tunnels": "tunnel",
+    "local_ports": "local port",
 }
 _TOLD = ("chats", "messages", "attachments", "ledger")
 

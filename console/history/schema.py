@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-VERSION = 2
+VERSION = 3
 
 APPLICATION_ID = 0x48415753
 """Marks the file as ours ("HAWS")."""
@@ -167,6 +167,31 @@ CREATE TABLE models_seen (
     seen_at INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX models_seen_by_endpoint ON models_seen (endpoint, name);
+
+CREATE TABLE tunnels (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    remote_port INTEGER NOT NULL,
+    local_port INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    beat_at INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    probed_at INTEGER,
+    probe_ms REAL,
+    probe_error TEXT
+);
+CREATE UNIQUE INDEX tunnels_by_machine ON tunnels (machine, service);
+
+CREATE TABLE local_ports (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX local_ports_by_machine ON local_ports (machine, service);
 
 CREATE VIRTUAL TABLE message_search USING fts5 (
     text, content = 'messages', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'

@@ -21,6 +21,7 @@ from providers.simulated.faults import ActiveFaults, Fault, FaultKind, Faults
 from providers.simulated.http_server import Exchange, Headers, HttpServer, Request
 from providers.simulated.pace import Clock, RealClock, Speed
 from providers.simulated.stream import BATCH, Out, Segment, Sending, StreamOverError, compact, for_ever
+from providers.simulated.watch import Watch
 
 _LOG = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class SimulatedService(abc.ABC):
         self.cancelled_requests = 0
         """Answers that ended because their client went away."""
         self.tokens_sent = 0
-        self._waiters: list[asyncio.Future[None]] = []
+        self._watch = Watch()
         self._random = random.Random(seed)  # noqa: S311 - ids only
         self._server = HttpServer(self._handle, port=port)
         self._routes: dict[str, dict[str, Route]] = {}
@@ -139,7 +140,7 @@ class SimulatedService(abc.ABC):
     async def open_door(self) -> None:
         """Be back, on the same port."""
         await self._server.open_door()
-        self._note_change()
+        self._watch.note()
 
     @property
     def port(self) -> int:
@@ -174,27 +175,15 @@ class SimulatedService(abc.ABC):
 
     async def until_idle(self) -> None:
         """Return when no request is being answered any more."""
-        await self._until(lambda: self.running_requests == 0)
+        await self._watch.until(lambda: self.running_requests == 0)
 
     async def until_running(self, count: int = 1) -> None:
         """Return when at least `count` requests are being answered."""
-        await self._until(lambda: self.running_requests >= count)
+        await self._watch.until(lambda: self.running_requests >= count)
 
     async def until_open(self) -> None:
         """Return when connections are accepted (again)."""
-        await self._until(lambda: self._server.is_open)
-
-    async def _until(self, is_so: Callable[[], bool]) -> None:
-        while not is_so():
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-
-    def _note_change(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        await self._watch.until(lambda: self._server.is_open)
 
     # requests
 
@@ -222,7 +211,7 @@ class SimulatedService(abc.ABC):
         request = exchange.request
         self.requests.append(Recorded(request, _parsed(request)))
         self.running_requests += 1
-        self._note_change()
+        self._watch.note()
         try:
             await self._answer(exchange)
         except asyncio.CancelledError:
@@ -230,7 +219,7 @@ class SimulatedService(abc.ABC):
             raise
         finally:
             self.running_requests -= 1
-            self._note_change()
+            self._watch.note()
 
     async def _answer(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -22,6 +22,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
 
+from providers.simulated.doors import Door
+
 _LOG = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -347,38 +349,27 @@ class HttpServer:
         self.handle = handle
         self.max_body_bytes = max_body_bytes
         self.connections: set[_Connection] = set()
-        self._wanted_port = port
-        self._place: socket.socket | None = None
-        self._listener: asyncio.Server | None = None
+        self._door = Door(lambda: _Connection(self), port=port)
         self._nobody = asyncio.Event()
 
     @property
     def port(self) -> int:
-        assert self._place is not None, "the server is not started"
-        return cast("int", self._place.getsockname()[1])
+        return self._door.port
 
     @property
     def is_open(self) -> bool:
-        return self._listener is not None
+        return self._door.is_open
 
     async def start(self) -> None:
-        # A second socket, bound but never listening, keeps the port while the door is closed: clients are refused and
-        # no other process gets the number. It does without SO_REUSEADDR, which would let another one in.
-        self._place = _bound(_free(self._wanted_port), reuse_address=False)
-        await self.open_door()
+        self._door.take()
+        await self._door.open()
 
     async def open_door(self) -> None:
-        if self._listener is None:
-            loop = asyncio.get_running_loop()
-            self._listener = await loop.create_server(
-                lambda: _Connection(self), sock=_bound(self.port, reuse_address=True), backlog=256
-            )
+        await self._door.open()
 
     async def close_door(self) -> None:
         """Refuse every new connection and break the open ones, as if the process had died."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._door.close()
         self._nobody.clear()
         for connection in list(self.connections):
             connection.abort()
@@ -388,30 +379,8 @@ class HttpServer:
 
     async def stop(self) -> None:
         await self.close_door()
-        if self._place is not None:
-            self._place.close()
-            self._place = None
+        self._door.give_up()
 
     def connection_ended(self, connection: _Connection) -> None:
         self.connections.discard(connection)
         self._nobody.set()
-
-
-def _free(port: int) -> int:
-    """`port` if nobody has it, else OSError: sockets that share a port, as ours do, would not notice each other."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-    return port
-
-
-def _bound(port: int, *, reuse_address: bool) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse_address))
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(("127.0.0.1", port))
-    except BaseException:
-        bound.close()
-        raise
-    return bound

@@ -1,0 +1,237 @@
+-- A store of format 3, as it was released: its tables, and a little of everything in them.
+
+CREATE TABLE migrations (
+    version INTEGER PRIMARY KEY,
+    ran_at INTEGER NOT NULL
+);
+
+CREATE TABLE chats (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    system TEXT,
+    client TEXT NOT NULL,
+    active_leaf TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    origin TEXT
+);
+CREATE INDEX chats_by_update ON chats (updated_at);
+CREATE UNIQUE INDEX chats_by_origin ON chats (origin);
+
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    parent_id TEXT REFERENCES messages (id) DEFERRABLE INITIALLY DEFERRED,
+    role TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('streaming', 'complete', 'stopped', 'failed')),
+    text TEXT NOT NULL,
+    thinking TEXT NOT NULL,
+    model TEXT,
+    endpoint TEXT,
+    machine TEXT,
+    finish TEXT,
+    error TEXT,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    cost_usd TEXT,
+    first_token_ms REAL,
+    total_ms REAL,
+    notes TEXT,
+    owner TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+);
+CREATE INDEX messages_by_chat ON messages (chat_id, seq);
+CREATE INDEX messages_by_parent ON messages (parent_id);
+CREATE INDEX messages_streaming ON messages (seq) WHERE state = 'streaming';
+
+CREATE TABLE parts (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    thinking TEXT NOT NULL
+);
+CREATE INDEX parts_by_message ON parts (message_id);
+
+CREATE TABLE ledger (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    task TEXT NOT NULL,
+    client TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    wire TEXT NOT NULL,
+    model TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    machine TEXT,
+    chat_id TEXT,
+    message_id TEXT,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    cached_input_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    thinking_tokens INTEGER,
+    images INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    price_input TEXT,
+    price_output TEXT,
+    price_cached_input TEXT,
+    price_cache_write TEXT,
+    price_source TEXT,
+    price_dated TEXT,
+    cost_usd TEXT,
+    first_token_ms REAL,
+    total_ms REAL,
+    error TEXT
+);
+CREATE INDEX ledger_by_time ON ledger (at, cost_usd);
+CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger BEGIN
+    SELECT RAISE(ABORT, 'the ledger only grows');
+END;
+CREATE TRIGGER ledger_keeps_values BEFORE UPDATE ON ledger BEGIN
+    SELECT RAISE(ABORT, 'the ledger only grows');
+END;
+
+CREATE TABLE attachments (
+    seq INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    media_type TEXT NOT NULL,
+    text TEXT NOT NULL,
+    content BLOB NOT NULL
+);
+
+CREATE TABLE message_attachments (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES attachments (sha256),
+    name TEXT NOT NULL
+);
+CREATE UNIQUE INDEX message_attachments_by_message ON message_attachments (message_id, position);
+CREATE INDEX message_attachments_by_content ON message_attachments (sha256);
+
+CREATE TABLE reservations (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    amount_usd TEXT NOT NULL,
+    what TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
+
+CREATE TABLE breakers (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL UNIQUE,
+    failures INTEGER NOT NULL,
+    failed_at INTEGER NOT NULL,
+    open_until INTEGER
+);
+
+CREATE TABLE models_seen (
+    seq INTEGER PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size_bytes INTEGER,
+    context_tokens INTEGER,
+    family TEXT,
+    parameters TEXT,
+    quantization TEXT,
+    digest TEXT,
+    sees_images INTEGER,
+    price_input TEXT,
+    price_output TEXT,
+    seen_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX models_seen_by_endpoint ON models_seen (endpoint, name);
+
+CREATE TABLE tunnels (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    remote_port INTEGER NOT NULL,
+    local_port INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    beat_at INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    probed_at INTEGER,
+    probe_ms REAL,
+    probe_error TEXT
+);
+CREATE UNIQUE INDEX tunnels_by_machine ON tunnels (machine, service);
+
+CREATE TABLE local_ports (
+    seq INTEGER PRIMARY KEY,
+    machine TEXT NOT NULL,
+    service TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX local_ports_by_machine ON local_ports (machine, service);
+
+CREATE VIRTUAL TABLE message_search USING fts5 (
+    text, content = 'messages', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER message_found AFTER INSERT ON messages WHEN new.text <> '' BEGIN
+    INSERT INTO message_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER message_lost AFTER DELETE ON messages WHEN old.text <> '' BEGIN
+    INSERT INTO message_search (message_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF text ON messages BEGIN
+    INSERT INTO message_search (message_search, rowid, text)
+        SELECT 'delete', old.seq, old.text WHERE old.text <> '';
+    INSERT INTO message_search (rowid, text) SELECT new.seq, new.text WHERE new.text <> '';
+END;
+
+CREATE VIRTUAL TABLE chat_search USING fts5 (
+    title, content = 'chats', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER chat_found AFTER INSERT ON chats BEGIN
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+CREATE TRIGGER chat_lost AFTER DELETE ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+END;
+CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats BEGIN
+    INSERT INTO chat_search (chat_search, rowid, title) VALUES ('delete', old.seq, old.title);
+    INSERT INTO chat_search (rowid, title) VALUES (new.seq, new.title);
+END;
+
+CREATE VIRTUAL TABLE attachment_search USING fts5 (
+    text, content = 'attachments', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'
+);
+CREATE TRIGGER attachment_found AFTER INSERT ON attachments BEGIN
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+CREATE TRIGGER attachment_lost AFTER DELETE ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+END;
+CREATE TRIGGER attachment_reread AFTER UPDATE OF text ON attachments BEGIN
+    INSERT INTO attachment_search (attachment_search, rowid, text) VALUES ('delete', old.seq, old.text);
+    INSERT INTO attachment_search (rowid, text) VALUES (new.seq, new.text);
+END;
+INSERT INTO migrations VALUES (3, 1767225600000);
+INSERT INTO chats VALUES (1767225600000, '01kdvawd000000000000000001', 'Über mooring lines', 'Be brief.', 'prompt', '01kdvawd100000000000000005', 1767225600000, 1767225605000, NULL);
+INSERT INTO chats VALUES (1767225700000, '01kdvawd000000000000000002', '', NULL, 'prompt', NULL, 1767225700000, 1767225700000, 'chatgpt:1');
+INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at, ended_at) VALUES
+    (1767225600000, '01kdvawd100000000000000001', '01kdvawd000000000000000001', NULL, 'user', 'complete', 'How thick is a hawser?', '', 1767225600000, 1767225600000),
+    (1767225604000, '01kdvawd100000000000000003', '01kdvawd000000000000000001', NULL, 'user', 'complete', 'How thick is a hawser, in mm?', '', 1767225604000, 1767225604000);
+INSERT INTO messages VALUES
+    (1767225600001, '01kdvawd100000000000000002', '01kdvawd000000000000000001', '01kdvawd100000000000000001', 'assistant', 'complete', 'Five inches or more around.', 'A rope…', 'gpt-4.1', 'openai', NULL, 'stop', NULL, 12, 7, 0, '0.000080', 210.5, 800.0, '{"tried": []}', NULL, 1767225600001, 1767225601000),
+    (1767225604001, '01kdvawd100000000000000004', '01kdvawd000000000000000001', '01kdvawd100000000000000003', 'assistant', 'failed', 'About for', '', 'qwen3:8b', 'box', 'box', NULL, 'The stream broke.', NULL, NULL, 1, NULL, NULL, NULL, NULL, NULL, 1767225604001, 1767225604500),
+    (1767225605000, '01kdvawd100000000000000005', '01kdvawd000000000000000001', '01kdvawd100000000000000003', 'assistant', 'streaming', '', '', 'qwen3:8b', 'box', 'box', NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, '999999999:1', 1767225605000, NULL);
+INSERT INTO parts VALUES (1, '01kdvawd100000000000000005', 'Forty ', 'mm'), (2, '01kdvawd100000000000000005', 'millimetres', '');
+INSERT INTO ledger (at, task, client, endpoint, wire, model, outcome, chat_id, message_id, input_tokens, output_tokens, price_input, price_output, price_source, price_dated, cost_usd) VALUES
+    (1767225601000, 'chat', 'prompt', 'openai', 'openai', 'gpt-4.1', 'complete', '01kdvawd000000000000000001', '01kdvawd100000000000000002', 12, 7, '2.00', '8.00', 'table', '2025-12-01', '0.000080'),
+    (1767225604500, 'chat', 'prompt', 'box', 'ollama', 'qwen3:8b', 'failed', '01kdvawd000000000000000001', '01kdvawd100000000000000004', NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO attachments VALUES (1767225600000, '6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b', 'text/plain', '1', x'31');
+INSERT INTO message_attachments VALUES (1, '01kdvawd100000000000000001', 0, '6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b', 'one.txt');
+INSERT INTO tunnels VALUES
+    (1, 'box', 'ollama', 11434, 40123, '999999999:1', 'up', 1767225605000, 1767225600000, 1767225604000, 3.25, NULL),
+    (2, 'box', 'comfyui', 8188, 40124, '999999999:1', 'up', 1767225605000, 1767225600000, 1767225604000, NULL, 'Nothing answers.');
+INSERT INTO local_ports VALUES (1, 'box', 'ollama', 40123, 1767225600000), (2, 'box', 'comfyui', 40124, 1767225600000);
+PRAGMA application_id = 1212241747;
+PRAGMA user_version = 3;
