@@ -1,33 +1,31 @@
-"""`hawser link`: SSH links to machines. Each word has a module of its own, `link_WORD.py`."""
+"""`hawser link`: SSH links to machines. Each word has a module of its own beside this one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-
-from console.commands import link_pin
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
+    from console.commands import Command
     from console.shell import Shell
 
-
-class _Word(Protocol):
-    def add(self, actions: argparse._SubParsersAction[Any]) -> None: ...
-
-    def run(self, arguments: argparse.Namespace, shell: Shell) -> int: ...
-
-
 HELP = "SSH links to machines: pin"
-_WORDS: Mapping[str, _Word] = {"pin": link_pin}
+WORDS = ("pin",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(_WORDS))
-    for word in _WORDS.values():
-        word.add(actions)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="|".join(WORDS))
+    for word in WORDS:
+        module = _module(word)
+        module.add_arguments(actions.add_parser(word, help=module.HELP))
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
-    return _WORDS[arguments.action].run(arguments, shell)
+    return _module(arguments.action).run(arguments, shell)
+
+
+def _module(word: str) -> Command:
+    module: Command = import_module(f"console.commands.link_{word}")
+    return module

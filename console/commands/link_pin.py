@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from console.shell import Shell
 
 
-def add(actions: argparse._SubParsersAction[Any]) -> None:
-    pin = actions.add_parser("pin", help="show the host key that is pinned for a machine; pin it when there is none")
+HELP = "show the host key that is pinned for a machine; pin it when there is none"
+
+
+def add_arguments(pin: argparse.ArgumentParser) -> None:
     pin.add_argument("target", help="a machine, an ssh alias or user@host[:port]")
     pin.add_argument("--forget", action="store_true", help="forget the key, so that the next one that is shown counts")
     pin.add_argument("--known-only", action="store_true", help="pin only a key that your known_hosts has")
