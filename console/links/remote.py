@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
-from console.errors import LinkError, LinkBroken, RemoteRefused, TimeLimit, UsageError
+from console.errors import LinkBroken, LinkError, RemoteRefused, TimeLimit, UsageError
 
 if TYPE_CHECKING:
     import asyncssh
