@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
+    "vm": "machines: ssh",
+    "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "cost": "what was spent, by machine, model, endpoint or day",
-    "link": "SSH links to machines: up",
     "key": "keys: set, ls, rm; values are never shown",
     "config": "settings: show, path, edit",
     "doctor": "what works, what does not, and what to do",
@@ -38,7 +39,10 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # closed streams are None
             stream.reconfigure(encoding="utf-8", errors="replace")
-    code = main(sys.argv[1:], ends_process=True)
+    try:
+        code = main(sys.argv[1:], ends_process=True)
+    except KeyboardInterrupt:  # in the few milliseconds before there is anything to interrupt
+        code = 130
     for stream in (sys.stderr, sys.stdout):
         if stream is not None:
             try:
@@ -152,7 +156,8 @@ def _run_command(word: str, rest: list[str], shell: Shell) -> int:
     command.add_arguments(parser)
     if word == "demo":  # a command line inside a command line: only what stands first is the demo's own
         own = leading_options(parser, rest)
-        return command.run(parser.parse_args([*rest[:own], "--", *rest[own:]]), shell)
+        inner = rest[own + 1 :] if rest[own : own + 1] == ["--"] else rest[own:]
+        return command.run(parser.parse_args([*rest[:own], "--", *inner]), shell)
     return command.run(parser.parse_args(rest), shell)
 
 

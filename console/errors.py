@@ -264,8 +264,8 @@ _OUTSIDE: tuple[tuple[type[outside.ProviderError], str, Exit, str | None], ...] 
     (outside.TlsFailed, "The connection is not secure", Exit.UNREACHABLE, None),
     (outside.Unreachable, "The service cannot be reached", Exit.UNREACHABLE, "hawser doctor tests every endpoint."),
     (outside.TimedOut, "The service is too slow", Exit.TIME_LIMIT, None),
-    (outside.KeyMissing, "A key is missing", Exit.SETTINGS, "Set one with: hawser key set NAME"),
-    (outside.KeyRefused, "The key is refused", Exit.SETTINGS, "Set another with: hawser key set NAME"),
+    (outside.KeyRefused, "The key is refused", Exit.SETTINGS, "Set another with: hawser key set {host}"),
+    (outside.KeyMissing, "A key is missing", Exit.SETTINGS, "Set one with: hawser key set {host}"),
     (outside.RateLimited, "Too many requests", Exit.UNREACHABLE, None),
     (outside.OutOfCredit, "The account has no credit", Exit.BUDGET, None),
     (outside.ModelMissing, "The model is missing", Exit.SETTINGS, "hawser model ls shows what is there."),
@@ -284,11 +284,12 @@ def explain(error: BaseException) -> Explanation:
     if isinstance(error, outside.ProviderError):
         for kind, title, code, hint in _OUTSIDE:
             if isinstance(error, kind):
-                return Explanation(title, error.text, error.hint or hint, code)
+                hint = error.hint or hint
+                if isinstance(error, outside.KeyTrouble) and hint is not None:
+                    hint = hint.replace("{host}", error.host)
+                return Explanation(title, error.text, hint, code)
         return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
-    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
-
-    if isinstance(error, KeyboardInterrupt | CancelledError):
+    if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
         return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)
     return Explanation(
         "This is a fault in Hawser",
@@ -296,3 +297,9 @@ def explain(error: BaseException) -> Explanation:
         "Run again with --debug for the details, and please report it.",
         Exit.FAILED,
     )
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    from asyncio import CancelledError  # loaded by now, unless it went wrong before there was anything to wait for
+
+    return isinstance(error, CancelledError)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from console.jobs import Jobs
     from console.links.connector import LoginManners
     from console.links.link import Links
+    from console.links.offers import Offers
     from console.links.tunnels import Tunnels
 
 
@@ -54,6 +55,7 @@ class Runtime:
         self._jobs: Jobs | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
+        self._offers: Offers | None = None
         self._conversation: Conversation | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -100,6 +102,15 @@ class Runtime:
 
             self._tunnels = Tunnels(self.bus)
         return self._tunnels
+
+    async def offers(self) -> Offers:
+        """The tunnels of this process as other processes find them, and theirs as they are found here."""
+        if self._offers is None:
+            from console.links.offers import Offers
+            from console.links.shared import Shared
+
+            self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
+        return self._offers
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
@@ -159,6 +170,8 @@ class Runtime:
             await self._jobs.close()
         for provider in self._providers.values():
             await provider.close()
+        if self._offers is not None:
+            await self._offers.__aexit__()
         if self._tunnels is not None:
             await self._tunnels.close()
         if self._links is not None:

@@ -217,12 +217,34 @@ class Endpoint(Group):
         from urllib.parse import urlsplit
 
         host = (urlsplit(self.base_url).hostname or "").rstrip(".")
-        return host in ("localhost", "::1") or host.endswith(".localhost") or _is_loopback_number(host)
+        return host in ("localhost", "::1") or host.endswith(".localhost") or _numbers(host)[:1] == [127]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a machine of the user's, here or in a private network, where nobody sells tokens."""
+        if self.is_loopback:
+            return True
+        from urllib.parse import urlsplit
+
+        host = (urlsplit(self.base_url).hostname or "").rstrip(".")
+        match _numbers(host):
+            case [10, _, _, _] | [192, 168, _, _] | [169, 254, _, _]:
+                return True
+            case [172, second, _, _]:
+                return 16 <= second < 32
+            case [100, second, _, _]:  # addresses that overlay networks give
+                return 64 <= second < 128
+            case _:
+                pass
+        if ":" in host:
+            return host.startswith(("fc", "fd", "fe80:"))
+        return bool(host) and ("." not in host or host.endswith((".local", ".lan", ".home.arpa", ".internal")))
 
 
-def _is_loopback_number(host: str) -> bool:
+def _numbers(host: str) -> list[int]:
+    """The four numbers of an address, or none for a name."""
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(part.isdecimal() for part in parts)
+    return [int(part) for part in parts] if len(parts) == 4 and all(part.isdecimal() for part in parts) else []
 
 
 class ChainEntry(Group):
@@ -310,6 +332,18 @@ def _read_ports(value: object) -> Mapping[str, int]:
     return ports
 
 
+def _read_service(value: object) -> object:
+    from console.errors import SettingsError
+    from console.machines.services import read_service  # loaded by those who have machines
+
+    try:
+        read_service(value)
+    except SettingsError as error:
+        text = error.text[:1].lower() + error.text[1:].removesuffix(".")
+        raise Unfit(f"does not fit: {text}", hint=error.hint) from None
+    return value
+
+
 class Machine(Group):
     """A GPU machine: one of your own behind SSH, or one that is rented."""
 
@@ -321,9 +355,9 @@ class Machine(Group):
     host: str | None = setting(
         text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
     )
-    services: tuple[str, ...] = setting(
-        list_of(Kind("the name of a service", read_endpoint_name), most=100, expects="a list of names of services"),
-        "What runs on it, such as `ollama` and `comfyui`.",
+    services: tuple[str | Mapping[str, object], ...] = setting(
+        list_of(Kind("a service", _read_service), most=100, expects="a list of services"),
+        'What runs on it, such as `"ollama"`; one of your own is `{ name = "…", port = …, probe = "/…" }`.',
         default=(),
     )
     ports: Mapping[str, int] = setting(

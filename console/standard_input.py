@@ -78,7 +78,11 @@ def _read_all(descriptor: int) -> bytes:
 
 def _read(descriptor: int) -> bytes:
     try:
-        return os.read(descriptor, 1 << 16)
+        while True:
+            try:
+                return os.read(descriptor, 1 << 16)
+            except BlockingIOError:  # whoever made the pipe set it so
+                select.select([descriptor], [], [])
     except OSError as error:
         raise UsageError(f"Standard input cannot be read: {error.strerror}.") from error
 

@@ -4,8 +4,9 @@
     ├── Unreachable        nothing answered: refused, no such name, no route, reset before the answer
     │   └── TlsFailed      something answered, but its certificate or handshake is not acceptable
     ├── TimedOut           a phase took longer than its limit (connect, first_token, between_tokens, total)
-    ├── KeyMissing         the service needs a key and none was given
-    ├── KeyRefused         the service does not accept the key
+    ├── KeyTrouble
+    │   ├── KeyMissing     the service needs a key and none was given
+    │   └── KeyRefused     the service does not accept the key
     ├── RateLimited        too many requests; `retry_after_s` says when to come back, if the service told
     ├── OutOfCredit        the account has no money or quota left
     ├── ModelMissing       the service does not have the model
@@ -48,11 +49,18 @@ class TimedOut(ProviderError):
         self.limit_s = limit_s
 
 
-class KeyMissing(ProviderError):
+class KeyTrouble(ProviderError):
+    def __init__(self, text: str, *, host: str = "NAME", hint: str | None = None) -> None:
+        super().__init__(text, hint=hint)
+        self.host = host
+        """The name of the host that wants a key."""
+
+
+class KeyMissing(KeyTrouble):
     pass
 
 
-class KeyRefused(ProviderError):
+class KeyRefused(KeyTrouble):
     pass
 
 

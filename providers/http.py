@@ -118,7 +118,7 @@ def _no_address(host: Host) -> RequestRefused:
 def sendable_key(host: Host) -> str:
     key = (host.key or "").strip()
     if not key or not key.isascii() or not key.isprintable():
-        raise KeyRefused(f"The key for {place(host)} is empty or has characters that no key has.")
+        raise KeyRefused(f"The key for {place(host)} is empty or has characters that no key has.", host=host.name)
     return key
 
 

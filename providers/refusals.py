@@ -173,8 +173,8 @@ def judged(
         return RequestRefused(f"{where} refuses this request{tail}")
     if status in (401, 403) or said.says(_UNKNOWN_KEY):
         if host.key is None:
-            return KeyMissing(f"{where} wants a key, and there is none for it{tail}")
-        return KeyRefused(f"{where} does not accept the key{tail}")
+            return KeyMissing(f"{where} wants a key, and there is none for it{tail}", host=host.name)
+        return KeyRefused(f"{where} does not accept the key{tail}", host=host.name)
     about_model = "model" in f"{said.text} {said.kinds}".lower()
     if is_request and (said.says(_NO_MODEL) or (about_model and (status == 404 or said.says(_MISSING)))):
         return ModelMissing(f"{where} does not have {named}{tail}")

@@ -82,3 +82,16 @@ def test_a_prompt_loads_nothing_that_only_other_rooms_need(tmp_path: Path) -> No
         "ollama",
     }
     assert not loaded & {"pydantic", "anyio", "httpcore", "numpy", "jsonschema", "pypdfium2", "tomlkit", "platformdirs"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from console.cli import main; main(['--help'])",
+        "from console.cli import main; main(['link', 'pin', '--help'])",
+        "from console.cli import main; main(['vm', 'ssh', '--help'])",
+        "import console.links.identity, console.links.openssh, console.terminal_ask",
+    ],
+)
+def test_asyncssh_is_loaded_only_by_who_wants_a_link(code: str) -> None:
+    assert "asyncssh" not in loaded_by(code)

@@ -23,7 +23,7 @@ from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
-from console.chat.router import Candidate, Choice, Router
+from console.chat.router import ASK_S, Candidate, Choice, Router
 from console.chat.saving import Saver
 from console.chat.turn import Answer, State, Turn, TurnEnded
 from console.clock import Clock
@@ -35,7 +35,8 @@ from console.money.ledger import ZERO, LedgerEntry, settled_cost
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
-from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, Usage
+from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, Message, ModelInfo, Usage
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.history.chats import Chat
@@ -79,12 +80,26 @@ class Conversation:
         return await self.store.chat(id_or_prefix)
 
     async def price(self, candidate: Candidate) -> Price | None:
-        """What a token costs there; what the host's own list said is in the store, and looked at last."""
-        price = self.prices.price(candidate.endpoint, candidate.model)
+        """What a token costs there. A host that nobody else knows the price of is asked for its own list, once."""
+        endpoint = candidate.endpoint
+        price = self.prices.price(endpoint, candidate.model)
         if price is None:
-            self.prices.learn(candidate.endpoint.name, await self.store.models_seen(candidate.endpoint.name))
-            price = self.prices.price(candidate.endpoint, candidate.model)
+            listed = await self.store.models_seen(endpoint.name) or await self._list_of(endpoint.name)
+            self.prices.learn(endpoint.name, listed)
+            price = self.prices.price(endpoint, candidate.model)
         return price
+
+    async def _list_of(self, endpoint: str) -> list[ModelInfo]:
+        from console.history.models_seen import seen
+
+        try:
+            async with asyncio.timeout(ASK_S):
+                models = await self.provider(endpoint).models()
+        except (ProviderError, TimeoutError) as error:
+            log.info("%s did not say what its models cost: %s", endpoint, error)
+            return []
+        await self.store.remember_models(endpoint, [seen(model) for model in models])
+        return models
 
     async def latest_chat(self) -> Chat | None:
         return await self.store.latest_chat()

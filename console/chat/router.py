@@ -304,7 +304,7 @@ def _limited(candidate: Candidate, entry: ChainEntry) -> Candidate:
 
 def _may_cost(endpoint: Endpoint) -> bool:
     """Whether an answer there is likely to be paid by the token: somebody else's service without a price of zero."""
-    return not endpoint.is_loopback and endpoint.wire != "ollama" and endpoint.price_output != 0
+    return not endpoint.is_own and endpoint.price_output != 0
 
 
 def _listed(names: Iterable[str], most: int = 8) -> str:

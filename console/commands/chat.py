@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--all", action="store_true", help="all of them")
     listing.add_argument("--json", action="store_true", help="as JSON")
     show = actions.add_parser("show", help="one chat as Markdown")
-    show.add_argument("chat", help="its id, or the beginning of it")
+    show.add_argument("chat", nargs="?", help="its id, or the beginning of it; the latest chat without one")
     show.add_argument("--tree", action="store_true", help="an outline of all its branches")
     show.add_argument("--json", action="store_true", help="as JSON, with all branches")
     search = actions.add_parser("search", help="find words in titles, questions, answers and attachments")
@@ -130,8 +130,11 @@ def _shared_length(one: str, other: str) -> int:
 
 async def _show(arguments: argparse.Namespace, shell: Shell, store: Store) -> int:
     from console.chat.export import as_document, to_markdown, to_outline
+    from console.errors import NotFound
 
-    chat = await store.chat(arguments.chat)
+    chat = await store.chat(arguments.chat) if arguments.chat else await store.latest_chat()
+    if chat is None:
+        raise NotFound("There is no chat yet.", hint='Begin one with: hawser --prompt "…"')
     if arguments.json:
         shell.json({"schema": 1, **as_document(chat, await store.tree(chat.id))})
     elif arguments.tree:

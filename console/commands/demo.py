@@ -11,15 +11,16 @@ import gc
 import json
 import select
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from console.errors import ConsoleError
+from console.errors import ConsoleError, Exit
 from console.paths import write_privately
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 def _simulated_services(tokens_per_second: float) -> Iterator[dict[str, Any]]:
     """The simulated world in its own process, ended with this one."""
     process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-        [sys.executable, "-m", "providers.simulated", "--tokens-per-second", str(tokens_per_second)],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "providers.simulated", "--tokens-per-second", str(tokens_per_second), "--until-eof"],
+        stdin=subprocess.PIPE,  # closed by our end, whatever ends us
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl+C stops an answer, not the services
     )
@@ -78,10 +79,10 @@ def _simulated_services(tokens_per_second: float) -> Iterator[dict[str, Any]]:
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.communicate(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shell:
@@ -133,7 +134,15 @@ def _converse(shell: Shell) -> int:
     return 0
 
 
+def _leave(_number: int, _frame: object) -> NoReturn:
+    """The end of the terminal, or a kill: out through everything that tidies up."""
+    raise SystemExit(Exit.INTERRUPTED)
+
+
 def _read_line(shell: Shell) -> str | None:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # anew each time: a prompt puts back what was there at first
+        signal.signal(number, _leave)
+    shell.stdout.flush()  # tables before the next answer, which goes past the buffer
     if shell.stdin is None:
         return None
     if not shell.is_interactive():

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from console.commands import Command
     from console.shell import Shell
 
-HELP = "SSH links to machines: up"
-WORDS = ("up",)
+HELP = "SSH links to machines: ls, up, pin"
+WORDS = ("ls", "up", "pin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from console.errors import LinkError
     from console.events import Event
     from console.links.link import Link
+    from console.links.offers import Offers
+    from console.links.shared import Published
     from console.links.tunnels import Forward, Tunnel
+    from console.machines.services import Service
     from console.runtime import Runtime
+    from console.settings import Machine
     from console.shell import Shell
 
 HELP = "keep a link up until interrupted"
@@ -64,6 +69,8 @@ def _forward(written: str) -> Forward:
 async def _keep_up(
     arguments: argparse.Namespace, forwards: Sequence[Forward], ssh_config: Path | None, shell: Shell
 ) -> int:
+    import asyncio
+
     from console.links.connector import LoginManners
     from console.links.identity import resolve
     from console.links.terminal import TerminalAsk
@@ -78,30 +85,111 @@ async def _keep_up(
         )
         with runtime.bus.subscribe() as events:
             link = runtime.links.make(name)
-            tunnels = await _open_tunnels(link, forwards, runtime, shell)
+            services: Mapping[str, Service] = {}
+            if not forwards and name in runtime.settings.machines:
+                forwards, services = _of_machine(runtime.settings.machines[name])
+            offers = await _offers(runtime, shell) if forwards else None
+            if offers is not None:
+                offers.know(services)
+            tunnels, elsewhere = await _open_tunnels(link, forwards, runtime, shell, offers)
             teller = _Teller(arguments, shell, runtime, tunnels)
             teller.tell_listening()
             _kick_on_enter(link, shell)
-            await link.start()
-            async for event in events:
-                teller.tell(event)
+            if tunnels or not forwards:
+                await link.start()
+            if offers is not None:
+                await offers.offer(link, tunnels)
+            successors = [
+                asyncio.create_task(_succeed(forward, there, link, offers, runtime, teller))
+                for forward, there in elsewhere
+                if offers is not None
+            ]
+            try:
+                async for event in events:
+                    teller.tell(event)
+            finally:
+                for task in successors:
+                    task.cancel()
+                await asyncio.gather(*successors, return_exceptions=True)
     return 0
 
 
-async def _open_tunnels(link: Link, forwards: Sequence[Forward], runtime: Runtime, shell: Shell) -> Sequence[Tunnel]:
-    """All ports, with another one for each that is taken if the user likes."""
+def _of_machine(machine: Machine) -> tuple[list[Forward], Mapping[str, Service]]:
+    """What a machine of ours offers, each at the local port that the settings give it."""
+    from console.links.tunnels import Forward
+    from console.machines.services import services_of
+
+    services = services_of(machine.services, machine.ports)
+    forwards = [
+        Forward(service.port, local_port=machine.ports.get(name, 0), service=name) for name, service in services.items()
+    ]
+    return forwards, services
+
+
+async def _offers(runtime: Runtime, shell: Shell) -> Offers | None:
+    """What processes share; without a store that can be used, a link works as well, but alone."""
+    from console.errors import StoreError
+
+    try:
+        return await runtime.offers()
+    except StoreError as error:
+        shell.note(f"hawser: {error.text} Other processes will not find these ports.")
+        return None
+
+
+async def _open_tunnels(
+    link: Link, forwards: Sequence[Forward], runtime: Runtime, shell: Shell, offers: Offers | None
+) -> tuple[list[Tunnel], list[tuple[Forward, Published]]]:
+    """All ports, with another one for each that is taken if the user likes, and those that another Hawser serves.
+
+    Where another one of us has the same tunnel on the same port, its port is used, and taken over when it ends.
+    """
     from console.errors import PortTaken
 
     wanted = list(forwards)
+    elsewhere: list[tuple[Forward, Published]] = []
+    if offers is not None:
+        wanted = [each._replace(remembered_port=await offers.remembered_port(link.name, each)) for each in wanted]
     while True:
         try:
-            return await runtime.tunnels.open(link, wanted)
+            return await runtime.tunnels.open(link, wanted), elsewhere
         except PortTaken as taken:
+            forward = next(each for each in wanted if each.local_port == taken.port)
+            there = await offers.taken(link.name, forward) if offers is not None else None
+            if there is not None:
+                wanted.remove(forward)
+                elsewhere.append((forward, there))
+                continue
             if not shell.is_interactive() or not shell.confirm(f"{taken.text} Use {taken.free_port} instead?"):
                 raise
             wanted = [
                 each._replace(local_port=taken.free_port) if each.local_port == taken.port else each for each in wanted
             ]
+
+
+async def _succeed(
+    forward: Forward, there: Published | None, link: Link, offers: Offers, runtime: Runtime, teller: _Teller
+) -> None:
+    """Wait for the end of who has the port, and take it over."""
+    from console.errors import LinkError, PortTaken
+
+    while there is not None:
+        teller.tell_elsewhere(there)
+        await offers.until_gone(there)
+        try:
+            (tunnel,) = await runtime.tunnels.open(link, [forward])
+        except PortTaken as taken:
+            there = await offers.taken_soon(link.name, forward)
+            if there is None:
+                teller.tell_trouble(taken)
+        except LinkError as error:
+            teller.tell_trouble(error)
+            return
+        else:
+            await link.start()
+            teller.took_over(tunnel)
+            await offers.offer(link, [tunnel])
+            return
 
 
 class _Teller:
@@ -115,7 +203,7 @@ class _Teller:
         self._shell = shell
         self._clock = runtime.clock
         self._forwards = [{"local_port": each.local_port, "remote_port": each.remote_port} for each in tunnels]
-        self._tunnels = tunnels
+        self._tunnels = list(tunnels)
         self._was_up = False
         self._last_reason = ""
 
@@ -128,6 +216,22 @@ class _Teller:
             f"Connecting to {self._name}." + (f" Local ports: {ports}." if ports else ""),
             {"forwards": self._forwards},
         )
+
+    def tell_elsewhere(self, there: Published) -> None:
+        self._write(
+            "elsewhere",
+            f"Local port {there.local_port} leads there already, held by Hawser's process {there.pid};"
+            " this one takes over when that one ends.",
+            {"local_port": there.local_port, "remote_port": there.remote_port, "pid": there.pid},
+        )
+
+    def took_over(self, tunnel: Tunnel) -> None:
+        self._tunnels.append(tunnel)
+        self._forwards.append({"local_port": tunnel.local_port, "remote_port": tunnel.remote_port})
+        self._write("taken-over", f"Local port {tunnel.local_port} is taken over.", {"forwards": self._forwards})
+
+    def tell_trouble(self, error: LinkError) -> None:
+        self._shell.note(f"hawser: {error.text}{' ' + error.hint if error.hint else ''}")
 
     def tell(self, event: Event) -> None:
         """One event; raises when the first contact was refused, because nothing but the user can change that."""

@@ -367,8 +367,21 @@ def _loaded_row(row: dict[str, Any]) -> tuple[str, ...]:
         "" if size is None else size_words(size),
         "" if not size or vram is None else f"{100 * vram // size} %",
         "" if row["context_tokens"] is None else f"{row['context_tokens']:,}",
-        row["expires_at"] or "",
+        _until(row["expires_at"]),
     )
+
+
+def _until(moment: str | None) -> str:
+    """When a model will be let go, on the user's clock; a far day stands for never."""
+    if moment is None:
+        return ""
+    from datetime import datetime
+
+    local = datetime.fromisoformat(moment).astimezone()
+    days = (local - datetime.now().astimezone()).days
+    if days > 3650:
+        return "for good"
+    return f"{local:%H:%M}" if days < 1 else f"{local:%Y-%m-%d %H:%M}"
 
 
 def _words(name: str, value: Any) -> str:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from console.clock import Clock
-from console.errors import ConsoleError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
+from console.errors import ConsoleError, SettingsError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
 from console.history.chats import Chat, ChatSummary
 from console.history.messages import StoredAttachment, StoredMessage
@@ -423,7 +423,10 @@ class Store:
             raise
 
     def _create_file(self) -> None:
-        private_folder(self.paths.data)
+        try:
+            private_folder(self.paths.data)
+        except SettingsError as error:
+            raise StoreReadOnly(error.text, hint=error.hint) from error
         try:
             # SQLite gives its side files the rights of this one.
             os.close(os.open(self.paths.store_file, os.O_CREAT | os.O_RDWR, 0o600))

@@ -72,10 +72,10 @@ class Keychain:
                     )
                 try:
                     key = await asyncio.to_thread(asyncssh.import_private_key, locked.content, passphrase)
-                except asyncssh.KeyEncryptionError:
-                    continue
-                except asyncssh.KeyImportError as error:
-                    raise KeyFileUnusable(f"The key {locked.file} cannot be used: {error}.") from error
+                except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
+                    if str(error).startswith(("Unknown", "Unsupported", "Passphrase must")) and passphrase:
+                        raise KeyFileUnusable(f"The key {locked.file} cannot be used: {error}.") from error
+                    continue  # each format says in other words that the passphrase is wrong
                 self._unlocked[locked.file, locked.content] = key
                 return key
         raise KeyFileUnusable(f"That is not the passphrase of the key {locked.file}.")
@@ -224,7 +224,7 @@ def _locked(content: bytes) -> tuple[bool, bytes | None]:
     for _ in range(2):  # how the passphrase is turned into a key
         _, blob = _string(blob)
     public, _ = _string(blob[4:])
-    return cipher != b"none", public or None
+    return cipher not in (b"none", b""), public or None
 
 
 def _string(blob: bytes) -> tuple[bytes, bytes]:

@@ -174,9 +174,13 @@ class Health:
         *,
         every_s: float = EVERY_S,
         again_s: float = AGAIN_S,
+        hindrance: Callable[[], str | None] = lambda: None,
         tell: Callable[[Reading], None] | None = None,
     ) -> None:
-        """`tell` gets every reading, as `Shared.note` wants it for the other processes."""
+        """`hindrance` may say why it is of no use to ask now: that is the reading then, and nothing is sent.
+
+        `tell` gets every reading, as `Shared.note` wants it for the other processes.
+        """
         self.machine = machine
         self.service = service
         self.local_port = local_port
@@ -187,6 +191,7 @@ class Health:
         self._bus = bus
         self._every_s = every_s
         self._again_s = again_s
+        self._hindrance = hindrance
         self._tell = tell
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -207,7 +212,11 @@ class Health:
 
     async def look(self) -> Reading:
         """One probe, told to everybody."""
-        reading = await probe(self.service, self.local_port, self._clock)
+        reason = self._hindrance()
+        if reason is None:
+            reading = await probe(self.service, self.local_port, self._clock)
+        else:
+            reading = Reading(False, None, reason, self._clock.now())
         before, self.reading = self.reading, reading
         if reading.round_trip_ms is not None and reading.ok:
             self.round_trips.add(reading.round_trip_ms)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from console.errors import ConfigUnusable, SettingsError
 from console.links.credentials import Ask, Keychain
-from console.links.login import FirstContact, Met, connect, fetch_host_key
+from console.links.login import FirstContact, Met, connect, meet
 from console.links.pins import Pins
 from console.links.ssh_config import Destination, HostConfig, parse_destination, read_config
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from console.paths import Paths
     from console.settings import Settings
 
-__all__ = ["Ask", "FirstContact", "Keychain", "Met", "Pins", "Target", "connect", "fetch_host_key", "resolve"]
+__all__ = ["Ask", "FirstContact", "Keychain", "Met", "Pins", "Target", "connect", "meet", "resolve"]
 
 MOST_JUMPS = 8
 

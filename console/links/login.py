@@ -26,6 +26,8 @@ from console.links import known_hosts
 from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
+from console.links.proxy import start_proxy
+from console.text import neutralise
 
 if TYPE_CHECKING:
     import asyncssh
@@ -39,6 +41,7 @@ How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
 
 LIMIT_S = 5.0
 """How long connecting may take, from the first packet to the end of the login."""
+GREETING_LIMIT_S = 2.0
 WINDOW = 16 << 20
 """Bytes on the way in one channel: the default of 2 MiB allows 20 MB/s at 50 ms."""
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
@@ -97,41 +100,50 @@ async def connect(
     return below
 
 
-async def fetch_host_key(
-    target: Target, pins: Pins, *, ask: Ask, first: FirstContact = "ask", prefer: Sequence[str] = ()
-) -> str:
-    """The key that a machine shows, without logging in to it; its jump hosts are logged in to as ever."""
-    if not target.jumps:
-        return await _Door(target, repr(target.name), pins, None, {}).look(prefer)
-    *way, last = target.jumps
-    jump = await connect(last._replace(jumps=tuple(way)), pins, ask=ask, first=first)
+async def meet(
+    target: Target,
+    pins: Pins,
+    *,
+    ask: Ask,
+    first: FirstContact = "ask",
+    told: Callable[[Met], None] | None = None,
+) -> None:
+    """See to it that a key of the machine is pinned, without logging in to it. A jump host on the way to one that is
+    not known is logged in to."""
+    keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    if await asyncio.to_thread(pins.get, target.identity):
+        return
+    way: asyncssh.SSHClientConnection | None = None
+    if target.jumps and target.key_from_cloud is None:
+        *before, last = target.jumps
+        way = await connect(last._replace(jumps=tuple(before)), pins, ask=keychain, first=first, told=told)
     try:
-        return await _Door(target, repr(target.name), pins, jump, {}).look(prefer)
+        await _meet(_Door(target, repr(target.name), pins, way, {}), keychain, first, told)
     finally:
-        jump.abort()
+        if way is not None:
+            way.abort()
 
 
-async def known_to_user(target: Target) -> known_hosts.Known:
+async def _known_to_user(target: Target) -> known_hosts.Known:
     """What the user's known_hosts say of a machine."""
-    host, port = (
-        (target.host_key_alias, known_hosts.DEFAULT_PORT) if target.host_key_alias else (target.host, target.port)
-    )
+    alias = target.host_key_alias
+    host, port = (alias, known_hosts.DEFAULT_PORT) if alias is not None else (target.host, target.port)
     return await asyncio.to_thread(known_hosts.look_up, target.known_hosts_files, host, port)
 
 
-def vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
+def _is_vouched_for(name: str, seen: str, known: known_hosts.Known) -> bool:
     """Whether the user's known_hosts has the key that a machine shows; raises when it has another one for it."""
+    shown = known_hosts.fingerprint(seen)
     if seen in known.revoked:
         raise HostKeyUnknown(
-            f"{name!r} shows the host key {known_hosts.fingerprint(seen)}, which your known_hosts marks as revoked.",
-            seen=known_hosts.fingerprint(seen),
+            f"{name!r} shows the host key {shown}, which your known_hosts marks as revoked.", seen=shown
         )
     if known.keys and seen not in known.keys:
-        error = changed(name, known.keys, seen)
+        expected = tuple(known_hosts.fingerprint(key) for key in known.keys)
         raise HostKeyChanged(
-            error.text.replace(" is pinned", " is in your known_hosts"),
-            expected=error.expected,
-            seen=error.seen,
+            f"{name!r} shows the host key {shown}, but your known_hosts has {' or '.join(expected)} for it.",
+            expected=expected,
+            seen=shown,
             hint="Nothing was sent to it. If it was made anew, take the old key out with: ssh-keygen -R HOST",
         )
     return bool(known.keys)
@@ -142,29 +154,34 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
     target, pins = door.target, door.pins
     if await asyncio.to_thread(pins.get, target.identity):
         return
+    how: How = "accepted"
+    if target.key_from_cloud is not None:
+        seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
+    else:
+        known = await _known_to_user(target)
+        seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
+        if _is_vouched_for(target.name, seen, known):
+            how = "known_hosts"
     async with keychain.one_at_a_time:
         if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
             return
-        how: How = "accepted"
-        if target.key_from_cloud is not None:
-            seen, how = known_hosts.plain_key(target.key_from_cloud), "cloud"
-        else:
-            known = await known_to_user(target)
-            seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
-            shown = known_hosts.fingerprint(seen)
-            if vouched_for(target.name, seen, known):
-                how = "known_hosts"
-            elif first == "known-only":
-                raise HostKeyUnknown(
-                    f"{door.who} is not known; it shows the host key {shown}.",
-                    seen=shown,
-                    hint=f"If that is right, run: hawser link pin {target.name}",
-                )
-            elif not await keychain.accept_host_key(target, shown):
-                raise HostKeyUnknown(f"The host key {shown} of {target.name!r} was not accepted.", seen=shown)
+        if how == "accepted":
+            await _accept(door, seen, keychain, first)
         await asyncio.to_thread(pins.pin, target.identity, seen)
     if told is not None:
         told(Met(target, known_hosts.fingerprint(seen), how))
+
+
+async def _accept(door: _Door, seen: str, keychain: Keychain, first: FirstContact) -> None:
+    shown = known_hosts.fingerprint(seen)
+    if first == "known-only":
+        raise HostKeyUnknown(
+            f"{door.who} is not known; it shows the host key {shown}.",
+            seen=shown,
+            hint=f"If that is right, run: hawser link pin {door.target.name}",
+        )
+    if not await keychain.accept_host_key(door.target, shown):
+        raise HostKeyUnknown(f"The host key {shown} of {door.target.name!r} was not accepted.", seen=shown)
 
 
 async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnection:
@@ -269,20 +286,61 @@ class _Door:
             **self._extra,
             "client_factory": Witness,
         }
-        if self._tunnel is not None:
-            options["tunnel"] = self._tunnel
-        elif target.proxy_command is not None:
-            options["proxy_command"] = _proxy(target.proxy_command)
         try:
-            return await asyncssh.connect(target.host, target.port, **options), None
+            return await self._open(options), None
         except asyncssh.HostKeyNotVerifiable as error:
             if not shown:
                 raise LinkUnreachable(f"{self.who} shows a host key that cannot be read: {error.reason}.") from error
             return None, known_hosts.plain_key(shown[0].export_public_key().decode())
-        except asyncssh.PermissionDenied:
+        except (asyncssh.PermissionDenied, LinkError):
             raise
+        except (ConnectionResetError, asyncssh.ConnectionLost) as error:
+            raise await self._strange_answer() or self._failure(error) from error
         except (OSError, ValueError, asyncssh.Error) as error:
             raise self._failure(error) from error
+
+    async def _open(self, options: Mapping[str, Any]) -> asyncssh.SSHClientConnection:
+        import asyncssh
+
+        target = self.target
+        if self._tunnel is not None:
+            return await asyncssh.connect(target.host, target.port, tunnel=self._tunnel, **options)
+        if target.proxy_command is None:
+            return await asyncssh.connect(target.host, target.port, **options)
+        proxy = await start_proxy(target.proxy_command)
+        try:
+            connection = await asyncssh.connect(target.host, target.port, sock=proxy.socket, **options)
+        except BaseException as error:
+            said = proxy.complaint() if isinstance(error, OSError | asyncssh.ConnectionLost) else None
+            proxy.socket.close()
+            proxy.close()
+            if said:
+                raise LinkUnreachable(f"The ProxyCommand for {target.name!r} failed: {said.rstrip('.')}.") from error
+            raise
+        connection.set_tunnel(proxy)
+        return connection
+
+    async def _strange_answer(self) -> LinkError | None:
+        """What hung up on us may not be an SSH server at all: then it answers a greeting with something else."""
+        if self._tunnel is not None or self.target.proxy_command is not None:
+            return None
+        try:
+            async with asyncio.timeout(GREETING_LIMIT_S):
+                reader, writer = await asyncio.open_connection(self.target.host, self.target.port)
+                try:
+                    writer.write(b"SSH-2.0-Hawser\r\n")
+                    answer = await reader.read(400)
+                finally:
+                    writer.transport.abort()
+        except (OSError, TimeoutError):
+            return None
+        lines = answer.decode("utf-8", "replace").splitlines()
+        if not lines or any(line.startswith("SSH-") for line in lines):
+            return None
+        return NotAnSshServer(
+            f"{self.who} at {self.target.address} does not speak SSH; it says {neutralise(lines[0])[:60]!r}.",
+            hint="Is that its SSH port?",
+        )
 
     def _failure(self, error: Exception) -> LinkError:
         import asyncssh
@@ -305,6 +363,11 @@ class _Door:
                 return JumpRefused(f"The jump host does not let us through to {who} at {at}: {error.reason}.")
             case asyncssh.ChannelOpenError():
                 return LinkUnreachable(f"The jump host cannot reach {who} at {at}: {error.reason}.")
+            case asyncssh.ProtocolError() if "authentication failures" in error.reason:
+                return LoginRefused(
+                    f"{who} gave up before all of our keys were tried.",
+                    hint="Name the right one: IdentityFile, with IdentitiesOnly yes.",
+                )
             case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
                 return NotAnSshServer(f"{who} at {at} does not speak SSH as we know it: {error.reason.rstrip('.')}.")
             case ConnectionResetError() | BrokenPipeError() | asyncssh.ConnectionLost():
@@ -323,9 +386,3 @@ class _Door:
 def _algorithms(prefer: Sequence[str]) -> list[str]:
     kinds = dict.fromkeys((*(kind for kind in prefer if kind in _SIGNATURES), *_SIGNATURES))
     return [name for kind in kinds for name in _SIGNATURES[kind]]
-
-
-def _proxy(command: str) -> list[str]:
-    """The shell call for a ProxyCommand. asyncssh would read its complaints as part of the connection, so they go
-    nowhere; but it also takes the end of that pipe for the end of the connection, so the pipe stays open."""
-    return ["/bin/sh", "-c", f"exec 3>&2 2>/dev/null; exec {command}"]

@@ -205,7 +205,8 @@ class RemoteCommand:
         if process is None:
             return
         try:
-            if process.exit_status is None and not process.channel.is_closing() and self._by_group:
+            is_over = process.exit_status is not None or process.exit_signal is not None
+            if self._by_group and not is_over and self._connection is not None and not self._connection.is_closed():
                 await self._kill()
         finally:
             for task in (*self._pumps, self._finisher):

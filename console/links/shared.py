@@ -118,14 +118,20 @@ class Shared:
     async def until_gone(self, published: Published) -> None:
         """Return when a tunnel of another process is up for a takeover: within a second of the owner's death."""
         beat, seen_at = published.beat_ms, self._clock.monotonic()
+        looked_at = seen_at
         while is_alive(published.owner):
             await self._clock.sleep(LOOK_S)
-            if self._clock.monotonic() - seen_at < FRESH_S:
+            now = self._clock.monotonic()
+            if now - looked_at < BEAT_S:
                 continue
+            looked_at = now
             there = await self._store.run(lambda c: tunnels.get(c, published.machine, published.service))
-            if there is None or there.owner != published.owner or there.beat_ms == beat:
+            if there is None or there.owner != published.owner:
                 return
-            beat, seen_at = there.beat_ms, self._clock.monotonic()
+            if there.beat_ms != beat:
+                beat, seen_at = there.beat_ms, now
+            elif now - seen_at >= FRESH_S:
+                return
 
     async def clean_ghosts(self) -> int:
         """Remove what processes left behind that are gone; returns how many there were."""

@@ -59,8 +59,8 @@ def parse_destination(written: str) -> Destination:
     user, _, place = written.removeprefix("ssh://").rstrip("/").rpartition("@")
     host, colon, port = place.rpartition(":")
     if place.startswith("["):
-        host, _, rest = place[1:].partition("]")
-        colon, port = rest[:1], rest[1:]
+        host, closing, rest = place[1:].partition("]")
+        colon, port = (rest[:1], rest[1:]) if closing else ("[", "")
     elif not colon or ":" in host:  # a bare IPv6 address has more than one
         host, colon, port = place, "", ""
     is_port = port.isdecimal() and port.isascii() and 0 < int(port) < 65536
@@ -224,7 +224,7 @@ class _Reading:
             self.host,
             self.port,
             self.user,
-            self._first("hostkeyalias"),
+            (self._first("hostkeyalias") or "").lower() or None,  # as OpenSSH has it
             self._files("identityfile"),
             self._files("certificatefile"),
             self._agent(),

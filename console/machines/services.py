@@ -7,7 +7,7 @@ as working when it takes a connection and keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from console.errors import SettingsError
@@ -94,11 +94,8 @@ def _is_sendable(path: str) -> bool:
     return path.isascii() and path.isprintable() and " " not in path and len(path) <= 1000
 
 
-def services_of(machine: Mapping[str, object]) -> dict[str, Service]:
-    """The services of a machine's table in the settings, in its order: those of `services`, then those of `ports`."""
-    written = machine.get("services", [])
-    if not isinstance(written, list):
-        raise SettingsError('services is a list, as in ["ollama", "comfyui"].')
+def services_of(written: Sequence[object], ports: Iterable[str] = ()) -> dict[str, Service]:
+    """The services of a machine in the settings, in its order: those of `services`, then those named in `ports`."""
     services = {}
     for service in map(read_service, written):
         if service.name in services:
@@ -106,8 +103,7 @@ def services_of(machine: Mapping[str, object]) -> dict[str, Service]:
                 f"The service {service.name!r} is there twice.", hint="Give the second a name of its own."
             )
         services[service.name] = service
-    ports = machine.get("ports", {})
-    for name in ports if isinstance(ports, Mapping) else ():
+    for name in ports:
         if name not in services:
             services[name] = service_named(name)
     return services

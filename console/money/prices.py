@@ -73,13 +73,13 @@ class Prices:
         setting = here or anywhere
         if setting is not None:
             return Price(setting.input, setting.output, "settings", setting.cached_input, setting.cache_write)
-        if endpoint.is_loopback:
+        if endpoint.is_own:
             return OWN
         return self._seen.get((endpoint.name, model)) or _shipped(endpoint.base_url, model)
 
     def picture_price(self, endpoint: Endpoint, model: str, *, width: int, height: int, quality: str) -> Decimal | None:
         """USD for one picture, where the shipped list knows it; 0 on our own machines."""
-        if endpoint.is_loopback:
+        if endpoint.is_own:
             return _ZERO
         return _shipped_picture(endpoint.base_url, model, width, height, quality)
 

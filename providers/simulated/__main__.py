@@ -5,29 +5,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 
 from providers.simulated.faults import Fault, FaultKind
-from providers.simulated.services import DEFAULT_ENDPOINTS, ENDPOINTS, Speed, World, WorldOptions
+from providers.simulated.machine_faults import MachineFault, MachineFaultKind
+from providers.simulated.services import DEFAULT_ENDPOINTS, ENDPOINTS, MachineSpec, Speed, World, WorldOptions
 
 INTERRUPTED = 130
+DEFAULT_MACHINE = "berth"
+_DEFAULT_SERVICE = "inference"
+_FIRST_PORTS = {"ollama": 11434, "openai": 8000, "anthropic": 8000}
+"""Where a service of each wire is on a machine; a second one of the same wire is on the next port."""
 
 
 def parser() -> argparse.ArgumentParser:
-    faults = "\n".join(f"  {kind:<14} {kind.meaning}" for kind in FaultKind)
+    faults = "\n".join(f"  {kind:<17} {kind.meaning}" for kind in FaultKind)
+    machine_faults = "\n".join(f"  {kind:<17} {kind.meaning}" for kind in MachineFaultKind)
     parser = argparse.ArgumentParser(
         prog="python -m providers.simulated",
-        description="Simulated services over real HTTP on this machine: Ollama, OpenAI-compatible, Anthropic.\n"
+        description="Simulated services over real HTTP on this machine: Ollama, OpenAI-compatible, Anthropic,\n"
+        "and machines with a real SSH server.\n"
         "Prints one JSON line with their addresses and keys, then runs until interrupted.",
-        epilog=f"faults, with N for ARG and in brackets what holds without one:\n{faults}",
+        epilog=f"faults, with N for ARG and in brackets what holds without one:\n{faults}\n\n"
+        f"faults of machines:\n{machine_faults}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--endpoints",
         type=_endpoints,
-        default=DEFAULT_ENDPOINTS,
         metavar="NAME,NAME",
         help=f"which services run, of {', '.join(ENDPOINTS)} (default: {','.join(DEFAULT_ENDPOINTS)})",
     )
@@ -77,7 +86,27 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=PORT",
-        help="a fixed port for service NAME in place of a free one; may be repeated",
+        help="a fixed port for service or machine NAME in place of a free one; may be repeated",
+    )
+    parser.add_argument(
+        "--machines",
+        nargs="*",
+        type=_machine,
+        metavar="NAME[=SERVICE,SERVICE]",
+        help="machines and the services that answer on them, each on the usual port of its kind or as SERVICE:PORT "
+        f"(default: {DEFAULT_MACHINE}={_DEFAULT_SERVICE}, or none when --endpoints is given; the word alone for none)",
+    )
+    parser.add_argument("--real-shell", action="store_true", help="machines run /bin/sh in place of the built-in shell")
+    parser.add_argument(
+        "--machine-fault",
+        type=_machine_fault,
+        action="append",
+        default=[],
+        metavar="NAME=KIND[:ARG]",
+        help="let machine NAME misbehave; may be repeated",
+    )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end with standard input, so that no parent that dies leaves it behind"
     )
     return parser
 
@@ -85,14 +114,29 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     given_parser = parser()
     given = given_parser.parse_args(arguments)
-    strangers = sorted({name for name, _ in [*given.fault, *given.port]} - set(given.endpoints))
+    endpoints = given.endpoints or DEFAULT_ENDPOINTS
+    named_machines = given.machines
+    if named_machines is None:
+        named_machines = [] if given.endpoints else [(DEFAULT_MACHINE, None)]
+    machines = [_spec(name, services, endpoints, given_parser) for name, services in named_machines]
+    names = [machine.name for machine in machines]
+    if len(set(names)) < len(names) or set(names) & set(endpoints):
+        given_parser.error(f"machines and services need names of their own: {', '.join(names)}")
+    strangers = {name for name, _ in given.fault} - set(endpoints)
+    strangers |= {name for name, _ in given.port} - {*endpoints, *names}
     if strangers:
-        given_parser.error(f"no service {', '.join(strangers)} runs; there are {', '.join(given.endpoints)}")
+        given_parser.error(f"no service {', '.join(sorted(strangers))} runs; there are {', '.join(endpoints)}")
+    strangers = {name for name, _ in given.machine_fault} - set(names)
+    if strangers:
+        given_parser.error(f"no machine {', '.join(sorted(strangers))} runs; there are {', '.join(names) or 'none'}")
+    machine_faults: dict[str, list[MachineFault]] = {}
+    for name, fault in given.machine_fault:
+        machine_faults.setdefault(name, []).append(fault)
     faults: dict[str, list[Fault]] = {}
     for name, fault in given.fault:
         faults.setdefault(name, []).append(fault)
     options = WorldOptions(
-        endpoints=given.endpoints,
+        endpoints=endpoints,
         speed=Speed(
             tokens_per_second=given.tokens_per_second,
             first_token_s=given.first_token_ms / 1000,
@@ -103,15 +147,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer_tokens=given.answer_tokens,
         faults=faults,
         ports=dict(given.port),
+        machines=machines,
+        real_shell=given.real_shell,
+        machine_faults=machine_faults,
     )
     try:
-        return asyncio.run(serve(options))
+        return asyncio.run(serve(options, until_eof=given.until_eof))
     except OSError as error:
         given_parser.exit(1, f"cannot listen: {error.strerror or error}\n")
 
 
-async def serve(options: WorldOptions) -> int:
-    """Run until a signal; SIGINT ends with 130 as for every interrupted command, SIGTERM with 0."""
+async def serve(options: WorldOptions, *, until_eof: bool = False) -> int:
+    """Run until a signal, or as told the end of standard input.
+
+    SIGINT ends with 130 as for every interrupted command, SIGTERM with 0.
+    """
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def end(code: int) -> None:
@@ -121,6 +171,8 @@ async def serve(options: WorldOptions) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, end, INTERRUPTED)
     loop.add_signal_handler(signal.SIGTERM, end, 0)
+    if until_eof:
+        loop.add_reader(0, lambda: None if os.read(0, 4096) else end(0))
     async with World(options) as world:
         sys.stdout.write(json.dumps(world.description()) + "\n")
         sys.stdout.flush()
@@ -154,6 +206,45 @@ def _fault(text: str) -> tuple[str, Fault]:
         raise argparse.ArgumentTypeError(f"{text!r} should read NAME=KIND")
     try:
         return name, Fault.parse(fault)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _machine(text: str) -> tuple[str, tuple[str, ...] | None]:
+    name, equals, services = text.partition("=")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
+        raise argparse.ArgumentTypeError(f"{text!r} should read NAME or NAME=SERVICE,SERVICE")
+    return name, tuple(filter(None, services.split(","))) if equals else None
+
+
+def _spec(
+    name: str, services: Sequence[str] | None, endpoints: Sequence[str], parser: argparse.ArgumentParser
+) -> MachineSpec:
+    """Which services answer on which ports of a machine; ends the program when that cannot be."""
+    if services is None:
+        services = [_DEFAULT_SERVICE] if _DEFAULT_SERVICE in endpoints else []
+    placed: dict[int, str] = {}
+    for service in services:
+        endpoint, _, given_port = service.partition(":")
+        if endpoint not in endpoints:
+            parser.error(f"no service {endpoint} runs for machine {name}; there are {', '.join(endpoints)}")
+        if given_port and not (given_port.isdecimal() and 0 < int(given_port) < 65_536):
+            parser.error(f"{service!r} should read SERVICE or SERVICE:PORT")
+        port = int(given_port) if given_port else _FIRST_PORTS[ENDPOINTS[endpoint][0].wire]
+        while not given_port and port in placed:
+            port += 1
+        if port in placed:
+            parser.error(f"two services of machine {name} have port {port}")
+        placed[port] = endpoint
+    return MachineSpec(name, placed)
+
+
+def _machine_fault(text: str) -> tuple[str, MachineFault]:
+    name, equals, fault = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} should read NAME=KIND")
+    try:
+        return name, MachineFault.parse(fault)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -73,7 +73,8 @@ def _free(port: int) -> int:
 
 
 def _bound(port: int, *, reuse_address: bool) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # the protocol is named because asyncio sets TCP_NODELAY only on sockets that have it
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse_address))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -15,13 +15,14 @@ import contextlib
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import asyncssh
 
 from providers.simulated.doors import Door
+from providers.simulated.machine_faults import MachineFault, misbehave
 from providers.simulated.machine_server import Server
 from providers.simulated.machine_sessions import Sessions
 from providers.simulated.pace import Clock, RealClock
@@ -48,6 +49,7 @@ class SimulatedMachine:
         real_shell: bool = False,
         host_key: str = "ssh-ed25519",
         port: int = 0,
+        faults: Iterable[MachineFault] = (),
         clock: Clock | None = None,
     ) -> None:
         self.name = name
@@ -99,6 +101,8 @@ class SimulatedMachine:
         self._serving: set[asyncio.Task[None]] = set()
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._frozen = False
+        self._faults = tuple(faults)
+        self._misbehaving: list[asyncio.Task[None]] = []
 
     # life
 
@@ -114,19 +118,29 @@ class SimulatedMachine:
             (self._folder / "disk").mkdir()
             self._sessions = Sessions(self, self._folder / "disk")
             await self._door.open()
+            for fault in self._faults:
+                task = asyncio.get_running_loop().create_task(misbehave(self, fault))
+                self._misbehaving.append(task)
+                await asyncio.sleep(0)  # what holds from the start holds before anybody can connect
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for misbehaving in self._misbehaving:
+            misbehaving.cancel()
+        await asyncio.gather(*self._misbehaving, return_exceptions=True)
         for door in (self._door, *self._left_doors):
             door.give_up()
         for flow in list(self._flows):
             flow.reset()
         await self.until(lambda: not self._flows)
-        if self._serving:
-            await asyncio.gather(*self._serving, return_exceptions=True)
+        for connection in list(self._connections):
+            await connection.wait_closed()
+        for task in self._serving:
+            task.cancel()  # those that wait before they speak
+        await asyncio.gather(*self._serving, return_exceptions=True)
         for transport in list(self.open_forwards):
             transport.abort()
         if self._sessions is not None:
@@ -180,6 +194,11 @@ class SimulatedMachine:
             "key_file": str(self.key_file),
             "host_key": self.host_key,
         }
+
+    def limit_disk(self, size_bytes: int) -> None:
+        """How much fits into its files."""
+        assert self._sessions is not None, "the machine is not started"
+        self._sessions.folder.limit_bytes = size_bytes
 
     # counts
 

@@ -13,16 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from providers.simulated.answers import Answer, Question, Tool, ToolUse, Turn
 from providers.simulated.anthropic import SimulatedAnthropic
 from providers.simulated.base import Recorded, SimulatedService
 from providers.simulated.faults import Fault, FaultKind, Faults
+from providers.simulated.machine_faults import MachineFault
 from providers.simulated.models import SimulatedModel
 from providers.simulated.ollama import SimulatedOllama
 from providers.simulated.openai import SimulatedOpenAI
 from providers.simulated.pace import Clock, RealClock, Speed
+
+if TYPE_CHECKING:
+    from providers.simulated.machine import SimulatedMachine
 
 __all__ = [
     "ENDPOINTS",
@@ -31,6 +35,8 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Faults",
+    "MachineFault",
+    "MachineSpec",
     "Question",
     "RealClock",
     "Recorded",
@@ -63,6 +69,13 @@ ENDPOINTS: Mapping[str, tuple[type[SimulatedService], Mapping[str, Any]]] = {
 DEFAULT_ENDPOINTS = ("inference", "workstation", "openai", "openrouter", "anthropic")
 
 
+class MachineSpec(NamedTuple):
+    """A machine of the world and what it serves: by port on the machine, the name of an endpoint of the world."""
+
+    name: str
+    services: Mapping[int, str]
+
+
 @dataclass(frozen=True, slots=True)
 class WorldOptions:
     endpoints: Sequence[str] = DEFAULT_ENDPOINTS
@@ -73,14 +86,20 @@ class WorldOptions:
     faults: Mapping[str, Iterable[Fault]] = field(default_factory=dict)
     """By endpoint."""
     ports: Mapping[str, int] = field(default_factory=dict)
-    """By endpoint; a free one where it is not named."""
+    """By endpoint or machine; a free one where it is not named."""
+    machines: Sequence[MachineSpec] = ()
+    real_shell: bool = False
+    """Whether machines run /bin/sh in place of the built-in shell."""
+    machine_faults: Mapping[str, Iterable[MachineFault]] = field(default_factory=dict)
+    """By machine."""
 
 
 class World:
     """Several services together, started and stopped as one."""
 
     def __init__(self, options: WorldOptions | None = None, *, clock: Clock | None = None) -> None:
-        options = options or WorldOptions()
+        self._options = options = options or WorldOptions()
+        self._clock = clock
         self.services: dict[str, SimulatedService] = {}
         for name in options.endpoints:
             kind, traits = ENDPOINTS[name]
@@ -94,6 +113,8 @@ class World:
                 port=options.ports.get(name, 0),
                 clock=clock,
             )
+        self.machines: dict[str, SimulatedMachine] = {}
+        """Once the world is entered."""
         self._stack = AsyncExitStack()
 
     def __getitem__(self, name: str) -> SimulatedService:
@@ -103,8 +124,23 @@ class World:
         async with AsyncExitStack() as stack:
             for service in self.services.values():
                 await stack.enter_async_context(service)
+            for spec in self._options.machines:
+                self.machines[spec.name] = await stack.enter_async_context(self._machine(spec))
             self._stack = stack.pop_all()
         return self
+
+    def _machine(self, spec: MachineSpec) -> SimulatedMachine:
+        from providers.simulated.machine import SimulatedMachine  # loads asyncssh, a third of a second
+
+        return SimulatedMachine(
+            spec.name,
+            services={port: ("127.0.0.1", self.services[name].port) for port, name in spec.services.items()},
+            seed=self._options.seed,
+            real_shell=self._options.real_shell,
+            port=self._options.ports.get(spec.name, 0),
+            faults=self._options.machine_faults.get(spec.name, ()),
+            clock=self._clock,
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
@@ -116,5 +152,5 @@ class World:
             "clouds": [],
             "endpoints": [service.endpoint() for service in self.services.values()],
             "comfyui": [],
-            "machines": [],
+            "machines": [machine.description() for machine in self.machines.values()],
         }

@@ -139,13 +139,16 @@ def test_new_groups_and_names_can_be_made_in_one_go(console: Console, paths: Pat
         "prices.openai/gpt-4.1.input=2",
         "prices.openai/gpt-4.1.output=8",
         'machines.gpu.cloud="vast"',
+        "machines.gpu.gpu=RTX 4090",
+        'lease.at_end="stop"',
     )
 
     found = load_settings(paths, {}, discover=False)
     assert found.endpoints["a.b"].base_url == "http://127.0.0.1:5"
     assert found.aliases["gpt-4.1"][1].timeout_s == 3
     assert found.prices["openai/gpt-4.1"].output == 8
-    assert found.later["machines"] == {"gpu": {"cloud": "vast"}}
+    assert (found.machines["gpu"].cloud, found.machines["gpu"].wanted) == ("vast", {"gpu": "RTX 4090"})
+    assert found.later["lease"] == {"at_end": "stop"}
     assert console.file.read_text().startswith(WRITTEN[:200])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Place:
         return ongoing, await follow(ongoing)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(self.store.paths.store_file) as connection:
+        with closing(sqlite3.connect(self.store.paths.store_file)) as connection:
             return connection.execute(sql).fetchall()
 
     async def booked(self) -> list[LedgerEntry]:
@@ -312,6 +312,21 @@ def test_a_price_that_the_host_lists_is_used(tmp_path: Path) -> None:
     run(body())
 
 
+def test_a_host_whose_prices_nobody_knows_is_asked_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        listed = ModelInfo("m", price_input_usd_per_million=Decimal(1), price_output_usd_per_million=Decimal(10))
+        script: list[Step] = [Delta("Here."), End(Finish.STOP, Usage(1_000, 100))]
+        chat = ScriptedChat(script, models=[listed])
+        async with place(tmp_path, dark=chat) as here:
+            ongoing, _ = await here.ask(model="dark/m")
+            await here.ask(model="dark/m")
+
+            assert ongoing.answer().cost_usd == Decimal("0.002000")
+            assert chat.times_listed == 1
+
+    run(body())
+
+
 def test_a_cap_on_the_cost_limits_the_answer_and_stops_it(tmp_path: Path) -> None:
     async def body() -> None:
         chat = ScriptedChat([Delta("word " * 50), End(Finish.LENGTH, Usage(10, 50))])
@@ -462,7 +477,7 @@ def test_the_call_of_a_killed_process_is_booked_as_an_estimate(tmp_path: Path) -
                 None, None, "Tell me about ropes.", client="prompt", model="m", endpoint="hosted"
             )
             await here.store.append_answer(turn.answer_id, "Ropes are " * 20)
-            with sqlite3.connect(here.store.paths.store_file) as connection:
+            with closing(sqlite3.connect(here.store.paths.store_file)) as connection, connection:
                 connection.execute("UPDATE messages SET owner = '999999999 0' WHERE owner IS NOT NULL")
 
             recovered = await here.store.recover()

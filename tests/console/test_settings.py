@@ -65,6 +65,17 @@ output = 8.5
 
 [machines.gpu1]
 cloud = "vast"
+gpu = "RTX 4090"
+
+[machines.lab]
+cloud = "ssh"
+host = "me@gpu.example:2222"
+services = ["ollama", "comfyui"]
+ports = {ollama = 11434, ollama2 = 11435, comfyui = 8188}
+usd_per_hour = 0.1
+
+[lease]
+hard_h = 12
 """
 
 
@@ -118,7 +129,11 @@ def test_a_full_file_is_read_into_types(paths: Paths) -> None:
     assert found.routes["quick"] == (ChainEntry("mistral:7b"),)
     assert found.models["qwen3:99b"].vram_gb == 60
     assert found.prices["openai/gpt-4.1"].output == Decimal("8.5")
-    assert found.later == {"machines": {"gpu1": {"cloud": "vast"}}}
+    rented, lab = found.machines["gpu1"], found.machines["lab"]
+    assert (rented.cloud, rented.host, rented.wanted) == ("vast", None, {"gpu": "RTX 4090"})
+    assert (lab.host, lab.services, lab.usd_per_hour) == ("me@gpu.example:2222", ("ollama", "comfyui"), Decimal("0.1"))
+    assert lab.ports == {"ollama": 11434, "ollama2": 11435, "comfyui": 8188}
+    assert found.later == {"lease": {"hard_h": 12}}
 
 
 @pytest.mark.parametrize(
@@ -210,6 +225,14 @@ def test_the_environment_speaks_every_kind(paths: Paths) -> None:
         ("[routes]\ncod = 'x'", 2, "routes.cod is not a setting", "'code'"),
         ('[prices."a/b"]\ninput = 1', 1, "needs the setting 'output'", ""),
         ("machines = 3", 1, "machines must be a table", ""),
+        ("[machines.lab]\nhost = 'a'", 1, "needs the setting 'cloud'", ""),
+        ("[machines.lab]\ncloud = 'ssh'", 1, 'machines.lab needs a host, since its cloud is "ssh"', "host ="),
+        ("[machines.lab]\ncloud = 'vast'\nhost = 'a'", 1, "has a host, but is not of cloud", "host ="),
+        ("[machines.lab]\ncloud = 'vst'", 2, "machines.lab.cloud must be one of", "'vast'"),
+        ("[machines.lab]\ncloud = 'vast'\ngpus = 1", 3, "machines.lab.gpus is not a setting", ""),
+        ("[machines.lab]\ncloud = 'vast'\nports = {a = 0}", 3, "machines.lab.ports.a must be a whole number", ""),
+        ("[machines.lab]\ncloud = 'vast'\nports = {a = 1, b = 1}", 3, "is 1, which another service has as well", ""),
+        ("[machines.'a b']\ncloud = 'vast'", 1, "must be a name of letters", ""),
         ("[chat]\nmodel = ", 2, "this is not TOML", "config edit"),
         ("[chat]\n[chat]", 2, "this is not TOML", "config edit"),
         ('[chat]\nmodel = "x', 2, "this is not TOML", "config edit"),
@@ -557,3 +580,24 @@ def test_text_made_to_break_a_parser_is_refused_in_words(paths: Paths, written: 
     text, _ = refusal(paths, written)
 
     assert str(paths.config_file) in text
+
+
+@pytest.mark.parametrize(
+    ("base_url", "own"),
+    [
+        ("http://127.0.0.1:11434", True),
+        ("http://192.168.1.20:11434", True),
+        ("http://10.0.0.3:8000/v1", True),
+        ("http://172.20.0.2", True),
+        ("http://172.32.0.2", False),
+        ("http://100.101.102.103:11434", True),
+        ("http://[fd00::7]:11434", True),
+        ("http://[2001:db8::7]:11434", False),
+        ("http://gpubox:11434", True),
+        ("http://gpubox.local:11434", True),
+        ("https://api.openai.com/v1", False),
+        ("http://8.8.8.8", False),
+    ],
+)
+def test_a_machine_in_a_private_network_is_the_users_own(base_url: str, own: bool) -> None:
+    assert Endpoint(name="box", wire="ollama", base_url=base_url).is_own is own

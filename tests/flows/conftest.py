@@ -44,6 +44,6 @@ def hosted(tmp_path: Path, openai: SimulatedOpenAI) -> Hawser:
 @pytest.fixture
 def impatient(tmp_path: Path, ollama: SimulatedOllama) -> Hawser:
     """A user who gives a server little time and asks once: failures come soon."""
-    limits = ("first_token_s = 0.4", "between_tokens_s = 0.4", "connect_s = 2")
+    limits = ("first_token_s = 0.8", "between_tokens_s = 0.8", "connect_s = 2")
     once = '[aliases]\nonce = { model = "inference/llama3.1:8b", retries = 0 }'
     return Hawser(tmp_path / "impatient").settings(endpoint("inference", ollama, *limits), once, model="once")

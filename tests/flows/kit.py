@@ -205,6 +205,11 @@ def bare_environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **passed_on}
 
 
+def unmeasured(env: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what measures coverage, which loads modules and writes a file of its own."""
+    return {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
+
+
 def finish(process: subprocess.Popen[bytes], piped: bytes | None = None) -> Done:
     """The rest of a process that was started; ended by force, and a failure, if that takes for ever."""
     try:

@@ -1,4 +1,4 @@
-"""`hawser link up` as a process: what it says and holds, and how it takes being stopped, killed and shadowed."""
+"""`hawser link up` as a process: what it says and holds, and how it survives being stopped, killed and shadowed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from providers.simulated.relay import Relay
+from providers.simulated.services import SimulatedOllama
 from tests.flows.kit import PATIENCE_S, Hawser, Services, complaint, finish
 from tests.flows.link_kit import ECHO, Echo
 
@@ -225,18 +226,111 @@ def test_a_killed_owner_leaves_no_port_and_no_connection(berth: Berth, user: Haw
     finish(again.stop())
 
 
-def test_the_second_to_want_a_port_is_told_who_has_it(berth: Berth, user: Hawser) -> None:
+def test_who_wants_a_port_of_another_program_is_told_who_has_it(berth: Berth, user: Hawser) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        done = user.run("link", "up", "berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}")
+
+    assert complaint(done, 3).startswith(f"Local port {port} is in use by ")
+    assert f"process {os.getpid()}." in done.err
+    assert "is free." in done.err
+
+
+def test_the_second_to_want_a_tunnel_uses_the_first_and_takes_over_when_it_is_killed(
+    berth: Berth, user: Hawser
+) -> None:
+    port = free_port()
+    first = up(berth, user, port)
+    first.event("up")
+    until_published(user, first.process.pid)
+    second = up(berth, user, port)
+    elsewhere = second.event("elsewhere")
+    echo(port).close()
+    logins = berth.machine.logins
+
+    first.process.kill()
+    finish(first.process)
+
+    assert (elsewhere["pid"], elsewhere["local_port"]) == (first.process.pid, port)
+    assert logins == 1
+    assert second.event("taken-over")["forwards"] == [{"local_port": port, "remote_port": ECHO}]
+    echo(port).close()
+    until_published(user, second.process.pid)
+    finish(second.stop())
+    assert user.run("link", "ls", "--json").json() == {"schema": 1, "items": []}
+
+
+def test_published_tunnels_are_listed(berth: Berth, user: Hawser) -> None:
     port = free_port()
     running = up(berth, user, port)
     running.event("up")
 
-    done = user.run("link", "up", "berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}")
+    (item,) = until_published(user, running.process.pid)
+    table = user.run("link", "ls")
 
-    assert complaint(done, 3).startswith(f"Local port {port} is in use by ")
-    assert f"process {running.process.pid}." in done.err
-    assert "is free." in done.err
-    echo(port).close()
+    assert (item["machine"], item["service"], item["local_port"]) == ("berth", str(ECHO), port)
+    assert (item["remote_port"], item["state"], item["probe"]) == (ECHO, "up", None)
+    assert item["heartbeat_age_s"] < PATIENCE_S
+    words = table.out.decode().split()
+    assert {"berth", str(port), "up", str(running.process.pid)} <= set(words)
     finish(running.stop())
+    assert "No tunnel is up." in user.run("link", "ls").err
+
+
+def test_the_services_of_a_machine_are_at_their_ports_and_their_answers_are_told(
+    berth: Berth, user: Hawser, services: Services
+) -> None:
+    ollama = services.start(SimulatedOllama())
+    address = ("127.0.0.1", ollama.port)
+    berth.machine.services.update({11434: address, 11435: address, 9000: address})
+    ports = {"ollama": free_port(), "ollama2": free_port(), "comfyui": free_port()}
+    table = ", ".join(f"{name} = {port}" for name, port in ports.items())
+    own = '{ name = "own", port = 9000, probe = "/no/such" }'
+    user.settings(f'[machines.gpu]\ncloud = "ssh"\nhost = "berth"\nservices = ["ollama", {own}]\nports = {{ {table} }}')
+    running = Up(user, "gpu", "--ssh-config", str(berth.config))
+    forwards = running.event("up")["forwards"]
+
+    items = {item["service"]: item for item in until_probed(user, 4)}
+
+    local = {each["remote_port"]: each["local_port"] for each in forwards}
+    assert (local[11434], local[11435], local[8188]) == tuple(ports.values())
+    assert {name: items[name]["local_port"] for name in ports} == ports
+    assert items["own"]["local_port"] == local[9000]
+    assert {name: item["probe"]["ok"] for name, item in items.items()} == {
+        "ollama": True,
+        "ollama2": True,
+        "comfyui": False,
+        "own": False,
+    }
+    assert items["ollama"]["probe"]["round_trip_ms"] > 0
+    assert items["own"]["probe"]["error"] == "own answers 404 to /no/such."
+    assert "closed before it answered" in items["comfyui"]["probe"]["error"]
+    finish(running.stop())
+
+
+def until_probed(user: Hawser, count: int) -> list[dict[str, Any]]:
+    """What `hawser link ls` shows, once so many services were asked while the link was up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        items = user.run("link", "ls", "gpu", "--json").json()["items"]
+        asked = [item for item in items if item["probe"] and "link to" not in (item["probe"]["error"] or "")]
+        if len(asked) == count:
+            return asked
+        assert time.monotonic() < deadline, items
+
+
+def until_published(user: Hawser, pid: int) -> list[dict[str, Any]]:
+    """What `hawser link ls` shows, once a process has published that it is up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        items = user.run("link", "ls", "--json").json()["items"]
+        if any(item["pid"] == pid and item["state"] == "up" for item in items):
+            assert isinstance(items, list)
+            return items
+        assert time.monotonic() < deadline, items
 
 
 def test_a_lost_stream_is_reset_and_the_next_is_served(berth: Berth, user: Hawser) -> None:
@@ -292,5 +386,5 @@ def test_the_unit_starts_what_was_asked_for(user: Hawser, tmp_path: Path) -> Non
     [start] = [line for line in lines if line.startswith("ExecStart=")]
     assert start.endswith(f'link up me@gpu.example:22 --known-only --forward 11434:11434 --ssh-config "{config}"')
     assert f"Environment=HAWSER_HOME={user.home}" in lines
-    assert "hawser link up" in start
+    assert start.startswith("ExecStart=/") or "hawser link" in start
     assert {"Restart=always", "SuccessExitStatus=130", "WantedBy=default.target"} <= set(lines)

@@ -170,9 +170,9 @@ def test_web_page_in_the_place_of_a_service_is_said(impatient: Hawser, ollama: S
 # answers that go wrong
 
 TROUBLES: dict[str, tuple[Fault, int, str, str]] = {
-    "slow first token": (Fault(FaultKind.SLOW), 5, "", "sent nothing for 0.4 s"),
-    "stall at the beginning": (Fault(FaultKind.STALL), 5, "", "sent nothing for 0.4 s"),
-    "stall between tokens": (Fault(FaultKind.STALL, 2), 5, "word1 word2 ", "stopped sending for 0.4 s"),
+    "slow first token": (Fault(FaultKind.SLOW), 5, "", "sent nothing for 0.8 s"),
+    "stall at the beginning": (Fault(FaultKind.STALL), 5, "", "sent nothing for 0.8 s"),
+    "stall between tokens": (Fault(FaultKind.STALL, 2), 5, "word1 word2 ", "stopped sending for 0.8 s"),
     "cut between words": (Fault(FaultKind.CUT, 2), 4, "word1 word2 ", "broke off"),
     "cut mid-line": (Fault(FaultKind.CUT_LINE, 2), 4, "word1 word2 ", "broke off"),
     "cut mid-character": (Fault(FaultKind.CUT_CHARACTER, 2), 4, "word1 word2 ", "broke off"),
@@ -196,7 +196,7 @@ def test_trouble_is_one_sentence_and_what_came_is_kept(
     service = {"ollama": SimulatedOllama, "openai": SimulatedOpenAI, "anthropic": SimulatedAnthropic}[wire]()
     model = {"openai": "gpt-4.1", "anthropic": "claude-sonnet-4-5", "ollama": "llama3.1:8b"}[wire]
     services.start(service)
-    limits = ("first_token_s = 0.4", "between_tokens_s = 0.4", 'key = "there"', "price = { input = 2, output = 8 }")
+    limits = ("first_token_s = 0.8", "between_tokens_s = 0.8", 'key = "there"', "price = { input = 2, output = 8 }")
     user = Hawser(tmp_path / "user", env={"HAWSER_KEY_THERE": service.key or "none"})
     chain = f'[aliases]\nonce = {{ model = "there/{model}", retries = 0 }}'
     user.settings(endpoint("there", service, *limits), chain, model="once")

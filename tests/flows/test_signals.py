@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -125,6 +126,45 @@ def test_waiting_for_standard_input_can_be_ended(
 
     assert (done.code, done.err) == (130, "hawser: Interrupted.\n")
     assert not ollama.requests
+
+
+def test_second_ctrl_c_takes_nothing_away(hawser: Hawser, services: Services, ollama: SimulatedOllama) -> None:
+    process = begun(hawser, ollama)
+
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+
+    assert complaint(finish(process), 130)
+    services.until_idle(ollama)
+    assert hawser.ask("echo next").out == b"next"
+    answer = hawser.messages()[1]
+    assert answer.state in ("stopped", "failed")
+    assert answer.text == "".join(PIECES[:3])
+
+
+def test_ctrl_c_while_it_loads_leaves_no_traceback(hawser: Hawser) -> None:
+    """In the middle of an import, where half a module is there."""
+    interrupted = (
+        "import sys\n"
+        "from console.cli import entry\n"
+        "when = sys.argv.pop(1)\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == when: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "entry()"
+    )
+    for module in ("console.shell", "asyncio.tasks", "console.history.store"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", interrupted, module, "--prompt", "Hello"],
+            env=hawser.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        done = finish(process)
+        assert (done.code, done.out) == (130, b""), module
+        assert "Traceback" not in done.err
 
 
 def test_call_started_with_nohup_outlives_its_terminal(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,31 @@ def test_silent_pipe_is_given_three_seconds_unless_it_is_to_be_waited_for(
     ]
     assert (waited.json()["stdin"], waited.err) == ("read", "")
     assert asked(ollama) == "Say it\n\nlate but there"
+
+
+def test_pipe_that_does_not_block_is_read_to_its_end(hawser: Hawser, ollama: SimulatedOllama) -> None:
+    ours, end = os.pipe()
+    os.set_blocking(ours, False)
+    try:
+        os.write(end, b"a beginning ")
+        process = hawser.start("--prompt", "Say it", "--json", stdin=ours)
+        while_unread(ours)
+        os.write(end, b"and an end")
+        os.close(end)
+        done = finish(process)
+    finally:
+        os.close(ours)
+
+    assert (done.json()["stdin"], done.err) == ("read", "")
+    assert asked(ollama) == "Say it\n\na beginning and an end"
+
+
+def while_unread(pipe: int) -> None:
+    """Wait until somebody has emptied a pipe."""
+    deadline = time.monotonic() + 30
+    while select.select([pipe], [], [], 0)[0]:
+        assert time.monotonic() < deadline
+        os.sched_yield()
 
 
 def test_silent_pipe_is_not_looked_at_when_told_so(hawser: Hawser, ollama: SimulatedOllama) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -266,6 +267,34 @@ def test_pipe_that_does_not_block_gets_all_of_a_long_answer(hawser: Hawser, olla
 
     assert came == text.encode()
     assert finish(process).code == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["config", "show"]], ids=" ".join)
+def test_list_whose_reader_has_left_is_no_failure(hawser: Hawser, words: list[str]) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = hawser.run(*words, stdout=theirs)
+    finally:
+        os.close(theirs)
+
+    assert (done.code, done.err) == (0, "")
+
+
+def test_json_on_a_terminal_holds_nothing_it_acts_on(hawser: Hawser, ollama: SimulatedOllama) -> None:
+    ollama.answers.queue(Answer(tokens=("\x1b[31m \x9b2J \u202e é",)))
+    ours, theirs = os.openpty()
+    try:
+        process = hawser.start("--prompt", "Say it", "--json", stdout=theirs)
+        os.close(theirs)
+        came = read_until(ours, lambda came: came.endswith(b"\n"))
+        finish(process)
+    finally:
+        os.close(ours)
+
+    assert came.isascii()
+    assert b"\x1b" not in came
+    assert json.loads(came)["text"] == "\x1b[31m \x9b2J \u202e é"
 
 
 def test_help_that_cannot_be_written_is_a_failure() -> None:

@@ -37,7 +37,7 @@ from tests.peers.pixel import PIXEL
 from tests.peers.proxy import MOCKS, LiteLLM
 from tests.providers.raw import collect
 
-pytestmark = [pytest.mark.peers, pytest.mark.timeout(150), pytest.mark.xdist_group("litellm")]
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(150)]
 
 TEXT = "Grüße, 世界! 👩‍🚀 — five\n\n```python\nprint('hé')\n```\n"
 WEATHER = {

@@ -1,0 +1,104 @@
+"""`hawser demo`: the same program on simulated services, and nothing left of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.flows.kit import Hawser, finish, read_until
+
+FAST = ("demo", "--tokens-per-second", "5000")
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Hawser:
+    """Somebody with nothing set up, whose temporary folder can be looked into."""
+    (tmp_path / "tmp").mkdir()
+    return Hawser(tmp_path / "visitor", env={"TMPDIR": str(tmp_path / "tmp"), "OPENAI_API_KEY": "sk-of-the-user"})
+
+
+def left_behind(visitor: Hawser) -> list[Path]:
+    return [*Path(visitor.env["TMPDIR"]).iterdir(), *visitor.home.rglob("*")]
+
+
+@pytest.mark.parametrize("dashes", [[], ["--"]], ids=["plain", "dashes"])
+def test_one_prompt(visitor: Hawser, dashes: list[str]) -> None:
+    assert visitor.run(*FAST, *dashes, "--prompt", "echo hello") == (0, b"hello", "")
+    assert left_behind(visitor) == []
+
+
+def test_one_command(visitor: Hawser) -> None:
+    done = visitor.run("demo", "model", "ls")
+
+    assert (done.code, done.err) == (0, "")
+    assert b"gpt-4.1" in done.out
+    assert b"llama3.1:8b" in done.out
+
+
+def test_failure_inside_is_the_failure_of_the_demo(visitor: Hawser) -> None:
+    done = visitor.run("demo", "chat", "show", "nothing-like-it")
+
+    assert done.code == 2
+    assert done.err.startswith("hawser: ")
+
+
+def test_piped_lines_are_a_conversation(visitor: Hawser) -> None:
+    lines = "echo first\n\nchat ls\necho it's second\nhawser --prompt 'echo third' -m openai/gpt-4.1\ncost\ndemo\n"
+
+    done = visitor.run(*FAST, stdin=lines.encode())
+
+    assert done.code == 0
+    out = done.out.decode()
+    order = ("first", "echo first", "it's second", "third", "gpt-4.1")
+    places = [out.index(word) for word in order]
+    assert places == sorted(places), out
+    assert "simulated services" in done.err
+    assert "in the demo already" in done.err
+    assert "sk-of-the-user" not in out + done.err
+    assert left_behind(visitor) == []
+
+
+def test_questions_in_it_go_on_with_one_chat(visitor: Hawser) -> None:
+    done = visitor.run(*FAST, stdin=b"echo one\necho two\nchat ls --json\n")
+
+    assert done.out.decode().count('"title"') == 1
+    assert '"title": "echo one"' in done.out.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda number: number.name)
+def test_end_of_the_demo_is_the_end_of_its_services(visitor: Hawser, number: signal.Signals) -> None:
+    lines, end_of_lines = os.pipe()
+    process = visitor.start(*FAST, stdin=lines)
+    os.close(lines)
+    assert process.stdout is not None
+    os.write(end_of_lines, b"config show\nconfig path\n")
+    shown = read_until(process.stdout.fileno(), lambda came: b"config.toml" in came and b"http://127" in came)
+    found = re.search(rb"http://127\.0\.0\.1:(\d+)", shown)
+    assert found is not None
+    port = int(found[1])
+
+    process.send_signal(number)
+    done = finish(process)
+    os.close(end_of_lines)
+
+    assert done.code == (-number if number is signal.SIGKILL else 130)
+    until_closed(port)
+    if number is not signal.SIGKILL:
+        assert left_behind(visitor) == []
+
+
+def until_closed(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except ConnectionRefusedError:
+            return
+        assert time.monotonic() < deadline, "the simulated services are still there"
+        os.sched_yield()
