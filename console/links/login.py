@@ -314,6 +314,7 @@ class _Door:
             said = proxy.complaint() if isinstance(error, OSError | asyncssh.ConnectionLost) else None
             proxy.socket.close()
             proxy.close()
+            await proxy.wait_closed()
             if said:
                 raise LinkUnreachable(f"The ProxyCommand for {target.name!r} failed: {said.rstrip('.')}.") from error
             raise

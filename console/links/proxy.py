@@ -17,22 +17,34 @@ from typing import IO
 from console.errors import LinkUnreachable
 
 
-class Proxy:
+class Proxy(asyncio.SubprocessProtocol):
     """The running program. As the tunnel of a connection it is ended together with it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ours: socket.socket, complaints: IO[bytes]) -> None:
-        self._process = process
+    def __init__(self, ours: socket.socket, complaints: IO[bytes]) -> None:
         self.socket = ours
         self._complaints = complaints
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+
+    def process_exited(self) -> None:
+        assert self._transport is not None
+        self._transport.close()
+        self._ended.set()
 
     def close(self) -> None:
-        if self._process.returncode is None:
+        transport = self._transport
+        if transport is not None and transport.get_returncode() is None:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
+                os.killpg(transport.get_pid(), signal.SIGTERM)
+            transport.close()
         self._complaints.close()
 
     async def wait_closed(self) -> None:
-        await self._process.wait()
+        await self._ended.wait()
 
     def complaint(self) -> str | None:
         """The last line that it wrote to its standard error."""
@@ -47,13 +59,11 @@ async def start_proxy(command: str) -> Proxy:
     """Run a command line as OpenSSH does, by the shell and in its place."""
     ours, its = socket.socketpair()
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the proxy
+    words = ("/bin/sh", "-c", f"exec {command}")
+    proxy, end = Proxy(ours, complaints), its.fileno()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", f"exec {command}"),
-            stdin=its.fileno(),
-            stdout=its.fileno(),
-            stderr=complaints,
-            start_new_session=True,
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: proxy, *words, stdin=end, stdout=end, stderr=complaints, start_new_session=True
         )
     except OSError as error:
         ours.close()
@@ -61,4 +71,4 @@ async def start_proxy(command: str) -> Proxy:
         raise LinkUnreachable(f"The ProxyCommand cannot be run: {error.strerror or error}.") from error
     finally:
         its.close()
-    return Proxy(process, ours, complaints)
+    return proxy

@@ -785,14 +785,19 @@ def test_a_name_that_does_not_resolve_is_told(user: User, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_speaks_other_algorithms_is_told(user: User) -> None:
-    async def body(server: OpenSshServer) -> LinkError:
-        user.config(server.host("lab", f"IdentityFile {server.key_file}"))
-        return await user.refusal("lab")
+    # Not OpenSSH: it hangs up, and that may come before what it speaks.
+    async def body() -> LinkError:
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        server = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[key], encryption_algs=["aes192-ctr"])
+        try:
+            return await user.refusal(Target("lab", "ssh:lab", "127.0.0.1", server.get_port(), "me"))
+        finally:
+            server.close()
+            await server.wait_closed()
 
-    with OpenSshServer(user.folder / "sshd", "Ciphers aes192-ctr") as server:
-        refused = run(body(server))
+    refused = run(body())
 
-    assert isinstance(refused, NoCommonAlgorithm)
+    assert isinstance(refused, NoCommonAlgorithm), refused.text
 
 
 @pytest.mark.parametrize(
