@@ -30,6 +30,8 @@ EARLY_BYTES = 256 << 10
 """How much of what a client sends before its channel is open is kept; after that it has to wait."""
 BUFFER_BYTES = 1 << 20
 """How much is buffered towards a client, or towards the machine, before the other end has to pause."""
+BULK_BYTES = 8 << 10
+"""Pieces from this size on are collected while one read from the network is taken apart, and written together."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: closing sends RST instead of FIN
 
 
@@ -68,6 +70,7 @@ class Stream(asyncio.Protocol):
     __slots__ = (
         "_accounts",
         "_awaits_answer",
+        "_bulk",
         "_channel",
         "_early",
         "_early_end",
@@ -90,6 +93,7 @@ class Stream(asyncio.Protocol):
         self._channel: asyncssh.SSHTCPChannel[bytes] | None = None
         self._leg: Leg | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._bulk: list[bytes] = []
         self._early = bytearray()
         self._early_end = False
         self._far_ended = False
@@ -224,9 +228,19 @@ class Stream(asyncio.Protocol):
         if self._awaits_answer:
             self._answered()
         self._accounts.bytes_down += len(data)
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            transport.write(data)
+        if self._bulk:
+            self._bulk.append(data)
+        elif len(data) >= BULK_BYTES:
+            self._bulk.append(data)
+            self._loop.call_soon(self._pass_on_bulk)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _pass_on_bulk(self) -> None:
+        """Everything that came with one read from the network, in one write."""
+        pieces, self._bulk = self._bulk, []
+        if pieces and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _answered(self) -> None:
         self._awaits_answer = False
@@ -238,6 +252,7 @@ class Stream(asyncio.Protocol):
     def far_ended(self) -> None:
         """The service has no more to say; the client may."""
         self._far_ended = True
+        self._pass_on_bulk()
         transport = self._transport
         if transport is not None and not transport.is_closing():
             try:
@@ -254,6 +269,7 @@ class Stream(asyncio.Protocol):
             self._leg.remove(self)
             self._leg = None
             assert self._transport is not None
+            self._pass_on_bulk()
             self._transport.close()  # after what is still buffered; `connection_lost` is the end
         elif error is not None and self._leg is not None:
             self._leg.broke()  # which tells this stream as well
@@ -293,6 +309,7 @@ class Stream(asyncio.Protocol):
 
     def _reset_client(self) -> None:
         if self._transport is not None:
+            self._pass_on_bulk()  # what has come counts, even if no more will
             reset(self._transport)
 
     def _end(self) -> None:

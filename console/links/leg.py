@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 SMALLEST_WINDOW, LARGEST_WINDOW = 2 << 20, 16 << 20
 WANTED_BYTES_PER_S = 320e6
-"""The window of a channel is what this fills in a round trip: 2 MiB allows only 20 MB/s at 50 ms, where 16 MiB allow 130.
-On a short way a large one is slower, to a third: sshd fills it and then moves megabytes about with every packet."""
+"""The window of a channel is what this fills in a round trip. At 50 ms 2 MiB allow 20 MB/s, and 16 MiB 130; but on a
+short way the large one is slower, to a third: sshd fills it, and then moves megabytes about with every packet."""
 PACKET_BYTES = 64 << 10
 
 OVERSLEPT_S = 1.0
