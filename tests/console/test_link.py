@@ -237,6 +237,20 @@ def test_what_only_a_person_can_mend_is_hardly_tried_until_something_changes() -
     story(tell)
 
 
+def test_a_machine_that_falls_silent_and_is_another_one_blocks() -> None:
+    async def tell(scene: Scene) -> None:
+        first = await scene.up()
+        scene.dialler.outcome = LoginRefused("No key fits.")
+
+        first.fall_silent()
+        await scene.until(lambda: scene.link.state is LinkState.BLOCKED)
+
+        assert scene.kinds() == ["LinkUp", "LinkSuspect", "LinkLost", "LinkBlocked"]
+        assert scene.dialler.tries == 2
+
+    story(tell)
+
+
 def test_the_pauses_grow_unless_somebody_waits() -> None:
     async def tell(scene: Scene) -> None:
         scene.dialler.outcome = LinkUnreachable("No.")
