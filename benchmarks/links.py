@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tests.sshd_kit import SSHD, Sshd, free_port
 
@@ -98,7 +98,7 @@ class Program:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, **how
         )
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +107,8 @@ class Program:
 
     def line(self) -> str:
         assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        line: str = self.process.stdout.readline()
+        return line
 
     def tell(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -483,7 +484,8 @@ def main() -> None:
         print(json.dumps(asyncio.run(many(host_key, int(port), user, key_file, int(service_port), Path(folder)))))
         return
     if SSHD is None or shutil.which("ssh") is None:
-        sys.exit("This needs OpenSSH: sshd and ssh.")
+        print("Nothing to measure beside: OpenSSH (ssh and sshd) is not installed.")
+        return
     parts: dict[str, Callable[[Path], Iterator[Row]]] = {
         "recovery": lambda folder: measure_recovery(folder, options.suspend),
         "speed": lambda folder: measure_speed(folder, options.mb * 1_000_000, options.rounds),
