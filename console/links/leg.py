@@ -136,6 +136,10 @@ class Leg:
         stall = self._loop.call_later(self._pace.stall, self.ask, self._pace.late_wanted)
         try:
             return await opening  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result()[0].abort()  # it opened in the very moment in which its client left
+            raise
         finally:
             stall.cancel()
             self._openings.discard(opening)

@@ -374,16 +374,19 @@ class Link:
         if error.is_permanent:
             self._next_try = self._urgent_try = now + self.pace.blocked
             if self._leg is None:
-                was_blocked, self.state = self.state is LinkState.BLOCKED, LinkState.BLOCKED
-                if is_news or not was_blocked:
-                    self._bus.publish(LinkBlocked(self.name, error.text, error.hint, error))
-                self._fail_waiters(error)
+                self._block(error, is_news=is_news)
             return
         self._next_try = now + self._backoff.next_s()
         if self._leg is None:
             self.state = LinkState.DOWN
         due = min(self._next_try, self._urgent_try) if self._is_wanted_more else self._next_try
         self._bus.publish(LinkWaiting(self.name, error.text, max(due - now, 0.0)))
+
+    def _block(self, error: LinkError, *, is_news: bool) -> None:
+        was_blocked, self.state = self.state is LinkState.BLOCKED, LinkState.BLOCKED
+        if is_news or not was_blocked:
+            self._bus.publish(LinkBlocked(self.name, error.text, error.hint, error))
+        self._fail_waiters(error)
 
     def _adopt(
         self, connection: asyncssh.SSHClientConnection, others: set[asyncio.Task[asyncssh.SSHClientConnection]]
@@ -460,6 +463,8 @@ class Link:
             self._keep(leg)
             self.state = LinkState.CONNECTING
             self._bus.publish(LinkLost(self.name, "No answer"))
+            if self.error is not None and self.error.is_permanent:
+                self._block(self.error, is_news=True)
             self._nudge.set()
 
     def _keep(self, leg: Leg) -> None:

@@ -32,6 +32,8 @@ class FakeConnection:
         self._answers.set()
         self._recv_seq = 0
         self.asked = 0
+        self.channels: list[FakeChannel] = []
+        self.lets_in = asyncio.Event()
 
     def fall_silent(self) -> None:
         self._answers.clear()
@@ -52,8 +54,21 @@ class FakeConnection:
     async def wait_closed(self) -> None:
         await self._ended.wait()
 
+    async def create_connection(self, session: Callable[[], Any], *_: object, **__: object) -> tuple[FakeChannel, Any]:
+        self.channels.append(FakeChannel())
+        await self.lets_in.wait()
+        return self.channels[-1], session()
+
     def get_extra_info(self, name: str) -> None:
         return None
+
+
+class FakeChannel:
+    def __init__(self) -> None:
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 class Dialler:
@@ -237,6 +252,20 @@ def test_what_only_a_person_can_mend_is_hardly_tried_until_something_changes() -
     story(tell)
 
 
+def test_a_machine_that_falls_silent_and_is_another_one_blocks() -> None:
+    async def tell(scene: Scene) -> None:
+        first = await scene.up()
+        scene.dialler.outcome = LoginRefused("No key fits.")
+
+        first.fall_silent()
+        await scene.until(lambda: scene.link.state is LinkState.BLOCKED)
+
+        assert scene.kinds() == ["LinkUp", "LinkSuspect", "LinkLost", "LinkBlocked"]
+        assert scene.dialler.tries == 2
+
+    story(tell)
+
+
 def test_the_pauses_grow_unless_somebody_waits() -> None:
     async def tell(scene: Scene) -> None:
         scene.dialler.outcome = LinkUnreachable("No.")
@@ -312,6 +341,44 @@ def test_a_slow_try_gets_company_while_somebody_waits() -> None:
         await scene.until(lambda: sum(not each.is_closed() for each in scene.dialler.made) == 1)
 
     story(tell, QUICK._replace(second_try=0.05))
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_channel_whose_client_leaves_is_closed_in_whichever_moment_that_is(turns: int) -> None:
+    async def tell(scene: Scene) -> None:
+        first = await scene.up()
+        opening = asyncio.create_task(scene.link.channel("127.0.0.1", 7, object))
+        await scene.until(lambda: bool(first.channels))
+        first.lets_in.set()
+
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+        await scene.until(lambda: first.channels[0].aborted or not opening.cancelled())
+
+        assert opening.cancelled() == first.channels[0].aborted
+
+    story(tell)
+
+
+def test_a_channel_that_hangs_is_opened_anew_over_the_next_connection() -> None:
+    async def tell(scene: Scene) -> None:
+        first = await scene.up()
+        opening = asyncio.create_task(scene.link.channel("127.0.0.1", 7, object))
+        await scene.until(lambda: bool(first.channels))
+
+        first.fall_silent()
+        await scene.until(lambda: len(scene.dialler.made) == 2)
+        second = scene.dialler.made[1]
+        second.lets_in.set()
+        _, _, leg = await opening
+        first.lets_in.set()
+
+        assert leg.connection is cast("Any", second)
+        await scene.until(lambda: first.channels[0].aborted)
+
+    story(tell)
 
 
 def test_any_packet_is_a_sign_of_life() -> None:
