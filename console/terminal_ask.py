@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import termios
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from console.links.credentials import Keychain
@@ -21,6 +22,14 @@ class TerminalAsk:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self.otherwise: Callable[[], None] | None = None
+        """What is called when something is typed while nothing is asked."""
+
+    def listen(self, otherwise: Callable[[], None]) -> None:
+        """Call `otherwise` for whatever is typed between the questions. Without a terminal nothing is."""
+        if self._shell.stdin is not None and self._shell.is_interactive():
+            self.otherwise = otherwise
+            asyncio.get_running_loop().add_reader(self._shell.stdin.fileno(), otherwise)
 
     async def passphrase(self, file: str) -> str | None:
         if not self._shell.is_interactive():
@@ -49,6 +58,8 @@ class TerminalAsk:
             await _until_readable(terminal)
             typed = os.read(terminal, 4096)
         finally:
+            if self.otherwise is not None:
+                asyncio.get_running_loop().add_reader(terminal, self.otherwise)
             if is_hidden:
                 termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
                 self._shell.mutter("\n")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from console.runtime import Runtime
     from console.settings import Machine
     from console.shell import Shell
+    from console.terminal_ask import TerminalAsk
 
 HELP = "keep a link up until interrupted"
 
@@ -73,16 +74,15 @@ async def _keep_up(
 
     from console.links.connector import LoginManners
     from console.links.identity import resolve
-    from console.links.terminal import TerminalAsk
+    from console.terminal_ask import TerminalAsk
 
     _stop_on_signals()
     async with shell.runtime() as runtime:
         name = arguments.target
         # A name that leads nowhere is a mistake to be told at once, not an outage to wait out.
         await resolve(name, runtime.settings, runtime.paths, ssh_config=ssh_config, environment=shell.environment)
-        runtime.login_manners = LoginManners(
-            TerminalAsk(shell), "known-only" if arguments.known_only else "ask", ssh_config
-        )
+        ask = TerminalAsk(shell)
+        runtime.login_manners = LoginManners(ask, "known-only" if arguments.known_only else "ask", ssh_config)
         with runtime.bus.subscribe() as events:
             link = runtime.links.make(name)
             services: Mapping[str, Service] = {}
@@ -94,7 +94,7 @@ async def _keep_up(
             tunnels, elsewhere = await _open_tunnels(link, forwards, runtime, shell, offers)
             teller = _Teller(arguments, shell, runtime, tunnels)
             teller.tell_listening()
-            _kick_on_enter(link, shell)
+            _kick_on_enter(link, ask, shell)
             if tunnels or not forwards:
                 await link.start()
             if offers is not None:
@@ -276,7 +276,8 @@ class _Teller:
                 self._write("reset", f"Streams reset: {count}. {reason}.", {"count": count, "reason": reason})
             case HostKeyPinned(fingerprint=fingerprint, how=how):
                 pinned = f"Pinned the host key of {name}: {fingerprint} ({_HOW[how]})."
-                self._shell.note(f"hawser: {pinned}")
+                if how != "accepted":  # then it was told when it was asked for
+                    self._shell.note(f"hawser: {pinned}")
                 if self._as_json:
                     self._write("pinned", pinned, {"fingerprint": fingerprint, "how": how})
             case _:
@@ -308,20 +309,18 @@ def _stop_on_signals() -> None:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
-def _kick_on_enter(link: Link, shell: Shell) -> None:
+def _kick_on_enter(link: Link, ask: TerminalAsk, shell: Shell) -> None:
     """Whoever presses Enter does not want to wait for the next try."""
     import asyncio
 
-    stdin = shell.stdin
-    if stdin is None or not shell.is_interactive():
-        return
-
     def pressed() -> None:
-        if not stdin.readline():
-            asyncio.get_running_loop().remove_reader(stdin)
+        assert shell.stdin is not None
+        if not shell.stdin.readline():
+            asyncio.get_running_loop().remove_reader(shell.stdin)
+            ask.otherwise = None
         link.kick()
 
-    asyncio.get_running_loop().add_reader(stdin, pressed)
+    ask.listen(pressed)
 
 
 def _print_unit(arguments: argparse.Namespace, shell: Shell) -> int:
