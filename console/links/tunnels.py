@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_CLIENTS = 4096
-"""Clients of one local port at a time, if the limit on open files allows; more are reset at once."""
+"""Clients of all local ports at a time, if the limit on open files allows; more are reset at once."""
 BACKLOG = 1024
+_MORE_FILES = "The limit on open files decides that: ulimit -n shows it."
 
 
 class Forward(NamedTuple):
@@ -43,10 +44,20 @@ class Forward(NamedTuple):
     service: str = ""
 
 
+class Room:
+    """How many clients there is room for, over all local ports of the process."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most_clients() if most is None else most
+        self.taken = 0
+
+
 class Tunnel:
     """One local port and everything that goes through it."""
 
-    def __init__(self, link: Link, forward: Forward, bus: Bus) -> None:
+    def __init__(self, link: Link, forward: Forward, bus: Bus, room: Room) -> None:
         self.forward = forward
         self.local_port = 0
         self.bytes_up = 0
@@ -57,7 +68,7 @@ class Tunnel:
         self._bus = bus
         self._server: asyncio.Server | None = None
         self._streams: set[Stream] = set()
-        self._most = most_clients()
+        self._room = room
         self._told: TunnelTraffic | None = None
         self._traffic_timer: asyncio.TimerHandle | None = None
 
@@ -109,9 +120,12 @@ class Tunnel:
 
     def _client(self) -> asyncio.Protocol:
         loop = asyncio.get_running_loop()
-        if len(self._streams) >= self._most:
-            self._refused(LinkError(f"More than {self._most} clients at once on local port {self.local_port}."))
+        if self._room.taken >= self._room.most:
+            self._refused(
+                LinkError(f"There is room for {self._room.most} clients at once, and they are there.", hint=_MORE_FILES)
+            )
             return _Refused()
+        self._room.taken += 1
         stream = Stream(self._open_channel, self, loop)
         self._streams.add(stream)
         self._note_traffic()
@@ -131,6 +145,7 @@ class Tunnel:
 
     def stream_ended(self, stream: Stream) -> None:
         self._streams.discard(stream)
+        self._room.taken -= 1
         self._note_traffic()
 
     def _refused(self, error: LinkError) -> None:
@@ -163,6 +178,7 @@ class Tunnels:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._tunnels: list[Tunnel] = []
+        self._room = Room()
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(self._tunnels)
@@ -172,7 +188,7 @@ class Tunnels:
         opened: list[Tunnel] = []
         try:
             for forward in forwards:
-                tunnel = Tunnel(link, forward, self._bus)
+                tunnel = Tunnel(link, forward, self._bus, self._room)
                 await tunnel.open()
                 opened.append(tunnel)
         except BaseException:
@@ -196,7 +212,7 @@ class _Refused(asyncio.Protocol):
 
 
 def most_clients() -> int:
-    """How many clients a port may have: what the limit on open files leaves for it."""
+    """How many clients there may be: each takes a socket, and half of the files are left for everything else."""
     try:
         import resource
     except ImportError:  # a system without such limits

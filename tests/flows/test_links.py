@@ -92,6 +92,23 @@ def test_after_a_silent_loss_new_requests_go_over_a_second_connection(tmp_path: 
     run(body())
 
 
+def test_a_new_request_on_a_kept_connection_is_reset_at_once_when_that_was_lost(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rig(tmp_path) as each:
+            kept = await each.client()
+            await kept.ask(b"first")
+            await each.machine.lose_connections()
+            await each.ask()
+            asked_at = asyncio.get_running_loop().time()
+
+            await kept.say(b"second")
+
+            assert await kept.is_reset()
+            assert asyncio.get_running_loop().time() - asked_at < SOON_S
+
+    run(body())
+
+
 def test_an_idle_link_that_died_is_noticed_by_itself(tmp_path: Path) -> None:
     async def body() -> None:
         async with rig(tmp_path) as each:
@@ -312,14 +329,14 @@ def test_clients_that_leave_while_they_are_held_leave_nothing_behind(tmp_path: P
 def test_clients_beyond_the_limit_are_reset_and_the_others_served(tmp_path: Path) -> None:
     async def body() -> None:
         async with rig(tmp_path) as each:
-            each.tunnel._most = 3
+            each.tunnel._room.most = 3
             silent = [await each.client() for _ in range(3)]
             for one in silent:
                 await one.ask(b"here")
 
             assert await (await each.client()).is_reset()
 
-            assert "3 clients" in (await each.told.first(events.StreamRefused)).reason
+            assert "room for 3 clients" in (await each.told.first(events.StreamRefused)).reason
             assert await silent[0].ask(b"still") == b"still"
             for one in silent:
                 await one.close()
