@@ -40,7 +40,11 @@ class Door:
         if self._listener is not None:
             return
         listening, self._jammed = self._jammed or _bound(self.port, reuse_address=True), None
-        self._listener = await asyncio.get_running_loop().create_server(self._factory, sock=listening, backlog=256)
+        # in two steps, so that whoever is cancelled in here does not leave a listener that nobody knows of
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._factory, sock=listening, backlog=256, start_serving=False
+        )
+        await self._listener.start_serving()
 
     def close(self) -> None:
         if self._listener is not None:
