@@ -48,6 +48,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     from pathlib import Path
 
     gc.enable()  # a link may be up for weeks
+    # Bytes on their way are many short-lived objects: looking for circles among them as often as usual costs an eighth.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     ssh_config = Path(arguments.ssh_config).expanduser() if arguments.ssh_config else None
     return asyncio.run(_keep_up(arguments, forwards, ssh_config, shell))
 
