@@ -143,6 +143,8 @@ class SimulatedMachine:
         await asyncio.gather(*self._serving, return_exceptions=True)
         for transport in list(self.open_forwards):
             transport.abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket on the loop's next round
+        await asyncio.sleep(0)
         if self._sessions is not None:
             await self._sessions.close()
         if self._folder is not None:
@@ -346,6 +348,10 @@ class SimulatedMachine:
             near.close()
             far.close()
             return
+        except BaseException:  # the machine is being switched off
+            near.close()
+            far.close()
+            raise
         if flow not in self._flows:
             flow.inner.reset()
             far.close()
@@ -368,6 +374,9 @@ class SimulatedMachine:
             )
         except (asyncssh.Error, OSError):
             return  # the client left or was not let in
+        except BaseException:
+            far.close()
+            raise
         self._connections.add(connection)
         try:
             await connection.wait_closed()
