@@ -21,7 +21,7 @@ from providers.simulated.shell.streams import READ_BYTES, Nothing, Pipe, Ready, 
 
 _SUBSTITUTED_BYTES = 16 * 1024 * 1024
 _SCRIPT_BYTES = 1024 * 1024
-_DEEPEST_CALLS = 100
+_DEEPEST_CALLS = 40
 SYNTAX_ERROR = 2
 
 _Opening: TypeAlias = tuple[int, str, str]
