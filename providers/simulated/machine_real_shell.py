@@ -115,10 +115,7 @@ class RealShell:
         finally:
             os.close(theirs)
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        reading, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0)
-        )
+        reader = _TerminalReader(ours)
         writing, protocol = await loop.connect_write_pipe(
             asyncio.streams.FlowControlMixin, os.fdopen(os.dup(ours), "wb", 0)
         )
@@ -132,14 +129,15 @@ class RealShell:
         try:
             await asyncio.wait({waiting, tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
             if waiting.done():
-                await asyncio.wait({tasks[1], tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
+                # what is left in the background does not hold the session, as with OpenSSH
+                await asyncio.wait({tasks[1], tasks[2]}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
                 _report(session, waiting.result())
         finally:
             for task in (*tasks, waiting):
                 task.cancel()
             await asyncio.gather(*tasks, waiting, return_exceptions=True)
             writing.abort()
-            reading.close()  # the kernel hangs up on all that is left on the terminal
+            reader.close()  # the kernel hangs up on all that is left on the terminal
             await _end(child)
 
     async def _feed(
@@ -179,7 +177,37 @@ def _resize(terminal: int, session: asyncssh.SSHServerProcess[bytes]) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
 
-async def _drain(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+class _TerminalReader:
+    """Our end of a terminal: asyncio's own reader forgets the last output when the other end goes."""
+
+    def __init__(self, terminal: int) -> None:
+        os.set_blocking(terminal, False)
+        self._terminal = terminal
+        self._loop = asyncio.get_running_loop()
+
+    async def read(self, size: int) -> bytes:
+        """Raises OSError when nobody has the terminal open any more."""
+        while True:
+            try:
+                return os.read(self._terminal, size)
+            except BlockingIOError:
+                ready: asyncio.Future[None] = self._loop.create_future()
+                self._loop.add_reader(self._terminal, _wake, ready)
+                try:
+                    await ready
+                finally:
+                    self._loop.remove_reader(self._terminal)
+
+    def close(self) -> None:
+        os.close(self._terminal)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def _drain(source: asyncio.StreamReader | _TerminalReader, sink: asyncssh.SSHWriter[bytes]) -> None:
     """Pass on output; once the client is gone it is read and dropped, so that no program is held up."""
     is_heard = True
     while True:

@@ -16,16 +16,20 @@ import httpx
 import pytest
 
 from providers.simulated.__main__ import main
+from providers.simulated.machine_faults import MachineFaultKind
 from providers.simulated.services import (
     DEFAULT_ENDPOINTS,
     ENDPOINTS,
     Fault,
     FaultKind,
+    MachineFault,
+    MachineSpec,
     SimulatedOllama,
     World,
     WorldOptions,
 )
 from tests.conftest import run
+from tests.providers.machine_clients import needs_ssh
 from tests.providers.simulated_clients import http_client
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +163,75 @@ def test_module_misbehaves_as_told() -> None:
         assert statuses == [429, 200]
 
 
+SSH = ("ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes")
+
+
+@needs_ssh
+def test_default_world_has_a_machine_with_a_service_behind_it(tmp_path: Path) -> None:
+    with running() as (_, world):
+        (machine,) = world["machines"]
+        known_hosts = tmp_path / "known_hosts"
+        known_hosts.write_text(f"[{machine['host']}]:{machine['port']} {machine['host_key']}\n")
+        options = ["-o", f"UserKnownHostsFile={known_hosts}", "-i", machine["key_file"], "-p", str(machine["port"])]
+        where = f"{machine['user']}@{machine['host']}"
+        request = b"GET /api/tags HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answer = subprocess.run(
+            [*SSH, *options, "-W", "127.0.0.1:11434", where],
+            input=request,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        named = subprocess.run([*SSH, *options, where, "hostname"], capture_output=True, timeout=20, check=False)
+
+    fields = ["name", "cloud", "id", "host", "port", "user", "key_file", "host_key"]
+    assert list(machine) == fields
+    assert (machine["name"], machine["cloud"]) == ("berth", "ssh")
+    assert named.stdout == b"berth\n"
+    assert b"llama3.1:8b" in answer.stdout
+
+
+def test_module_leaves_no_key_behind() -> None:
+    with running() as (process, world):
+        key_file = Path(world["machines"][0]["key_file"])
+        assert key_file.exists()
+        process.terminate()
+        process.communicate(timeout=10)
+
+    assert not key_file.parent.parent.exists()
+
+
+def test_machines_and_their_services_are_as_asked() -> None:
+    async def body() -> None:
+        endpoints = ("inference", "vllm", "workstation")
+        spec = MachineSpec("one", {11434: "inference", 11435: "workstation", 8000: "vllm"})
+        faults = {"two": [MachineFault(MachineFaultKind.REJECT_LOGIN)]}
+        options = WorldOptions(endpoints, machines=(spec, MachineSpec("two", {})), machine_faults=faults)
+        async with World(options) as world:
+            one, two = world.machines["one"], world.machines["two"]
+
+            assert one.services == {port: ("127.0.0.1", world[name].port) for port, name in spec.services.items()}
+            assert two.services == {}
+            assert (one.login_rejected, two.login_rejected) == (False, True)
+            assert [machine["name"] for machine in world.description()["machines"]] == ["one", "two"]
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("--endpoints", "inference"), []),
+        (("--machines",), []),
+        (("--machines", "one", "two=", "--endpoints", "vllm"), ["one", "two"]),
+        (("--machines", "one=inference,workstation:5000", "--machine-fault", "one=refuse", "--real-shell"), ["one"]),
+    ],
+)
+def test_module_runs_the_machines_it_is_told(arguments: tuple[str, ...], names: list[str]) -> None:
+    with running(*arguments) as (_, world):
+        assert [machine["name"] for machine in world["machines"]] == names
+
+
 def test_module_says_when_a_port_is_taken() -> None:
     with running("--endpoints", "inference") as (_, world):
         port = world["endpoints"][0]["base_url"].rpartition(":")[2]
@@ -190,6 +263,15 @@ def test_module_says_when_a_port_is_taken() -> None:
         ["--port", "inference=0"],
         ["--port", "inference=x"],
         ["--port", "vllm=8000"],
+        ["--machines", "bad name"],
+        ["--machines", "one", "one"],
+        ["--machines", "openai"],
+        ["--machines", "one=vllm"],
+        ["--machines", "one=inference:0"],
+        ["--machines", "one=inference:7,workstation:7"],
+        ["--machine-fault", "berth"],
+        ["--machine-fault", "berth=nonsense"],
+        ["--machine-fault", "other=drop"],
     ],
 )
 def test_wrong_options_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,4 +289,4 @@ def test_help_names_every_endpoint_and_fault(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(name in shown for name in ENDPOINTS)
-    assert all(kind.meaning in shown for kind in FaultKind)
+    assert all(kind.meaning in shown for kind in (*FaultKind, *MachineFaultKind))

@@ -21,11 +21,12 @@ from providers.simulated.shell.streams import READ_BYTES, Nothing, Pipe, Ready, 
 
 _SUBSTITUTED_BYTES = 16 * 1024 * 1024
 _SCRIPT_BYTES = 1024 * 1024
-_DEEPEST_CALLS = 100
+_DEEPEST_CALLS = 40
 SYNTAX_ERROR = 2
 
 _Opening: TypeAlias = tuple[int, str, str]
 """A redirect whose target is known: descriptor, kind, target."""
+_Compound: TypeAlias = syntax.Group | syntax.If | syntax.Loop | syntax.For | syntax.Case
 _Body: TypeAlias = "Callable[[Shell], Awaitable[int]]"
 
 
@@ -293,11 +294,27 @@ class Shell:
             self.functions[command.name] = command.body
             self.status = 0
             return
+        if is_last and not self.traps and not self.is_interactive:
+            await self._become(command)
+            return
         async with self._redirected(command.redirects) as is_ready:
             if is_ready:
                 await self._run_compound(command)
 
-    async def _run_compound(self, command: syntax.Group | syntax.If | syntax.Loop | syntax.For | syntax.Case) -> None:
+    async def _become(self, command: _Compound) -> None:
+        """Do the last thing of this process: what it had open before is let go of, as in a sh that forked for it."""
+        try:
+            self._open(self.process.streams, await self._openings(command.redirects))
+        except OSError as error:
+            await self.complain(f"{error.filename}: {error.strerror}")
+            self.status = SYNTAX_ERROR
+            return
+        if isinstance(command, syntax.Group):
+            await self.run(command.body, is_last=True)
+        else:
+            await self._run_compound(command)
+
+    async def _run_compound(self, command: _Compound) -> None:
         match command:
             case syntax.Group(body, True, _):
                 child = self._spawn(self.process.streams, ["sh"], lambda shell: shell.run(body, is_last=True))
