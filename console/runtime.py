@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class Runtime:
         self._tell = tell
         self._ends_process = ends_process
         self._store: Store | None = None
+        self._opening = asyncio.Lock()
         self._jobs: Jobs | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
@@ -60,18 +62,19 @@ class Runtime:
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
-        if self._store is None:
-            from console.history.store import Store
+        async with self._opening:  # several may ask at once, and there is one store
+            if self._store is None:
+                from console.history.store import Store
 
-            self._store = await Store.open(self.paths, self.clock)
-            for notice in self._store.notices:
-                self._tell(notice)
-            if not self._store.read_only and (recovered := await self._store.recover()):
-                from console.chat.recovery import book_lost_calls
+                self._store = await Store.open(self.paths, self.clock)
+                for notice in self._store.notices:
+                    self._tell(notice)
+                if not self._store.read_only and (recovered := await self._store.recover()):
+                    from console.chat.recovery import book_lost_calls
 
-                await book_lost_calls(recovered, self._store, self.settings, self.clock)
-                count = plural(len(recovered), "answer")
-                self._tell(f"{count} cut off by the end of another Hawser: what had come is kept.")
+                    await book_lost_calls(recovered, self._store, self.settings, self.clock)
+                    count = plural(len(recovered), "answer")
+                    self._tell(f"{count} cut off by the end of another Hawser: what had come is kept.")
         return self._store
 
     @property
