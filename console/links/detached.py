@@ -373,7 +373,7 @@ fi
 if command -v setsid > /dev/null 2>&1; then
     setsid /bin/sh -c %(run)s sh "$job" %(shares)s > /dev/null 2>&1 < /dev/null &
 else
-    nohup /bin/sh -c %(run)s sh "$job" %(shares)s > /dev/null 2>&1 < /dev/null &
+    (trap '' HUP; exec /bin/sh -c %(run)s sh "$job" %(shares)s) > /dev/null 2>&1 < /dev/null &
 fi
 n=0
 while [ ! -f "$job/pid" ] && [ $n -lt 100 ]; do sleep 0.05 2>/dev/null || sleep 1; n=$((n+1)); done
