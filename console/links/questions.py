@@ -153,6 +153,8 @@ class Interview:
     # Inside
 
     def _begin(self, wants: str) -> bool:
+        if self.takes_keys and self.target.fleet_key:
+            return False  # a machine we rent has no password of ours; it is not ready to know our key
         self.wants = self.wants or wants
         if self._is_over or (self.takes_keys and not self._is_last) or not self._keychain.can_answer():
             return False

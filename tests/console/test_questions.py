@@ -216,6 +216,20 @@ def test_a_key_that_is_refused_and_nobody_for_the_password_is_told(pins: Pins, t
     )
 
 
+def test_nobody_is_asked_for_the_password_of_a_machine_that_we_rent(pins: Pins) -> None:
+    async def body() -> LinkError:
+        async with SimulatedMachine() as machine:
+            machine.password = PASSWORD
+            ask = ScriptedAsk(answers=[[PASSWORD]])
+
+            refused = await refusal(target_of(machine)._replace(fleet_key=True), pins, ask)
+
+            assert ask.challenges == []
+            return refused
+
+    assert run(body()).text == "'lab' accepts no key of ours for the user 'root'."
+
+
 def test_a_real_openssh_that_wants_a_password_after_the_key_is_understood(pins: Pins, tmp_path: Path) -> None:
     assert SSHD is not None, "sshd is not installed; the package is openssh-server"
     options = (
