@@ -299,7 +299,8 @@ _NO_FOLDER, _NO_JOB, _TORN, _OTHER, _RUNS = 71, 72, 73, 74, 75
 #   command   what to run                 pid    number and start of who runs it, and when it began
 #   log       how it began to speak       exit   code and time of its end
 #   log.N     what it said from N on      done   that the log is complete
-#   asked     that it was to stop       reserve  room for `exit` on a disk that is full
+#   asked     that it was to stop         child  number of the command
+#   reserve   room for `exit` on a disk that is full
 
 # What the command says goes through a pipe to `keep`, which nothing but its end ends: not a signal, not a full disk. dd
 # takes what is there and waits for no more; a part is full when it is larger than it should be, and then the one before
@@ -340,6 +341,7 @@ printf '%4096s' '' > reserve
     trap 'asked=1' TERM INT
     (trap - TERM INT; cd "$HOME" 2>/dev/null || cd /; exec /bin/sh "$command") &
     child=$!
+    echo "$child" > child
     exec > /dev/null 2>&1
     while :; do
         wait "$child"; code=$?
@@ -417,14 +419,18 @@ _STOP = r"""
 [ -f "$job/command" ] || exit 0
 alive "$job" && [ ! -f "$job/exit" ] || exit 0
 : > "$job/asked"
-group=-$pid; kill -0 "$group" 2>/dev/null || group=$pid
-kill -TERM "$group" 2>/dev/null
+group=-$pid
+if ! kill -0 "$group" 2>/dev/null; then  # without setsid it has no group of its own
+    group=$pid
+    read -r child < "$job/child" && group="$child $pid"
+fi
+kill -TERM $group 2>/dev/null
 n=0
 while [ ! -f "$job/exit" ] && [ $n -lt %(tenths)d ]; do
     sleep 0.1 2>/dev/null || { sleep 1; n=$((n+9)); }
     n=$((n+1))
 done
-kill -KILL "$group" 2>/dev/null
+kill -KILL $group 2>/dev/null
 if [ ! -f "$job/exit" ]; then
     printf '137 %%s\n' "$(date +%%s)" > "$job/exit.new"
     mv -f "$job/exit.new" "$job/exit"

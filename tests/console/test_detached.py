@@ -14,7 +14,7 @@ import pytest
 from console.errors import LinkBroken, NotFound, UsageError
 from console.links.detached import Detached, Piece
 from console.links.remote import run
-from tests.console.machines_kit import Box, box, on_every_machine, on_every_shell, until
+from tests.console.machines_kit import Box, box, on_every_machine, on_every_shell, runs, until
 
 
 class Yard:
@@ -250,6 +250,12 @@ def test_the_scripts_need_no_setsid(tmp_path: Path, kind: str) -> None:
             made.open("go")
             assert (await jobs.wait("bare")).exit_code == 0
             assert (await jobs.log("bare")).content == b"up\ndone\n"
+            await jobs.start("endless", "echo $$; while :; do sleep 0.05; done")
+            pieces = jobs.follow("endless")
+            pid = int((await anext(pieces)).content)
+            await pieces.aclose()
+            assert (await jobs.stop("endless", grace_s=1)).state == "stopped"
+            await until(lambda: not runs(pid))
 
     asyncio.run(body())
 
