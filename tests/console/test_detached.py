@@ -338,6 +338,7 @@ def test_a_reader_that_comes_back_late_is_told_what_it_missed(tmp_path: Path, ki
             first = await anext(pieces)
             await made.machine.cut()
             made.open_there("go")
+            assert (await made.jobs.wait("late")).exit_code == 0  # so that all was said while nobody read
             rest = [piece async for piece in pieces]
 
             said = b"first\n" + line_bytes(0, 1500)
