@@ -253,15 +253,6 @@ def step_deed(connection: sqlite3.Connection, seq: int, **values: object) -> boo
     return True
 
 
-def take_deed(connection: sqlite3.Connection, deed: Deed, owner: str) -> bool:
-    """Become the one who works on a deed, unless somebody has touched it since it was read."""
-    done = connection.execute(
-        "UPDATE deeds SET owner = ?1 WHERE seq = ?2 AND owner = ?3 AND tries = ?4 AND ended_at IS NULL",
-        (owner, deed.seq, deed.owner, deed.tries),
-    )
-    return done.rowcount == 1
-
-
 def end_deed(connection: sqlite3.Connection, seq: int, how: DeedEnd, now: datetime, error: str | None = None) -> None:
     connection.execute(
         "UPDATE deeds SET ended_at = ?, ended_how = ?, error = coalesce(?, error) WHERE seq = ? AND ended_at IS NULL",

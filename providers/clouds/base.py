@@ -21,7 +21,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from providers.errors import ProviderError
+from providers.errors import MachineTrouble
 
 PATIENCE_S = 30.0
 """The longest wait that an adapter takes upon itself when a cloud asks for one."""
@@ -239,7 +239,7 @@ class Charge(NamedTuple):
     until: datetime
 
 
-class CloudError(ProviderError):
+class CloudError(MachineTrouble):
     """Something about a machine that the cloud refused or could not do."""
 
     def __init__(self, text: str, *, hint: str | None = None, leftover: str | None = None) -> None:
