@@ -156,7 +156,7 @@ class Market:
             return True
         if rental.phase is Phase.STOPPING:
             self._stopped(rental)
-        if not queues and not self.can_hold(rental.host, rental.gpus, rental.bid):
+        if not queues and not self._can_start(rental):
             raise NoGpuError(rental.host.id)
         rental.wants_to_run = True
         self._start_or_queue(rental)
@@ -170,8 +170,14 @@ class Market:
         rental.enter(Phase.QUEUED, self.now)
         self._settle()
 
-    def stop(self, rental: Rental, takes_s: float | None = None) -> None:
+    def stop(self, rental: Rental, takes_s: float | None = None, *, keeps_gpu: bool = False) -> None:
+        """`keeps_gpu` has it hold its GPU while it is stopped; a later stop without it lets the GPU go."""
         rental.wants_to_run = False
+        if rental.phase is Phase.STOPPED and rental.keeps_gpu and not keeps_gpu:
+            rental.keeps_gpu = False
+            self._freed(rental)
+            self._settle()
+        rental.keeps_gpu = keeps_gpu and rental.holds_gpu
         if rental.phase in (Phase.STOPPED, Phase.STOPPING, Phase.DESTROYING, Phase.GONE):
             return
         if rental.phase in (Phase.QUEUED, Phase.BROKEN):
@@ -281,12 +287,13 @@ class Market:
         rental.generation += 1
         rental.is_outbid = False
         rental.message = None
-        if not self.can_hold(rental.host, rental.gpus, rental.bid):
+        if not self._can_start(rental):
             rental.enter(Phase.QUEUED, self.now)
             rental.say(self.now, "system", "no GPU is free, the start is queued")
             return
-        if rental.bid is None:
+        if rental.bid is None and not rental.holds_gpu:
             self._make_room(rental.host, rental.gpus)
+        rental.keeps_gpu = False
         rental.starts += 1
         rental.enter(Phase.PROVISIONING, self.now)
         rental.say(self.now, "system", "host has a GPU for it")
@@ -351,7 +358,7 @@ class Market:
         rental.stopped_at = self.now
         rental.enter(Phase.STOPPED, self.now)
         rental.say(self.now, "system", "stopped")
-        if had_gpu:
+        if had_gpu and not rental.holds_gpu:
             self._freed(rental)
 
     def _gone(self, rental: Rental) -> None:
@@ -382,6 +389,11 @@ class Market:
         host.is_listed = False
 
     # who gets the GPU
+
+    def _can_start(self, rental: Rental) -> bool:
+        if rental.holds_gpu:
+            return rental.host.is_online
+        return self.can_hold(rental.host, rental.gpus, rental.bid)
 
     def _displaceable(self, host: Host) -> list[Rental]:
         """Those who only bid, the lowest first."""

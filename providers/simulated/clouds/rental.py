@@ -127,6 +127,8 @@ class Rental:
         """While it is being stopped or destroyed: whether it was running when that began."""
         self.held_gpu = False
         """While it is being destroyed: whether it had a GPU when that began."""
+        self.keeps_gpu = False
+        """Whether it holds its GPU while it is stopped, too."""
         self.cannot_start = False
         self.dies_after_s: float | None = None
         self.ssh_up = False
@@ -144,7 +146,13 @@ class Rental:
 
     @property
     def holds_gpu(self) -> bool:
-        return self.phase in HOLDS_GPU or (self.phase is Phase.DESTROYING and self.held_gpu)
+        match self.phase:
+            case Phase.DESTROYING:
+                return self.held_gpu
+            case Phase.STOPPED:
+                return self.keeps_gpu
+            case phase:
+                return phase in HOLDS_GPU
 
     @property
     def is_gone(self) -> bool:

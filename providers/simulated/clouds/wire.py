@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 from providers.simulated.base import Recorded
 from providers.simulated.clouds.faults import ActiveFaults, Call
@@ -88,8 +89,22 @@ def without_keys(request: Request) -> Recorded:
         name: f"{value.split(' ')[0]} {_BLANK}" if name == "authorization" else value
         for name, value in request.headers.items()
     }
-    query = {name: _BLANK if name in _KEY_FIELDS else value for name, value in request.query.items()}
-    return Recorded(dataclasses.replace(request, headers=headers, query=query), parsed(request.body))
+    query = _blanked(request.query)
+    body = request.body
+    if fields := form_fields(request):
+        body = urlencode(_blanked(fields)).encode()
+    return Recorded(dataclasses.replace(request, headers=headers, query=query, body=body), parsed(request.body))
+
+
+def form_fields(request: Request) -> dict[str, str]:
+    """The fields of a form; empty when the body is none."""
+    if "urlencoded" not in request.headers.get("content-type", ""):
+        return {}
+    return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _blanked(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name: _BLANK if name in _KEY_FIELDS else value for name, value in fields.items()}
 
 
 def iso(moment: datetime) -> str:
