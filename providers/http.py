@@ -329,6 +329,7 @@ async def opened(
     path: str,
     *,
     content: bytes | None = None,
+    content_type: str = "application/json",
     limit_s: float | None = None,
     once: bool = False,
 ) -> AsyncIterator[httpx.Response]:
@@ -336,7 +337,7 @@ async def opened(
 
     `once` says that the request must not reach the service twice, whatever its method promises.
     """
-    headers = {} if content is None else {"content-type": "application/json"}
+    headers = {} if content is None else {"content-type": content_type}
     timeout = httpx.Timeout(limit_s, connect=host.connect_timeout_s)
     with translated(host, limit_s=limit_s or 0.0):
         request = http.build_request(method, path, content=content, headers=headers, timeout=timeout)

@@ -10,10 +10,11 @@ from providers.errors import RequestRefused
 if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host
     from providers.clouds.base import Clock, Cloud, CloudHost
+    from providers.clouds.ssh_host import SshHost
 
 WIRES = ("ollama", "openai", "anthropic")
 CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
-"""Where machines are rented."""
+"""Where machines are rented. Those of the user's own stand beside them, see `ssh_cloud`."""
 
 
 def chat_provider(wire: str, host: Host) -> ChatProvider:
@@ -42,8 +43,27 @@ def cloud(kind: str, host: CloudHost, clock: Clock) -> Cloud:
             from providers.clouds.vast import Vast
 
             return Vast(host, clock)
+        case "tensordock":
+            from providers.clouds.tensordock import TensorDock
+
+            return TensorDock(host, clock)
+        case "runpod":
+            from providers.clouds.runpod import RunPod
+
+            return RunPod(host, clock)
+        case "lambda":
+            from providers.clouds.lambda_cloud import LambdaCloud
+
+            return LambdaCloud(host, clock)
         case _:
             raise _unknown("cloud", kind, host.name, CLOUD_KINDS)
+
+
+def ssh_cloud(hosts: Sequence[SshHost], clock: Clock) -> Cloud:
+    """The machines of the user's own, as one cloud."""
+    from providers.clouds.ssh_host import SshHosts
+
+    return SshHosts(hosts, clock)
 
 
 def _unknown(what: str, word: str, name: str, known: Sequence[str]) -> RequestRefused:

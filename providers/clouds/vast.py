@@ -7,9 +7,10 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from providers.clouds import gpus
+from providers.clouds.adapter import Refusing, base_url_of, body_of_key, cheapest
 from providers.clouds.base import (
     Account,
     AnswerLost,
@@ -32,30 +33,10 @@ from providers.clouds.fields import identity, moment, number, row, rows, text
 from providers.clouds.pace import Limit
 from providers.clouds.vast_rows import bid_of, offer, reading
 from providers.clouds.wire import Answer, Wire, quoted
-from providers.errors import KeyRefused, OutOfCredit, ProviderError, RateLimited, RequestRefused
+from providers.errors import KeyRefused, OutOfCredit, ProviderError, RateLimited, ServiceFailed
 
 BASE_URL = "https://console.vast.ai"
 DEFAULT_IMAGE = "vastai/base-image:cuda-12.8"
-CAPABILITIES = frozenset(
-    {
-        Capability.STOP,
-        Capability.STOP_FREES_GPU,
-        Capability.QUEUED_START,
-        Capability.OFFERS,
-        Capability.CREATE,
-        Capability.DESTROY,
-        Capability.SPOT,
-        Capability.BID,
-        Capability.IMAGE,
-        Capability.START_SCRIPT,
-        Capability.SCOPED_KEY,
-        Capability.BALANCE,
-        Capability.CHARGES,
-        Capability.LOGS,
-        Capability.REBOOT,
-        Capability.ATTACH_KEY,
-    }
-)
 LIMITS = {
     "list": Limit(1.0),
     "show": Limit(2.0),
@@ -74,21 +55,34 @@ _THRESHOLD = re.compile(r"threshold\s*=\s*(\d{1,3}(?:\.\d{1,3})?)")
 _CHARGES: Mapping[str, ChargeKind] = {"gpu": "gpu", "disk": "disk", "bwd": "transfer", "bwu": "transfer"}
 
 
-class Vast:
+class Vast(Refusing):
+    title: ClassVar[str] = "Vast"
+    can: ClassVar[frozenset[Capability]] = frozenset(
+        {
+            Capability.STOP,
+            Capability.STOP_FREES_GPU,
+            Capability.QUEUED_START,
+            Capability.OFFERS,
+            Capability.CREATE,
+            Capability.DESTROY,
+            Capability.SPOT,
+            Capability.BID,
+            Capability.IMAGE,
+            Capability.START_SCRIPT,
+            Capability.SCOPED_KEY,
+            Capability.BALANCE,
+            Capability.CHARGES,
+            Capability.LOGS,
+            Capability.REBOOT,
+            Capability.ATTACH_KEY,
+        }
+    )
+
     def __init__(self, host: CloudHost, clock: Clock) -> None:
         self._clock = clock
-        self._wire = Wire(
-            host, clock, base_url=(host.base_url or BASE_URL).rstrip("/") + "/", judge=self._judge, limits=LIMITS
-        )
+        self._wire = Wire(host, clock, base_url=base_url_of(host.base_url, BASE_URL), judge=self._judge, limits=LIMITS)
         self._gpu_names: list[str] = []
         self._known_keys: set[str] = set()
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        return CAPABILITIES
-
-    def capabilities_of(self, id: str) -> frozenset[Capability]:  # noqa: A002
-        return CAPABILITIES
 
     # ---- what there is
 
@@ -146,7 +140,7 @@ class Vast:
             filters["dph_total"] = {"lte": float(search.max_usd_per_hour)}
         answer = await self._wire.ask("offers", "POST", "api/v0/bundles/", body=filters)
         found = [one for fields in rows(row(answer).get("offers")) if (one := offer(fields, search)) is not None]
-        return sorted(found, key=lambda one: one.usd_per_hour)[: search.limit]
+        return cheapest(found, search)
 
     async def _names_of_gpus(self) -> list[str]:
         if not self._gpu_names:
@@ -158,6 +152,7 @@ class Vast:
     # ---- renting
 
     async def create(self, order: Order) -> Created:
+        self.check_order(order)
         _check(order)
         await self._let_in(order.public_key)
         bid = order.bid_usd_per_hour
@@ -194,13 +189,13 @@ class Vast:
 
     async def _let_in(self, public_key: str) -> None:
         """Keys are copied from the account when a machine is made, so ours must be there before."""
-        ours = _body_of_key(public_key)
+        ours = body_of_key(public_key)
         if ours in self._known_keys:
             return
         answer = await self._wire.ask("keys", "GET", "api/v0/ssh/")
         listed = rows(answer if isinstance(answer, list) else row(answer).get("keys"))
         self._known_keys = {
-            _body_of_key(key)
+            body_of_key(key)
             for one in listed
             for key in (one.get("key"), one.get("public_key"))
             if isinstance(key, str) and one.get("deleted_at") is None
@@ -308,7 +303,7 @@ class Vast:
         if answer.mentions("no_such_instance") or (answer.status == 404 and answer.kind != "create" and answer.row):
             return NotThere(f"{where} does not know it: {tail}")
         if answer.is_success:
-            return CloudError(f"{where} reports an error: {tail}")
+            return ServiceFailed(f"{where} reports an error: {tail}")
         return None
 
 
@@ -340,13 +335,6 @@ def _check(order: Order) -> None:
         too_long = "a disk has at least 8 GB"
     if too_long is not None:
         raise OrderRefused(f"Vast does not take this order: {too_long}.")
-    if len(order.public_key.split()) < 2:
-        raise RequestRefused("The SSH key of the order is not a line of authorized_keys.")
-
-
-def _body_of_key(line: str) -> str:
-    """Type and key without the comment, by which two lines are the same key."""
-    return " ".join(line.split()[:2])
 
 
 def _charges(line: Mapping[str, Any], since: datetime, until: datetime) -> list[Charge]:

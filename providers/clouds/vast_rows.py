@@ -118,7 +118,7 @@ def addresses(fields: Row) -> tuple[Address, ...]:
 
 
 def offer(fields: Row, search: Search) -> Offer | None:
-    """None for one that does not fit, or that says no price."""
+    """None for one that cannot be rented, or that says no price."""
     name = text(fields.get("gpu_name"))
     storage = price(fields.get("storage_total_cost"))
     if storage is None:
@@ -130,41 +130,26 @@ def offer(fields: Row, search: Search) -> Offer | None:
         base = price(fields.get("dph_base"))
         total = price(fields.get("dph_total")) or (None if base is None else base + storage)
     vram = gpus.vram_gb(name, price(fields.get("gpu_ram"))) or Decimal(0)
-    count = whole(fields.get("num_gpus"))
     reliability = price(fields.get("reliability")) or price(fields.get("reliability2"))
-    disk_gb, down = price(fields.get("disk_space")), price(fields.get("inet_down"))
-    region = regions.place(text(fields.get("geolocation")))
-    if (
-        not identity(fields.get("id"))
-        or total is None
-        or fields.get("rentable") is False
-        or count != search.gpu_count
-        or (search.gpu is not None and not gpus.is_wanted(search.gpu, name))
-        or (disk_gb is not None and disk_gb < search.disk_gb)
-        or (search.min_vram_gb is not None and vram * count < search.min_vram_gb)
-        or (search.max_usd_per_hour is not None and total > search.max_usd_per_hour)
-        or (search.min_down_mbps is not None and (down is None or down < search.min_down_mbps))
-        or (search.min_reliability is not None and (reliability is None or reliability < search.min_reliability))
-        or not regions.fits(search.region, region)
-    ):
+    if not identity(fields.get("id")) or total is None or fields.get("rentable") is False:
         return None
     ram_mb = price(fields.get("cpu_ram"))
     return Offer(
         id=identity(fields.get("id")),
         gpu=gpus.shown(name),
-        gpu_count=count,
+        gpu_count=whole(fields.get("num_gpus")),
         vram_gb=vram,
         usd_per_hour=total,
         disk_usd_per_hour=storage,
-        disk_gb=disk_gb,
+        disk_gb=price(fields.get("disk_space")),
         cpus=price(fields.get("cpu_cores_effective")),
         ram_gb=None if ram_mb is None else ram_mb * (price(fields.get("gpu_frac")) or 1) / 1000,
-        down_mbps=down,
+        down_mbps=price(fields.get("inet_down")),
         up_mbps=price(fields.get("inet_up")),
         usd_per_gb_down=price(fields.get("inet_down_cost")),
         usd_per_gb_up=price(fields.get("inet_up_cost")),
         reliability=reliability,
-        region=region,
+        region=regions.place(text(fields.get("geolocation"))),
         host=identity(fields.get("machine_id")),
         spot=search.spot,
         ends_at=moment(fields.get("end_date")),

@@ -73,6 +73,10 @@ class Answer(NamedTuple):
         return any(part in spoken for part in parts)
 
 
+class AlreadySo(ProviderError):
+    """What was asked for is the case already: not a failure to anybody."""
+
+
 Judge = Callable[[Answer], ProviderError | None]
 
 
@@ -87,10 +91,14 @@ class Wire:
         base_url: str,
         judge: Judge,
         limits: Mapping[str, Limit] | None = None,
+        pace: Pace | None = None,
+        shows_key: bool = True,
     ) -> None:
+        """`pace` is one that is kept together with another wire; `shows_key` says whether the header has the key."""
         self.name = host.name
         self.base_url = base_url
-        self.pace = Pace(host.name, clock, limits or {})
+        self.pace = pace or Pace(host.name, clock, limits or {})
+        self._shows_key = shows_key
         self._cloud_host = host
         self._clock = clock
         self._judge = judge
@@ -104,6 +112,7 @@ class Wire:
         path: str,
         *,
         body: object = None,
+        form: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         again: bool = True,
     ) -> Any:
@@ -112,6 +121,11 @@ class Wire:
         One that may not, and whose answer is lost, raises `AnswerLost`.
         """
         self._client()
+        content = None if body is None else json.dumps(body).encode()
+        if form is not None:
+            content = urlencode(form).encode()
+        kind_of_content = "application/json" if form is None else "application/x-www-form-urlencoded"
+        target = path if not query else f"{path}?{urlencode(query)}"
         failures = refusals = 0
         waited_s = spent_s = 0.0
         while True:
@@ -119,7 +133,7 @@ class Wire:
             begun_s = self._clock.monotonic()
             answer: Answer | None = None
             try:
-                answer = await self._send(kind, method, path, body, query, again)
+                answer = await self._send(kind, method, target, content, kind_of_content, again)
                 error = self._error(answer)
             except ProviderError as trouble:
                 if not again:
@@ -193,25 +207,33 @@ class Wire:
             known = self._cloud_host
             if not known.key:
                 raise KeyMissing(f"There is no key for {self.name}.", host=known.name)
-            self._open = Host(known.name, self.base_url, known.key, known.headers, known.connect_s)
+            key = known.key if self._shows_key else None
+            self._open = Host(known.name, self.base_url, key, known.headers, known.connect_s)
             self._http = client(self._open)
         return self._http, self._open
 
     async def _send(
-        self, kind: str, method: str, path: str, body: object, query: Mapping[str, str] | None, again: bool
+        self, kind: str, method: str, target: str, content: bytes | None, kind_of_content: str, again: bool
     ) -> Answer:
         import asyncio
 
-        http, host = self._client()
         from providers.http import opened, read_body
 
+        http, host = self._client()
         limit_s = self._cloud_host.total_s / 2 if again else self._cloud_host.total_s
-        content = None if body is None else json.dumps(body).encode()
-        target = path if not query else f"{path}?{urlencode(query)}"
         try:
             async with (
                 asyncio.timeout(limit_s),
-                opened(http, host, method, target, content=content, limit_s=limit_s, once=not again) as response,
+                opened(
+                    http,
+                    host,
+                    method,
+                    target,
+                    content=content,
+                    content_type=kind_of_content,
+                    limit_s=limit_s,
+                    once=not again,
+                ) as response,
             ):
                 came = await read_body(response, host, MAX_BODY, limit_s=limit_s)
                 return self._read(kind, response, came)
