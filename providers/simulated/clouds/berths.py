@@ -74,7 +74,7 @@ class Berths:
                 del self._berths[rental.id]
                 await berth.stack.aclose()
             return
-        if rental.phase is Phase.RUNNING and rental.order.has_ssh:
+        if rental.phase is Phase.RUNNING:
             if berth is None:
                 berth = await self._put_up(rental)
             if berth.starts != rental.starts:

@@ -7,7 +7,7 @@ function of time: `market.advance()` lives through what is due, and whatever the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -47,6 +47,8 @@ class Market:
         self.timings = timings or Timings()
         self.rentals: dict[str, Rental] = {}
         """All there ever were, also those that are gone."""
+        self.other_bills: list[Bill] = []
+        """What bills besides machines."""
         self.strangers_take_after_s: float | None = None
         """How long a GPU that was freed by a stop waits until somebody else takes it; None for ever."""
         self.expired_are_kept = timedelta(hours=48)
@@ -96,20 +98,29 @@ class Market:
 
     @property
     def balance_usd(self) -> Decimal:
-        return self.account.deposited() - sum(
-            (rental.bill.total(self.now) for rental in self.rentals.values()), Decimal(0)
-        )
+        return self.account.deposited() - sum((bill.total(self.now) for bill in self._bills()), Decimal(0))
 
     @property
     def usd_per_hour(self) -> Decimal:
         """What all machines together run up at this moment."""
-        return sum((rental.bill.usd_per_hour for rental in self.rentals.values()), Decimal(0))
+        return sum((bill.usd_per_hour for bill in self._bills()), Decimal(0))
 
     def billed(self, machine_id: str) -> Decimal:
         return self.rentals[machine_id].bill.total(self.now)
 
     def invoice(self) -> list[Charge]:
-        return [charge for rental in self.rentals.values() for charge in rental.bill.charges(self.now)]
+        return [charge for bill in self._bills() for charge in bill.charges(self.now)]
+
+    def _bills(self) -> Iterator[Bill]:
+        yield from (rental.bill for rental in self.rentals.values())
+        yield from self.other_bills
+
+    def bill_besides(self, bill: Bill, rates: Mapping[ChargeKind, Decimal]) -> None:
+        """Charge for something that is no machine."""
+        self.advance()
+        bill.charge_at(self.now, rates)
+        self.other_bills.append(bill)
+        self._money_changed()
 
     def pay_in(self, usd: Decimal) -> None:
         self.advance()
