@@ -211,7 +211,7 @@ class Market:
         rental.generation += 1
         rental.is_restarting = not afresh
         rental.is_stuck = False
-        rental.ssh_up = rental.service_up = False
+        rental.ssh_up = rental.keys_up = rental.service_up = False
         rental.say(self.now, "system", "container is restarted" if not afresh else "container is made anew")
         rental.enter(Phase.BOOTING, self.now)
         self._later(rental, self.timings.restart_s, self._running)
@@ -268,7 +268,7 @@ class Market:
         self.advance()
         if rental.phase is Phase.RUNNING:
             rental.generation += 1
-            rental.ssh_up = rental.service_up = False
+            rental.ssh_up = rental.keys_up = rental.service_up = False
             rental.message = "container exited"
             rental.say(self.now, "container", "container exited")
             rental.enter(Phase.DIED, self.now)
@@ -299,6 +299,7 @@ class Market:
         if rental.bid is None:
             self._make_room(rental.host, rental.gpus)
         rental.starts += 1
+        rental.moves += not rental.host.has_static_address
         rental.enter(Phase.PROVISIONING, self.now)
         rental.say(self.now, "system", "host has a GPU for it")
         self._later(rental, self.timings.provision_s, self._pull)
@@ -344,9 +345,13 @@ class Market:
 
     def _ssh_is_up(self, rental: Rental) -> None:
         rental.ssh_up = rental.order.has_ssh
+        self._later(rental, rental.keys_after_s, self._keys_are_there)
         if rental.ssh_up:
             rental.say(self.now, "container", "sshd is listening")
         self._later(rental, self.timings.service_s, self._service_is_up)
+
+    def _keys_are_there(self, rental: Rental) -> None:
+        rental.keys_up = True
 
     def _service_is_up(self, rental: Rental) -> None:
         rental.service_up = True
@@ -357,7 +362,7 @@ class Market:
     def _stopped(self, rental: Rental) -> None:
         had_gpu = rental.holds_gpu
         rental.generation += 1
-        rental.ssh_up = rental.service_up = rental.is_restarting = False
+        rental.ssh_up = rental.keys_up = rental.service_up = rental.is_restarting = False
         rental.message = None
         rental.stopped_at = self.now
         rental.enter(Phase.STOPPED, self.now)
@@ -367,7 +372,7 @@ class Market:
 
     def _gone(self, rental: Rental) -> None:
         rental.generation += 1
-        rental.ssh_up = rental.service_up = False
+        rental.ssh_up = rental.keys_up = rental.service_up = False
         rental.enter(Phase.GONE, self.now)
         if rental.held_gpu:
             self._freed(rental)

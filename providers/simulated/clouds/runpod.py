@@ -113,6 +113,10 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         self.market.bill_besides(Bill(volume_id), {ChargeKind.DISK: size_gb * rate / HOURS_PER_MONTH})
         return volume_id
 
+    def environment(self, rental: Rental) -> Mapping[str, str]:
+        own = {"RUNPOD_POD_ID": rental.id, "RUNPOD_API_KEY": rental.own_key}
+        return {**rental.extra["env"], **own, "RUNPOD_DC_ID": rental.host.datacenter}
+
     def add_routes(self) -> None:
         self.route("GET", "/v2/pods", Call.LIST, self._list)
         self.route("POST", "/v2/pods", Call.CREATE, self._create)

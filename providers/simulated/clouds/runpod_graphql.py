@@ -83,7 +83,7 @@ class RunPodGraphQl(CloudTwin):
         has_data = True
         for field in operation.fields:
             try:
-                answered[field.answered_as] = project(resolvers[field.name](field, asked.faults), field)
+                answered[field.answered_as] = project(resolvers[field.name](field, asked), field)
             except GraphQlError as problem:
                 return _errors([str(problem)], code="GRAPHQL_VALIDATION_FAILED", status=400)
             except RefusedError as refused:
@@ -97,7 +97,7 @@ class RunPodGraphQl(CloudTwin):
             return _errors(messages, data=answered if has_data else None)
         return as_json({"data": answered})
 
-    def _resolvers(self, operation: Operation) -> Mapping[str, Callable[[Field, ActiveFaults], Any]]:
+    def _resolvers(self, operation: Operation) -> Mapping[str, Callable[[Field, Asked], Any]]:
         if operation.kind == "query":
             return {"myself": self._myself, "pod": self._pod, "gpuTypes": self._gpu_types}
         return {
@@ -113,8 +113,9 @@ class RunPodGraphQl(CloudTwin):
 
     # queries
 
-    def _myself(self, field: Field, faults: ActiveFaults) -> dict[str, Any]:
+    def _myself(self, field: Field, asked: Asked) -> dict[str, Any]:
         def pods(_: Mapping[str, Any]) -> list[dict[str, Any]]:
+            faults = asked.faults
             alive = [rental for rental in self.market.alive() if rental.phase is not Phase.DESTROYING]
             return [self._row(rental, faults) for rental in alive if not faults.on(CloudFaultKind.MISSING, rental.id)]
 
@@ -131,16 +132,16 @@ class RunPodGraphQl(CloudTwin):
             "underBalance": self.market.balance_usd <= 0,
         }
 
-    def _pod(self, field: Field, faults: ActiveFaults) -> dict[str, Any] | None:
-        rental = self._rental(field)
-        if rental is None or faults.on(CloudFaultKind.MISSING, rental.id):
+    def _pod(self, field: Field, asked: Asked) -> dict[str, Any] | None:
+        rental = self._rental(field, asked)
+        if rental is None or asked.faults.on(CloudFaultKind.MISSING, rental.id):
             return None
-        return self._row(rental, faults)
+        return self._row(rental, asked.faults)
 
     def _row(self, rental: Rental, faults: ActiveFaults) -> dict[str, Any]:
         return graphql_pod(rental, self.market.now, faults, self.mapped(rental))
 
-    def _gpu_types(self, field: Field, faults: ActiveFaults) -> list[dict[str, Any]]:
+    def _gpu_types(self, field: Field, asked: Asked) -> list[dict[str, Any]]:
         wanted = _input(field).get("id")
         by_name: dict[str, list[Host]] = {}
         for host in self.market.hosts.values():
@@ -184,7 +185,7 @@ class RunPodGraphQl(CloudTwin):
 
     # mutations
 
-    def _deploy(self, field: Field, faults: ActiveFaults) -> dict[str, Any]:
+    def _deploy(self, field: Field, asked: Asked) -> dict[str, Any]:
         given = _input(field)
         try:
             order = _order(given, is_spot=field.name == "podRentInterruptable")
@@ -193,22 +194,22 @@ class RunPodGraphQl(CloudTwin):
         choices = [order] if given.get("cloudType") not in (None, "ALL") else [order, order._replace(is_secure=False)]
         for choice in choices[:-1]:
             try:
-                return self._row(self.deploy(choice, faults), ActiveFaults())
+                return self._row(self.deploy(choice, asked.faults), ActiveFaults())
             except RefusedError as refused:
                 if refused.answer.status != 400:
                     raise
-        return self._row(self.deploy(choices[-1], faults), ActiveFaults())
+        return self._row(self.deploy(choices[-1], asked.faults), ActiveFaults())
 
-    def _deploy_cpu(self, field: Field, faults: ActiveFaults) -> None:
+    def _deploy_cpu(self, field: Field, asked: Asked) -> None:
         raise _FailedError("There are no CPU instances available with the requested specifications.")
 
-    def _stop(self, field: Field, faults: ActiveFaults) -> dict[str, Any]:
-        rental = self._needed(field)
-        self.act(rental, "stop", faults)
+    def _stop(self, field: Field, asked: Asked) -> dict[str, Any]:
+        rental = self._needed(field, asked)
+        self.act(rental, "stop", asked.faults)
         return {**self._row(rental, ActiveFaults()), "desiredStatus": "EXITED"}
 
-    def _resume(self, field: Field, faults: ActiveFaults) -> dict[str, Any]:
-        rental = self._needed(field)
+    def _resume(self, field: Field, asked: Asked) -> dict[str, Any]:
+        rental = self._needed(field, asked)
         given = _input(field)
         gpus = given.get("gpuCount", rental.gpus)
         bid = given.get("bidPerGpu")
@@ -220,30 +221,30 @@ class RunPodGraphQl(CloudTwin):
             if bid is not None:
                 rental.bid = rental.usd_per_hour = Decimal(str(bid)) * gpus
         try:
-            self.act(rental, "start", faults)
+            self.act(rental, "start", asked.faults)
         except RefusedError:
             rental.gpus, rental.usd_per_hour, rental.bid = before
             raise
         return self._row(rental, ActiveFaults())
 
-    def _terminate(self, field: Field, faults: ActiveFaults) -> None:
-        rental = self._rental(field)
+    def _terminate(self, field: Field, asked: Asked) -> None:
+        rental = self._rental(field, asked)
         if rental is None:
             raise _FailedError("pod not found to terminate", has_data=False)
-        self.terminate(rental, faults)
+        self.terminate(rental, asked.faults)
 
-    def _update_settings(self, field: Field, faults: ActiveFaults) -> dict[str, Any]:
+    def _update_settings(self, field: Field, asked: Asked) -> dict[str, Any]:
         text = _input(field).get("pubKey")
         if isinstance(text, str):
             self.replace_keys([line.strip() for line in text.splitlines() if line.strip()])
-        return self._myself(field, faults)
+        return self._myself(field, asked)
 
-    def _rental(self, field: Field) -> Rental | None:
-        rental = self.market.rentals.get(str(_input(field).get("podId")))
-        return None if rental is None or rental.is_gone or rental.phase is Phase.DESTROYING else rental
+    def _rental(self, field: Field, asked: Asked) -> Rental | None:
+        rental = self.rental_of(asked._replace(parts={"id": str(_input(field).get("podId"))}))
+        return None if rental is None or rental.phase is Phase.DESTROYING else rental
 
-    def _needed(self, field: Field) -> Rental:
-        rental = self._rental(field)
+    def _needed(self, field: Field, asked: Asked) -> Rental:
+        rental = self._rental(field, asked)
         if rental is None:
             raise _FailedError("pod not found")
         return rental
