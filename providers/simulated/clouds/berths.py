@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,11 @@ class Berth:
 
 
 class Berths:
-    def __init__(self, user: str, *, seed: int, real_shell: bool = False) -> None:
+    def __init__(
+        self, user: str, environment: Callable[[Rental], Mapping[str, str]], *, seed: int, real_shell: bool = False
+    ) -> None:
         self._user = user
+        self._environment = environment
         self._seed = seed
         self._real_shell = real_shell
         self._berths: dict[str, Berth] = {}
@@ -74,7 +77,7 @@ class Berths:
                 del self._berths[rental.id]
                 await berth.stack.aclose()
             return
-        if rental.phase is Phase.RUNNING and rental.order.has_ssh:
+        if rental.phase is Phase.RUNNING:
             if berth is None:
                 berth = await self._put_up(rental)
             if berth.starts != rental.starts:
@@ -82,6 +85,7 @@ class Berths:
                     await berth.machine.move()
                     await berth.machine.refuse()
                 berth.starts = rental.starts
+                _write_environment(berth.machine, self._environment(rental))
         if berth is not None:
             await self._open_or_close(berth, rental)
             await self._serve(berth, rental)
@@ -133,6 +137,7 @@ class Berths:
             berth.is_open = True
         if berth.is_frozen:
             return
+        machine.reject_login(not rental.keys_up)
         for line in rental.keys:
             if line not in berth.authorised:
                 berth.authorised.add(line)
@@ -163,6 +168,13 @@ def _authorise(machine: SimulatedMachine, line: str) -> None:
 
     with contextlib.suppress(asyncssh.KeyImportError, ValueError):
         machine.authorise(line)
+
+
+def _write_environment(machine: SimulatedMachine, environment: Mapping[str, str]) -> None:
+    """For those who log in: they do not get the container's environment, but can read it."""
+    of_first_process = machine.disk / "proc" / "1" / "environ"
+    of_first_process.parent.mkdir(parents=True, exist_ok=True)
+    of_first_process.write_text("".join(f"{name}={value}\0" for name, value in environment.items()))
 
 
 def _nobody() -> asyncio.BaseProtocol:

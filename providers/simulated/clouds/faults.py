@@ -69,7 +69,7 @@ class CloudFaultKind(StrEnum):
     RESET = "reset", "resets the connection, and does nothing"
     DOWN = "down", "answers everything with 503 and an HTML page"
     REVOKED = "revoked", "does not know the key any more"
-    CLOCK_SKEW = "clock-skew", "has a clock that is N seconds ahead (300)"
+    CLOCK_SKEW = "clock-skew", "says in its Date header a time N seconds ahead (300)"
     # deeds
     NOT_DONE = "not-done", "accepts and never does it", _DEEDS
     SLOW_STOP = "slow-stop", "accepts the stop and takes N seconds for it (600)", (Call.STOP,)
@@ -80,6 +80,11 @@ class CloudFaultKind(StrEnum):
     DIES = "dies", "makes a machine whose container ends after N seconds (60)", _STARTS
     DIRECT_BLOCKED = "direct-blocked", "makes a machine whose direct address lets nobody in", _STARTS
     SLOW_SSH = "slow-ssh", "makes a machine whose SSH server comes N seconds (120) after the word `running`", _STARTS
+    LATE_KEYS = (
+        "late-keys",
+        "makes a machine whose keys come N seconds (20) after its SSH server",
+        _STARTS,
+    )
     SCOPED_KEY_REFUSED = "scoped-key-refused", "lets a machine's own key do nothing"
     # readings
     MISSING = "missing", "leaves a machine out", _READS

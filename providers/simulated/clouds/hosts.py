@@ -18,6 +18,8 @@ class Gpu:
         self.full_name = full_name
         """As its driver says it."""
         self.vram_mb = vram_mb
+        self.memory_gb = -(-vram_mb // 8_192) * 8
+        """As its maker says it."""
         self.compute_cap = compute_cap
         self.tflops = tflops
         self.cuda_cores = cuda_cores

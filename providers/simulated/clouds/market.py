@@ -7,7 +7,7 @@ function of time: `market.advance()` lives through what is due, and whatever the
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -47,6 +47,8 @@ class Market:
         self.timings = timings or Timings()
         self.rentals: dict[str, Rental] = {}
         """All there ever were, also those that are gone."""
+        self.other_bills: list[Bill] = []
+        """What bills besides machines."""
         self.strangers_take_after_s: float | None = None
         """How long a GPU that was freed by a stop waits until somebody else takes it; None for ever."""
         self.expired_are_kept = timedelta(hours=48)
@@ -96,20 +98,29 @@ class Market:
 
     @property
     def balance_usd(self) -> Decimal:
-        return self.account.deposited() - sum(
-            (rental.bill.total(self.now) for rental in self.rentals.values()), Decimal(0)
-        )
+        return self.account.deposited() - sum((bill.total(self.now) for bill in self._bills()), Decimal(0))
 
     @property
     def usd_per_hour(self) -> Decimal:
         """What all machines together run up at this moment."""
-        return sum((rental.bill.usd_per_hour for rental in self.rentals.values()), Decimal(0))
+        return sum((bill.usd_per_hour for bill in self._bills()), Decimal(0))
 
     def billed(self, machine_id: str) -> Decimal:
         return self.rentals[machine_id].bill.total(self.now)
 
     def invoice(self) -> list[Charge]:
-        return [charge for rental in self.rentals.values() for charge in rental.bill.charges(self.now)]
+        return [charge for bill in self._bills() for charge in bill.charges(self.now)]
+
+    def _bills(self) -> Iterator[Bill]:
+        yield from (rental.bill for rental in self.rentals.values())
+        yield from self.other_bills
+
+    def bill_besides(self, bill: Bill, rates: Mapping[ChargeKind, Decimal]) -> None:
+        """Charge for something that is no machine."""
+        self.advance()
+        bill.charge_at(self.now, rates)
+        self.other_bills.append(bill)
+        self._money_changed()
 
     def pay_in(self, usd: Decimal) -> None:
         self.advance()
@@ -206,7 +217,7 @@ class Market:
         rental.generation += 1
         rental.is_restarting = not afresh
         rental.is_stuck = False
-        rental.ssh_up = rental.service_up = False
+        rental.ssh_up = rental.keys_up = rental.service_up = False
         rental.say(self.now, "system", "container is restarted" if not afresh else "container is made anew")
         rental.enter(Phase.BOOTING, self.now)
         self._later(rental, self.timings.restart_s, self._running)
@@ -263,7 +274,7 @@ class Market:
         self.advance()
         if rental.phase is Phase.RUNNING:
             rental.generation += 1
-            rental.ssh_up = rental.service_up = False
+            rental.ssh_up = rental.keys_up = rental.service_up = False
             rental.message = "container exited"
             rental.say(self.now, "container", "container exited")
             rental.enter(Phase.DIED, self.now)
@@ -295,6 +306,7 @@ class Market:
             self._make_room(rental.host, rental.gpus)
         rental.keeps_gpu = False
         rental.starts += 1
+        rental.moves += not rental.host.has_static_address
         rental.enter(Phase.PROVISIONING, self.now)
         rental.say(self.now, "system", "host has a GPU for it")
         self._later(rental, self.timings.provision_s, self._pull)
@@ -340,9 +352,13 @@ class Market:
 
     def _ssh_is_up(self, rental: Rental) -> None:
         rental.ssh_up = rental.order.has_ssh
+        self._later(rental, rental.keys_after_s, self._keys_are_there)
         if rental.ssh_up:
             rental.say(self.now, "container", "sshd is listening")
         self._later(rental, self.timings.service_s, self._service_is_up)
+
+    def _keys_are_there(self, rental: Rental) -> None:
+        rental.keys_up = True
 
     def _service_is_up(self, rental: Rental) -> None:
         rental.service_up = True
@@ -353,7 +369,7 @@ class Market:
     def _stopped(self, rental: Rental) -> None:
         had_gpu = rental.holds_gpu
         rental.generation += 1
-        rental.ssh_up = rental.service_up = rental.is_restarting = False
+        rental.ssh_up = rental.keys_up = rental.service_up = rental.is_restarting = False
         rental.message = None
         rental.stopped_at = self.now
         rental.enter(Phase.STOPPED, self.now)
@@ -363,7 +379,7 @@ class Market:
 
     def _gone(self, rental: Rental) -> None:
         rental.generation += 1
-        rental.ssh_up = rental.service_up = False
+        rental.ssh_up = rental.keys_up = rental.service_up = False
         rental.enter(Phase.GONE, self.now)
         if rental.held_gpu:
             self._freed(rental)

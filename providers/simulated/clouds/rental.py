@@ -80,6 +80,8 @@ class Order(NamedTuple):
     """For all GPUs together; None for a machine that nobody can take away."""
     keys: tuple[str, ...] = ()
     """Public SSH keys that are let in."""
+    ends_at: datetime | None = None
+    """When the contract ends; None for when the host leaves the market."""
     wants_to_run: bool = True
     has_ssh: bool = True
     extra: Mapping[str, Any] = {}
@@ -108,7 +110,7 @@ class Rental:
         self.extra: dict[str, Any] = dict(order.extra)
         self.bill = bill
         self.created_at = now
-        self.ends_at = order.host.ends_at
+        self.ends_at = order.ends_at or order.host.ends_at
         self.wants_to_run = order.wants_to_run
         self.phase = Phase.STOPPED
         self.phase_since = now
@@ -131,7 +133,10 @@ class Rental:
         """Whether it holds its GPU while it is stopped, too."""
         self.cannot_start = False
         self.dies_after_s: float | None = None
+        self.keys_after_s = 0.0
+        """How long after its SSH server its keys are there."""
         self.ssh_up = False
+        self.keys_up = False
         self.service_up = False
         self.starts = 0
         self.moves = 0

@@ -112,7 +112,7 @@ class CloudTwin(abc.ABC):
         self.with_machines = with_machines
         self.watch = Watch()
         """Noted whenever something may have changed."""
-        self._berths = Berths(self.ssh_user, seed=seed, real_shell=real_shell)
+        self._berths = Berths(self.ssh_user, self.environment, seed=seed, real_shell=real_shell)
         self._routes: list[Route] = []
         self._server = HttpServer(self._handle, port=port)
         self._settling = asyncio.Lock()
@@ -154,6 +154,10 @@ class CloudTwin(abc.ABC):
         """What every answer to this caller carries."""
         return []
 
+    def environment(self, rental: Rental) -> Mapping[str, str]:
+        """What the first process of a machine finds in its environment."""
+        return rental.order.env
+
     def new_id(self) -> str:
         self._last_number += 1
         return str(self._last_number)
@@ -167,11 +171,14 @@ class CloudTwin(abc.ABC):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        outcome: object = None
         if self._following is not None:
             self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+            (outcome,) = await asyncio.gather(self._following, return_exceptions=True)
         await self._server.stop()
         await self._berths.close()
+        if isinstance(outcome, Exception):
+            raise outcome
 
     async def close_door(self) -> None:
         """Be gone: break every connection and refuse further ones. The port stays ours; machines live on."""
@@ -413,6 +420,7 @@ class CloudTwin(abc.ABC):
         rental.cannot_start = CloudFaultKind.CANNOT_START in faults
         rental.dies_after_s = faults.number(CloudFaultKind.DIES, 60)
         rental.direct_blocked = CloudFaultKind.DIRECT_BLOCKED in faults
+        rental.keys_after_s = faults.number(CloudFaultKind.LATE_KEYS, 20) or 0.0
         rental.ssh_after_s = faults.number(CloudFaultKind.SLOW_SSH, 120)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
@@ -42,6 +42,7 @@ _INTERVALS_S: Mapping[Call, float] = {
     Call.BILLING: 1,
 }
 _CREATE_PENALTY_S = 12
+_CONTRACT = timedelta(days=30)
 _LIMITS = {"image": 1_024, "label": 256}
 _SCRIPT_LIMIT = 4_096
 _ENV_VALUE_LIMIT = 256
@@ -114,6 +115,10 @@ class VastTwin(CloudTwin):
         if is_paid:
             rates[ChargeKind.GPU] = rental.usd_per_hour
         return rates
+
+    def environment(self, rental: Rental) -> Mapping[str, str]:
+        own = {"CONTAINER_ID": rental.id, "CONTAINER_API_KEY": rental.own_key, "VAST_CONTAINERLABEL": f"C.{rental.id}"}
+        return {**{name: value for name, value in rental.order.env.items() if not name.startswith("-")}, **own}
 
     def add_routes(self) -> None:
         self.route("POST", "/api/v0/bundles", Call.OFFERS, self._search)
@@ -274,6 +279,7 @@ class VastTwin(CloudTwin):
             env={str(name): str(value) for name, value in env.items()},
             bid=bid,
             keys=self.account.public_keys(),
+            ends_at=ask.host.ends_at or self.market.now + _CONTRACT,
             wants_to_run=fields.get("target_state") != "stopped",
             has_ssh="args" not in runtype.split(),
             extra={"runtype": runtype, "template_hash_id": fields.get("template_hash_id")},
@@ -406,9 +412,12 @@ class VastTwin(CloudTwin):
         if self.market.is_expired(rental):
             raise RefusedError(self.error(400, "the contract has expired", "contract_expired"))
         if CloudFaultKind.NOT_DONE in faults:
+            rental.wants_to_run = True
             return as_json({"success": True})
         if rental.phase in (Phase.STOPPED, Phase.STOPPING):
+            was_broken = rental.cannot_start
             self.afflict(rental, faults)
+            rental.cannot_start |= was_broken  # what could not be started once never can
             if CloudFaultKind.NO_GPU in faults:
                 self.market.queue(rental)
                 return _said(200, "resources_unavailable", QUEUED)

@@ -127,30 +127,27 @@ def words(rental: Rental, now: datetime, faults: ActiveFaults) -> Words:
 
 
 def _true_words(rental: Rental, now: datetime) -> Words:
+    wanted = "running" if rental.wants_to_run else "stopped"
     ended = "exited" if rental.has_run else "created"
-    message = rental.message
+    current, actual, message = "stopped", ended, rental.message
     match rental.phase:
-        case Phase.QUEUED:
-            return Words("running", "stopped", "running", ended, None)
-        case Phase.PROVISIONING if rental.has_run:
-            return Words("running", "stopped", "running", ended, None)
-        case Phase.PROVISIONING:
-            is_fresh = rental.phase_since == now
-            return Words("running", "stopped", "running", None if is_fresh else "created", None)
+        case Phase.PROVISIONING if not rental.has_run and rental.phase_since == now:
+            return Words(wanted, "stopped", wanted, None, None)
         case Phase.BOOTING if rental.is_restarting:
-            return Words("running", "running", "running", "rebooting", None)
+            current, actual, message = "running", "rebooting", None
         case Phase.PULLING | Phase.BOOTING:
-            return Words("running", "running", "running", "loading", message)
+            current, actual = "running", "loading"
         case Phase.RUNNING:
-            return Words("running", "running", "running", "running", message)
+            current, actual = "running", "running"
         case Phase.DIED:
-            return Words("running", "running", "running", "exited", message)
+            current, actual = "running", "exited"
         case Phase.BROKEN:
-            return Words("running", "stopped", "running", "created", message)
-        case Phase.STOPPING | Phase.DESTROYING if rental.phase is Phase.STOPPING or rental.held_gpu:
-            return Words("stopped", "running", "stopped", "running" if rental.has_run else "loading", None)
+            actual = "created"
+        case Phase.STOPPING | Phase.DESTROYING if rental.holds_gpu:
+            current, actual, message = "running", "running" if rental.was_running else "loading", None
         case _:
-            return Words("stopped", "stopped", "stopped", ended, None)
+            message = None
+    return Words(wanted, current, wanted, actual, message)
 
 
 def instance_row(
@@ -171,7 +168,7 @@ def instance_row(
     number = int(rental.id)
     proxy_port = 10_000 + number % 20_000 if proxy is None else proxy.port
     started_at = (rental.started_at or rental.created_at).timestamp()
-    ends_at = rental.ends_at.timestamp() if rental.ends_at is not None else rental.created_at.timestamp() + 30 * 86_400
+    ends_at = (rental.ends_at or rental.created_at).timestamp()
     if_running = _breakdown(rental.usd_per_hour, storage)
     holds_gpu = rental.holds_gpu
     return {
