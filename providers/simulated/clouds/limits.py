@@ -27,6 +27,24 @@ class MinimumInterval:
         return 0.0
 
 
+class Bucket:
+    """So many requests per second in the long run, and at most `burst` of them at once."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left: dict[str, tuple[float, datetime]] = {}
+
+    def wait_s(self, identity: str, now: datetime) -> float:
+        """0 when the request may go through, else how much too early it is; such a one does not count."""
+        left, at = self._left.get(identity, (float(self._burst), now))
+        left = min(self._burst, left + max(0.0, (now - at).total_seconds()) * self._per_s)
+        if left < 1:
+            return (1 - left) / self._per_s
+        self._left[identity] = (left - 1, now)
+        return 0.0
+
+
 class Window(NamedTuple):
     name: str
     requests: int
