@@ -28,7 +28,7 @@ from providers.clouds.base import (
     State,
 )
 from providers.errors import ServiceFailed, TimedOut, Unreachable
-from tests.clocks import HandClock
+from tests.clocks import EagerClock
 
 Fate: TypeAlias = Literal["well", "unsent", "lost", "refused", "queued", "leftover", "missing", "empty", "stale", "odd"]
 """What becomes of one call: done; never sent; done with its answer lost; refused; refused but queued; an order refused
@@ -72,7 +72,7 @@ class Truth:
 class FakeCloud:
     def __init__(
         self,
-        clock: HandClock,
+        clock: EagerClock,
         *,
         fate: Callable[[str], Fate] = lambda _: "well",
         boot_s: float = 20.0,
@@ -258,7 +258,8 @@ class FakeCloud:
 
 
 async def _no_lines() -> AsyncIterator[str]:
-    for line in ():
+    lines: tuple[str, ...] = ()
+    for line in lines:
         yield line
 
 

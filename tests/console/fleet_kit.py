@@ -14,7 +14,7 @@ from console.history.store import Store
 from console.machines.fleet import Fleet, LaunchPlan
 from console.machines.records import Deed
 from console.settings import load_settings
-from tests.clocks import HandClock
+from tests.clocks import EagerClock
 from tests.console.fake_cloud import OFFER, FakeCloud
 from tests.console.store_kit import paths_in
 
@@ -38,7 +38,7 @@ class Heard(Bus):
 
 
 class World:
-    def __init__(self, store: Store, clock: HandClock, cloud: FakeCloud, bus: Heard, fleet: Fleet) -> None:
+    def __init__(self, store: Store, clock: EagerClock, cloud: FakeCloud, bus: Heard, fleet: Fleet) -> None:
         self.store, self.clock, self.cloud, self.bus, self.fleet = store, clock, cloud, bus, fleet
 
     async def deeds(self, name: str) -> list[Deed]:
@@ -72,7 +72,7 @@ async def world(
     paths = paths_in(folder)
     paths.config.mkdir(parents=True, exist_ok=True)
     paths.config_file.write_text(config)
-    clock = cloud.clock if cloud is not None else HandClock()
+    clock = cloud.clock if cloud is not None else EagerClock()
     cloud = cloud or FakeCloud(clock)
     settings = load_settings(paths, {}, discover=False)
     store = await Store.open(paths, clock)
@@ -80,7 +80,7 @@ async def world(
     fleet = Fleet(
         settings,
         store,
-        {name: cloud for name in (*accounts, "ssh")}.__getitem__,
+        dict.fromkeys((*accounts, "ssh"), cloud).__getitem__,
         clock,
         bus,
         public_key=lambda: "ssh-ed25519 AAAA test",

@@ -12,7 +12,7 @@ from console.machines.events import DeedOverdue, DeedProved, MachineChanged
 from console.machines.records import Desired, MachineState
 from providers.clouds.base import Capability, NoCapacity, State
 from providers.errors import ServiceFailed
-from tests.clocks import HandClock
+from tests.clocks import EagerClock
 from tests.conftest import run
 from tests.console.fake_cloud import EVERYTHING, FakeCloud, fates
 from tests.console.fleet_kit import PLAN, world
@@ -48,7 +48,7 @@ def test_a_machine_is_rented_stopped_started_and_destroyed(tmp_path: Path) -> No
 
 def test_an_answer_to_a_stop_is_no_proof(tmp_path: Path) -> None:
     async def body() -> None:
-        async with world(tmp_path, FakeCloud(HandClock(), stop_s=600)) as w:
+        async with world(tmp_path, FakeCloud(EagerClock(), stop_s=600)) as w:
             await w.fleet.launch("box", PLAN, why="asked for")
             await w.fleet.settled("box")
 
@@ -90,7 +90,7 @@ def test_a_stop_that_keeps_the_gpu_is_not_called_stopped(tmp_path: Path) -> None
 
 def test_a_stop_is_sent_again_for_hours(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock())
+        cloud = FakeCloud(EagerClock())
         async with world(tmp_path, cloud) as w:
             await w.fleet.launch("box", PLAN, why="asked for")
             await w.fleet.settled("box")
@@ -115,7 +115,7 @@ def test_a_stop_is_sent_again_for_hours(tmp_path: Path) -> None:
 
 def test_an_order_with_a_lost_answer_is_found_by_its_label(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock(), fate=fates([("create", "lost")]))
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "lost")]))
         async with world(tmp_path, cloud) as w:
             record = await w.fleet.launch("box", PLAN, why="asked for")
 
@@ -128,7 +128,7 @@ def test_an_order_with_a_lost_answer_is_found_by_its_label(tmp_path: Path) -> No
 
 def test_an_order_that_never_arrived_is_sent_once_more_after_several_lists(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock(), fate=fates([("create", "unsent")]))
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "unsent")]))
         async with world(tmp_path, cloud) as w:
             record = await w.fleet.launch("box", PLAN, why="asked for")
 
@@ -141,7 +141,7 @@ def test_an_order_that_never_arrived_is_sent_once_more_after_several_lists(tmp_p
 
 def test_a_refused_order_leaves_nothing(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock(), fate=fates([("create", "refused")]))
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "refused")]))
         async with world(tmp_path, cloud) as w:
             with pytest.raises(NoCapacity):
                 await w.fleet.launch("box", PLAN, why="asked for")
@@ -156,7 +156,7 @@ def test_a_refused_order_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_a_refused_order_made_all_the_same_is_destroyed(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock(), fate=fates([("create", "leftover"), ("destroy", "refused")]))
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "leftover"), ("destroy", "refused")]))
         async with world(tmp_path, cloud) as w:
             with pytest.raises(NoCapacity):
                 await w.fleet.launch("box", PLAN, why="asked for")
@@ -173,7 +173,7 @@ def test_what_a_refused_order_made_all_the_same_is_destroyed(tmp_path: Path) -> 
 
 def test_a_refused_start_is_followed_by_a_stop(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock())
+        cloud = FakeCloud(EagerClock())
         async with world(tmp_path, cloud) as w:
             await w.fleet.launch("box", PLAN, why="asked for")
             await w.fleet.settled("box")
@@ -194,7 +194,7 @@ def test_a_refused_start_is_followed_by_a_stop(tmp_path: Path) -> None:
 
 def test_a_start_that_waits_for_a_gpu_is_given_up_and_stopped(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock())
+        cloud = FakeCloud(EagerClock())
         async with world(tmp_path, cloud) as w:
             await w.fleet.launch("box", PLAN, why="asked for")
             await w.fleet.settled("box")
@@ -297,7 +297,7 @@ def test_a_destruction_takes_the_place_of_a_stop_and_nothing_takes_its_place(tmp
 
 def test_what_a_cloud_cannot_do_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     async def body() -> None:
-        cloud = FakeCloud(HandClock(), capabilities=EVERYTHING - {Capability.STOP})
+        cloud = FakeCloud(EagerClock(), capabilities=EVERYTHING - {Capability.STOP})
         async with world(tmp_path, cloud) as w:
             with pytest.raises(CloudCannot, match="only destroy"):
                 await w.fleet.launch("box", PLAN, why="asked for")
