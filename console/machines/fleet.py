@@ -32,6 +32,7 @@ from console.errors import (
 from console.events import Bus
 from console.history import machines
 from console.machines import lifecycle
+from console.machines.clouds import SSH
 from console.machines.deeds import Deeds
 from console.machines.events import AccountTrouble, MachineChanged
 from console.machines.labels import is_ours, new_label
@@ -50,8 +51,6 @@ __all__ = ["Fleet", "LaunchPlan", "ReadingHook"]
 
 _log = logging.getLogger(__name__)
 
-SSH = "ssh"
-"""The account of machines that are the user's own."""
 FRESH_S = 10.0
 """How old the reading may be by which a price is checked before a start."""
 FORGOTTEN_S = 86_400.0
@@ -311,10 +310,10 @@ class Fleet:
     async def set_bid(self, name: str, usd_per_hour: Decimal) -> MachineRecord:
         record = await self.machine(name)
         cloud = self._cloud(record.cloud)
-        if Capability.BID not in cloud.capabilities:
-            raise CloudCannot(f"{record.cloud} takes no bids.")
         if record.cloud_id is None:
             raise MachineBusy(f"{name!r} has no id at its cloud yet.")
+        if Capability.BID not in cloud.capabilities_of(record.cloud_id):
+            raise CloudCannot(f"{record.cloud} takes no bids.")
         _check_ceiling(name, usd_per_hour, record.ceiling_usd_per_hour)
         await cloud.bid(record.cloud_id, usd_per_hour)
 
@@ -466,7 +465,9 @@ class Fleet:
                 )
             return
         needed = Capability.DESTROY if what == "destroy" else Capability.STOP
-        if needed not in self._cloud(record.cloud).capabilities:
+        cloud = self._cloud(record.cloud)
+        can = cloud.capabilities if record.cloud_id is None else cloud.capabilities_of(record.cloud_id)
+        if needed not in can:
             hint = f"hawser vm destroy {record.name} ends it, with all that is on it." if what == "stop" else None
             raise CloudCannot(f"{record.cloud} cannot {what} machines.", hint=hint)
 

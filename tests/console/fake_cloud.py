@@ -98,6 +98,9 @@ class FakeCloud:
     def capabilities(self) -> frozenset[Capability]:
         return self._capabilities
 
+    def capabilities_of(self, id: str) -> frozenset[Capability]:  # noqa: A002
+        return self._capabilities
+
     # What happens at the cloud
 
     def pass_time(self) -> None:
@@ -242,6 +245,9 @@ class FakeCloud:
 
     async def bid(self, id: str, usd_per_hour: Decimal) -> None:  # noqa: A002
         self.calls.append(f"bid {id} {usd_per_hour}")
+
+    async def attach_key(self, id: str, public_key: str) -> None:  # noqa: A002
+        self._asked("attach_key", id)
 
     async def account(self) -> Account:
         rate = sum((machine.price for machine in self.billing()), Decimal(0))
