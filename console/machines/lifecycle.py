@@ -111,12 +111,12 @@ def after(
     *,
     asked_at: datetime | None = None,
     alone: bool = False,
-    late_start: bool = False,
+    just_stopped: bool = False,
 ) -> Change:
     """What becomes of a machine. `reading` is None when a list came without it.
 
     `asked_at` is when the reading was asked for (now, unless given); `alone` says that the cloud was asked for this one
-    machine; `late_start` that it was stopped a moment ago with a start of ours possibly still on its way.
+    machine; `just_stopped` that we stopped it so short ago that it being up is no wish of anybody's.
     """
     asked_at = asked_at or now
     if reading is None:
@@ -130,7 +130,7 @@ def after(
         fields["gone_at"] = None
     notes = _prices(record, reading, fields)
     if deed is None:
-        turn = _by_itself(record, reading, now, fields, late_start)
+        turn = _by_itself(record, reading, now, fields, just_stopped)
     else:
         turn = _under_way(record, reading, deed, now, asked_at)
     if reading.state is State.RUNNING and record.started_at is None:
@@ -181,13 +181,13 @@ def _prices(record: MachineRecord, reading: Reading, fields: dict[str, Any]) -> 
 
 
 def _by_itself(
-    record: MachineRecord, reading: Reading, now: datetime, fields: dict[str, Any], late_start: bool
+    record: MachineRecord, reading: Reading, now: datetime, fields: dict[str, Any], just_stopped: bool
 ) -> _Turn:
     if record.desired is Desired.GONE and not _is_gone(reading):
         return _Turn(MachineState.DESTROYING, "It is there after all, and is to be gone.", follow="destroy")
     if record.desired is Desired.STOPPED and reading.state in _COMING_UP:
-        if late_start:
-            return _Turn(MachineState.STOPPING, "A start of ours came late, after the stop.", follow="stop")
+        if just_stopped:
+            return _Turn(MachineState.STOPPING, "It is up again after its stop.", follow="stop")
         if record.is_gone:
             return _Turn(MachineState.STOPPING, "It is there after all, and is to be stopped.", follow="stop")
         fields["desired"] = Desired.RUNNING
