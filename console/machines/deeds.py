@@ -33,7 +33,7 @@ from console.machines.events import DeedEnded, DeedOverdue, MachineChanged
 from console.machines.lifecycle import Act
 from console.machines.poll import Poll
 from console.machines.records import Deed, DeedKind, Desired, MachineRecord, MachineState
-from providers.clouds.base import AnswerLost, Cloud, CloudError, Created, Order
+from providers.clouds.base import AnswerLost, CannotDo, Capability, Cloud, CloudError, Created, Order
 from providers.errors import KeyTrouble, OutOfCredit, ProviderError, RateLimited, RequestRefused
 
 if TYPE_CHECKING:
@@ -331,6 +331,8 @@ class Deeds:
     async def _failed(self, record: MachineRecord, deed: Deed, error: ProviderError | ConsoleError) -> None:
         """What a failure comes to: a start is given up, refused or not answered; the others are sent again."""
         now = self._clock.now()
+        cloud = self._cloud(record.cloud)
+        can_stop = record.cloud_id is None or Capability.STOP in cloud.capabilities_of(record.cloud_id)
 
         def work(connection: sqlite3.Connection) -> None:
             machines.note(connection, record.seq, now, f"{deed.what} failed", error.text)
@@ -341,6 +343,10 @@ class Deeds:
                 return
             if deed.what == "start":
                 self.give_up_start(connection, record, there, error.text)
+                return
+            if deed.what == "stop" and isinstance(error, CannotDo) and not can_stop:
+                machines.end_deed(connection, deed.seq, "given-up", now, error.text)
+                machines.change(connection, record.seq, desired=Desired.RUNNING)  # what it is, whoever wanted otherwise
                 return
             pause_s = self._pause_s(there.tries)
             if isinstance(error, RateLimited):

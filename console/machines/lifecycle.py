@@ -33,6 +33,8 @@ DIED_S = 45.0
 
 QUEUE_S = 60.0
 """How long a start may wait for a GPU before it is given up: one that is not there by then is another's."""
+WATCHED_S = 120.0
+"""How long nobody may have looked at an order for it to be destroyed as one that never ran."""
 START_SEEN_S = 120.0
 """How long a machine may read as stopped after its start was accepted."""
 START_LIMIT_S = 1800.0
@@ -287,7 +289,7 @@ def _since(deed: Deed, now: datetime) -> float:
 
 
 def _creating(record: MachineRecord, reading: Reading, deed: Deed, now: datetime) -> _Turn:
-    """What was ordered and never ran holds nothing: if it cannot run, it is destroyed."""
+    """What was ordered and never ran holds nothing: if it cannot run, it is destroyed. Else it is stopped."""
     price, ceiling = reading.usd_per_hour, record.ceiling_usd_per_hour
     if price is not None and ceiling is not None and round(price, 3) > ceiling and not reading.spot:
         why = f"It costs ${price} an hour, more than the ${ceiling} it may."
@@ -299,13 +301,21 @@ def _creating(record: MachineRecord, reading: Reading, deed: Deed, now: datetime
         case State.BROKEN:
             return _Turn(MachineState.DESTROYING, turn.why, "given-up", "destroy")
         case State.DIED if turn.state is MachineState.FAILED:
-            return _Turn(MachineState.DESTROYING, turn.why, "given-up", "destroy")
+            return _Turn(MachineState.STOPPING, turn.why, "given-up", "stop")
         case State.QUEUED | State.STOPPED | State.OUTBID:
-            if _since(deed, now) >= QUEUE_S:
+            if _since(deed, now) < QUEUE_S:
+                return _Turn(MachineState.REQUESTED, "It waits for a GPU.")
+            if _was_watched(record, deed, now):
                 return _Turn(MachineState.DESTROYING, "There was no GPU for it.", "given-up", "destroy")
-            return _Turn(MachineState.REQUESTED, "It waits for a GPU.")
+            return _Turn(MachineState.STOPPING, "It is off, and nobody saw whether it ran.", "given-up", "stop")
         case _:
             return turn
+
+
+def _was_watched(record: MachineRecord, deed: Deed, now: datetime) -> bool:
+    """Whether it cannot have run unseen for long since it was ordered."""
+    seen_at = record.seen_at or deed.tried_at or deed.begun_at
+    return record.started_at is None and (now - seen_at).total_seconds() <= WATCHED_S
 
 
 def _starting(record: MachineRecord, reading: Reading, deed: Deed, now: datetime, asked_at: datetime) -> _Turn:
