@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.errors import ConfigUnusable, SettingsError
 from console.events import Bus, Event
 from console.paths import Paths
 from console.settings import Settings
@@ -38,6 +39,8 @@ class LoginManners(NamedTuple):
     first: FirstContact = "ask"
     ssh_config: Path | None = None
     """Stands in for the user's own configuration."""
+    tell: Callable[[str], None] | None = None
+    """Hears in a sentence of each key that was pinned without a question."""
 
 
 class Nobody:
@@ -72,13 +75,16 @@ class Connector:
         from console.links.identity import connect, resolve
 
         async def connect_once() -> asyncssh.SSHClientConnection:
-            target = await resolve(
-                name,
-                self._settings,
-                self._paths,
-                ssh_config=self._manners.ssh_config,
-                environment=self._environment,
-            )
+            try:
+                target = await resolve(
+                    name,
+                    self._settings,
+                    self._paths,
+                    ssh_config=self._manners.ssh_config,
+                    environment=self._environment,
+                )
+            except SettingsError as error:  # to a link, one of the things that only a person can mend
+                raise ConfigUnusable(error.text, hint=error.hint) from error
             return await connect(
                 target,
                 self._pins,
@@ -90,4 +96,7 @@ class Connector:
         return connect_once
 
     def _pinned(self, name: str, met: Met) -> None:
+        if self._manners.tell is not None and met.how != "accepted":
+            source = "as in your known_hosts" if met.how == "known_hosts" else "told by its cloud"
+            self._manners.tell(f"Pinned the host key of {name}: {met.fingerprint} ({source}).")
         self._bus.publish(HostKeyPinned(name, met.fingerprint, met.how))

@@ -73,6 +73,10 @@ class Tunnel:
         self._traffic_timer: asyncio.TimerHandle | None = None
 
     @property
+    def machine(self) -> str:
+        return self._link.name
+
+    @property
     def service(self) -> str:
         return self.forward.service
 
