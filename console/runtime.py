@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from console.links.shared import Shared
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
+    from console.machines.services import Service
     from providers.reach import Reach
 
 
@@ -157,8 +158,8 @@ class Runtime:
     def host(self, endpoint: Endpoint, key: str | None = None) -> Host:
         """Where an endpoint is: at its address, or behind the link to its machine."""
         reach: Reach | None = None
-        if endpoint.machine is not None and endpoint.service is not None:
-            reach = self.ways.reach(endpoint.machine, self.ways.service(endpoint.machine, endpoint.service))
+        if endpoint.machine is not None:
+            reach = self.ways.reach(*self._service_of(endpoint))
         headers = {"user-agent": f"hawser/{__version__}", **endpoint.headers}
         return Host(endpoint.name, endpoint.base_url, key, headers, endpoint.connect_s, reach)
 
@@ -194,6 +195,7 @@ class Runtime:
                 breakers=breakers,
                 seen=store.models_seen,
                 remember=self.remember_models,
+                is_near=self._is_near,
             )
             prices = Prices(self.settings.prices)
             budget = Budget(self.settings.budget, store, self.clock)
@@ -213,10 +215,15 @@ class Runtime:
         return self._conversation
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
+        return await self.ways.make_ready(*self._service_of(endpoint), tell)
+
+    async def _is_near(self, endpoint: Endpoint) -> bool:
+        return await self.ways.is_open(*self._service_of(endpoint))
+
+    def _service_of(self, endpoint: Endpoint) -> tuple[str, Service]:
         assert endpoint.machine is not None
         assert endpoint.service is not None
-        service = self.ways.service(endpoint.machine, endpoint.service)
-        return await self.ways.make_ready(endpoint.machine, service, tell)
+        return endpoint.machine, self.ways.service(endpoint.machine, endpoint.service)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""

@@ -68,8 +68,11 @@ class Router:
         seen: Callable[[], Awaitable[Sequence[Seen]]] | None = None,
         remember: Callable[[str, Sequence[ModelInfo]], Awaitable[None]] | None = None,
         ask_s: float = ASK_S,
+        is_near: Callable[[Endpoint], Awaitable[bool]] | None = None,
     ) -> None:
-        """`seen` gives what the store knows of all endpoints' models; `remember` replaces that for one of them."""
+        """`seen` gives what the store knows of all endpoints' models; `remember` replaces that for one of them.
+        `is_near` tells whether the machine of an endpoint is connected."""
+        self._is_near = is_near
         self._settings, self._provider, self._catalogue = settings, provider, catalogue
         self._breakers, self._seen, self._remember, self._ask_s = breakers, seen, remember, ask_s
 
@@ -78,7 +81,13 @@ class Router:
     ) -> Choice:
         """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two."""
         offers = Offers(
-            self._settings.endpoints, self._seen, self._remember, self._provider, self._breakers, self._ask_s
+            self._settings.endpoints,
+            self._seen,
+            self._remember,
+            self._provider,
+            self._breakers,
+            self._ask_s,
+            self._is_near,
         )
         turn = _Turn(self._settings, self._catalogue, offers, prompt)
         candidates, reason = await turn.resolve(name)

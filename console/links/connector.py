@@ -53,6 +53,11 @@ class Nobody:
         return False
 
 
+def strangers_refused() -> LoginManners:
+    """For merely looking: nobody is asked, and no machine is met for the first time."""
+    return LoginManners(Nobody(), "known-only")
+
+
 class Connector:
     """Logs in to machines by name. One for all links, so that a passphrase is asked for once."""
 
