@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+FRESH_S = 1.0
+"""For how long the first connection trusts what was found out when it was made ready."""
 SILENT_S = 1.0
 """How long connecting may take before it is told."""
 
@@ -82,6 +84,7 @@ class Ways:
         self._opened: dict[tuple[str, str], tuple[Link, Tunnel]] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
         self._distrusted: set[tuple[str, int]] = set()
+        self._found: dict[tuple[str, str], tuple[Way, float]] = {}
 
     # What others ask for
 
@@ -112,18 +115,21 @@ class Ways:
         wake_ms: float | None = None
         slow = asyncio.get_running_loop().call_later(SILENT_S, tell, f"Connecting to {machine}.")
         try:
-            if await self._open_way(machine, service) is None:
+            way = await self._open_way(machine, service)
+            if way is None:
                 if self._ready is not None:
                     slow.cancel()  # it tells what it does
                     await self._ready(machine, tell)
                     woken = self._clock.monotonic()
                     wake_ms, begun = (woken - begun) * 1000, woken
-                await self._own(machine, service)
+                way = await self._own(machine, service)
         except LinkError as error:
             raise NoWay(error) from error
         finally:
             slow.cancel()
-        return Readied(wake_ms, (self._clock.monotonic() - begun) * 1000)
+        now = self._clock.monotonic()
+        self._found[machine, service.name] = way, now
+        return Readied(wake_ms, (now - begun) * 1000)
 
     def reach(self, machine: str, service: Service) -> ServiceReach:
         return ServiceReach(self, machine, service)
@@ -193,8 +199,11 @@ class Ways:
 
     async def _connected(self, machine: str, service: Service) -> tuple[Way, socket.socket]:
         """A connection to a service; a tunnel of another process that is dead costs one refusal."""
+        found, found_at = self._found.pop((machine, service.name), (None, 0.0))
+        if self._clock.monotonic() - found_at > FRESH_S:
+            found = None
         while True:
-            way = await self.way_to(machine, service)
+            way, found = found or await self.way_to(machine, service), None
             try:
                 return way, await _connect(way.local_port)
             except OSError as error:
