@@ -95,6 +95,10 @@ class Offers:
             await self._ask(self._far, CONNECT_S)
         return self.known()
 
+    async def is_far(self, endpoint: Endpoint) -> bool:
+        """Whether its machine would have to be connected first, or even woken."""
+        return endpoint.machine is not None and self._is_near is not None and not await self._is_near(endpoint)
+
     def _with(self, model: str) -> list[tuple[Endpoint, str]]:
         latest = f"{model}:latest"
         return [
@@ -126,7 +130,7 @@ class Offers:
         await self._ask([name for name, endpoint in wanted if await self._is_connected(endpoint)], self._ask_s)
 
     async def _is_connected(self, endpoint: Endpoint) -> bool:
-        if endpoint.machine is None or self._is_near is None or await self._is_near(endpoint):
+        if not await self.is_far(endpoint):
             return True
         if endpoint.name not in self._far:
             self._far.append(endpoint.name)
