@@ -17,6 +17,7 @@ from console.errors import SettingsError
 from console.paths import Paths
 from console.settings_groups import (
     CHAIN,
+    CLOUD_KINDS,
     GROUPS,
     KNOWN,
     LATER,
@@ -25,7 +26,10 @@ from console.settings_groups import (
     BudgetSettings,
     ChainEntry,
     ChatSettings,
+    CloudAccount,
     Endpoint,
+    IdleSettings,
+    LeaseSettings,
     LogSettings,
     Machine,
     ModelFacts,
@@ -46,7 +50,10 @@ __all__ = [
     "BudgetSettings",
     "ChainEntry",
     "ChatSettings",
+    "CloudAccount",
     "Endpoint",
+    "IdleSettings",
+    "LeaseSettings",
     "LogSettings",
     "Machine",
     "ModelFacts",
@@ -77,11 +84,14 @@ class Settings:
 
     chat: ChatSettings
     budget: BudgetSettings
+    idle: IdleSettings
+    lease: LeaseSettings
     log: LogSettings
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
     machines: Mapping[str, Machine]
+    clouds: Mapping[str, CloudAccount]
     models: Mapping[str, ModelFacts]
     prices: Mapping[str, ModelPrice]
     later: Mapping[str, Mapping[str, Any]]
@@ -284,9 +294,11 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         values[reading] = {name: getattr(routes, name) for name in Routes.attributes}
         reading = "aliases"
         values[reading] = _read_aliases(document.get(reading, {}))
-        for reading in ("machines", "models", "prices"):
+        for reading in ("clouds", "machines", "models", "prices"):
             tables = document.get(reading, {})
             values[reading] = {name: _named(NAMED[reading], name, table) for name, table in tables.items()}
+        reading = "machines"
+        _check_clouds(values["machines"], values["clouds"])
     except Unfit as unfit:
         raise unfit.under(reading) from None
     values["later"] = {name: document[name] for name in LATER if name in document}
@@ -301,8 +313,19 @@ def _named(group: type[Group], name: str, table: object, given: Mapping[str, obj
         raise unfit.under(name) from None
 
 
+def _check_clouds(machines: Mapping[str, Machine], clouds: Mapping[str, CloudAccount]) -> None:
+    """Each machine is at a cloud that there is."""
+    known = {"ssh", *CLOUD_KINDS, *clouds}
+    for name, machine in machines.items():
+        if machine.cloud not in known:
+            hint = nearest(machine.cloud, sorted(known))
+            raise Unfit(f"names no cloud that there is: {machine.cloud!r}", path=(name, "cloud"), hint=hint)
+
+
 def _check_name(group: type[Group], name: str) -> str:
-    if group in (Endpoint, Machine):
+    if group in (Endpoint, Machine, CloudAccount):
+        if group is CloudAccount and name == "ssh":
+            raise Unfit("is the name for machines of your own, which are rented nowhere")
         return read_endpoint_name(name)
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
         raise Unfit("is not a name that a model can have")

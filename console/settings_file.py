@@ -11,7 +11,6 @@ from typing import Any
 from console.errors import SettingsError, UsageError
 from console.paths import Paths, write_privately
 from console.settings import CHAIN, GROUPS, KNOWN, LATER, NAMED, Routes, read_settings_file, settings_from
-from console.settings_groups import WANTED
 from console.settings_kinds import Kind, Unfit, nearest
 from console.settings_texts import as_toml
 
@@ -86,14 +85,13 @@ def find_setting(name: str) -> tuple[KeyPath, Kind | None]:
         if rest not in fields:
             raise SettingsError(f"{name} is not a setting.", hint=nearest(rest, fields))
         return (group, rest), fields[rest].kind
-    kept = WANTED if group == "machines" else ()
-    fits = [key for key in (*fields, *kept) if rest.endswith(f".{key}") and len(rest) > len(key) + 1]
+    fits = [key for key in fields if rest.endswith(f".{key}") and len(rest) > len(key) + 1]
     if not fits:
         owner, dot, last = rest.rpartition(".")
         hint = nearest(last, fields) if dot and owner else f"Write it as {group}.NAME.SETTING=VALUE."
         raise SettingsError(f"{name} is not a setting.", hint=hint)
     key = max(fits, key=len)
-    return (group, _bare(rest[: -len(key) - 1]), *key.split(".")), fields[key].kind if key in fields else None
+    return (group, _bare(rest[: -len(key) - 1]), *key.split(".")), fields[key].kind
 
 
 def _find_removal(name: str) -> KeyPath:

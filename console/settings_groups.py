@@ -346,13 +346,59 @@ def _read_service(value: object) -> object:
     return value
 
 
+def _read_idle(value: object) -> Decimal | Literal["off"]:
+    if value == "off":
+        return "off"
+    minutes: Decimal = amount("1", "10080", 'a number of minutes, or "off",').read(value)
+    return minutes
+
+
+def _parse_idle(written: str) -> Decimal | Literal["off"]:
+    return _read_idle(written if written == "off" else _decimal(written))
+
+
+_IDLE = Kind('a number of minutes from 1 to 10080, or "off"', _read_idle, _parse_idle)
+
+
+CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
+"""Where machines are rented; `ssh` stands beside them for machines that are simply there."""
+
+
+class CloudAccount(Group):
+    """An account at a cloud. The four known clouds need no table unless something is to be set."""
+
+    name: str = setting(Kind("a name", read_endpoint_name), "The name of the table.", key="")
+    kind: Literal["vast", "tensordock", "runpod", "lambda"] | None = setting(
+        one_of(*CLOUD_KINDS), "Which cloud it is; unset, the name of the table says it.", default=None
+    )
+    base_url: str | None = setting(URL, "Another address than the cloud's own, such as a stand-in's.", default=None)
+    key: str | None = setting(
+        Kind('the name of a key, or "cmd:" and a command', _read_key_name),
+        "The name of its key; unset, the key of that cloud.",
+        default=None,
+    )
+
+    @classmethod
+    def read(cls, table: object, *, given: Mapping[str, object] | None = None) -> Self:
+        account = super().read(table, given=given)
+        if account.kind is not None:
+            return account
+        if account.name not in CLOUD_KINDS:
+            raise Unfit("needs the setting 'kind'", hint=f"Which is one of: {', '.join(CLOUD_KINDS)}.")
+        return account.replace(kind=account.name)
+
+
+_GB = amount("1", "100000", "a size in GB")
+_COMMAND = text(most=4000, expects="a command")
+
+
 class Machine(Group):
     """A GPU machine: one of your own behind SSH, or one that is rented."""
 
     name: str = setting(Kind("a name", read_endpoint_name), "The name of the table.", key="")
-    cloud: Literal["ssh", "vast", "tensordock", "runpod", "lambda"] = setting(
-        one_of("ssh", "vast", "tensordock", "runpod", "lambda"),
-        'Where it is rented; `"ssh"` is a machine of your own.',
+    cloud: str = setting(
+        Kind("a name", read_endpoint_name),
+        'Where it is rented: a cloud, or an account of `[clouds.NAME]`; `"ssh"` is a machine of your own.',
     )
     host: str | None = setting(
         text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
@@ -370,20 +416,55 @@ class Machine(Group):
         "The local ports that its services are always found at; the others get free ones.",
         default={},
     )
-    usd_per_hour: Decimal | None = setting(
-        usd("10000"), "What an hour of a machine of your own costs, as for its electricity.", default=None
+    gpu: str | None = setting(text(), "The GPU to rent, as in `RTX 4090`.", default=None)
+    count: int = setting(whole(1, 64), "How many GPUs.", default=1)
+    disk_gb: Decimal = setting(_GB, "The disk to rent.", default=Decimal(40))
+    min_vram_gb: Decimal | None = setting(_GB, "The least GPU memory, of all GPUs together.", default=None)
+    region: str | None = setting(text(), "A part of the region's name, or a country code.", default=None)
+    spot: bool = setting(SWITCH, "Rent at a bid, cheaper, and lost to a higher one.", default=False)
+    max_price_usd_per_hour: Decimal | None = setting(
+        usd("10000"), "The most that an hour may cost: neither launched nor started above it.", default=None
     )
-    wanted: Mapping[str, object] = setting(
-        Kind("a table", lambda table: table), "What to rent, kept for a later version.", default={}, key=""
+    image: str | None = setting(text(most=1000), "The container image, where the cloud runs containers.", default=None)
+    recipe: str | None = setting(text(), "How it becomes useful: `inference` or `images`.", default=None)
+    models: tuple[str, ...] = setting(
+        list_of(text(), most=1000, expects="a list of model names"), "The models it should have.", default=()
+    )
+    at_end: Literal["stop", "destroy", "nothing"] | None = setting(
+        one_of("stop", "destroy", "nothing"),
+        "What ends it when it is idle or its lease is over; unset, as `lease.at_end` says. "
+        "A machine of your own is left alone unless this is set.",
+        default=None,
+    )
+    stop_after_min: Decimal | Literal["off"] | None = setting(
+        _IDLE, "As `idle.stop_after_min`, for this machine.", default=None
+    )
+    hard_h: Decimal | None = setting(
+        amount("0.1", "8760", "a number of hours"), "As `lease.hard_h`, for this machine.", default=None
+    )
+    day_usd: Decimal | None = setting(usd(), "The most that it may cost in a day; it is stopped then.", default=None)
+    usd_per_hour: Decimal | None = setting(
+        usd("10000"), "What an hour of a machine of your own costs while it runs.", default=None
+    )
+    usd_per_month: Decimal | None = setting(
+        usd("1000000"), "What a machine of your own costs in a month, whether it runs or not.", default=None
+    )
+    start: str | None = setting(
+        _COMMAND, "Of a machine of your own: the command, run here, that starts it.", default=None
+    )
+    stop: str | None = setting(
+        _COMMAND, "Of a machine of your own: the command, run here, that stops it.", default=None
+    )
+    status: str | None = setting(
+        _COMMAND,
+        "Of a machine of your own: the command, run here, that prints `running`, `stopped` or another word for its "
+        "state. Without one, it runs when its SSH server answers.",
+        default=None,
     )
 
     @classmethod
     def read(cls, table: object, *, given: Mapping[str, object] | None = None) -> Self:
-        kept = {name: table[name] for name in WANTED if name in table} if isinstance(table, Mapping) else {}
-        rest = (
-            {name: value for name, value in table.items() if name not in kept} if isinstance(table, Mapping) else table
-        )
-        machine = super().read(rest, given={**(given or {}), "wanted": kept})
+        machine = super().read(table, given=given)
         if (machine.cloud == "ssh") != (machine.host is not None):
             raise Unfit(
                 'needs a host, since its cloud is "ssh"'
@@ -391,22 +472,75 @@ class Machine(Group):
                 else 'has a host, but is not of cloud "ssh"',
                 hint='For example: cloud = "ssh" and host = "me@gpu.example:22"',
             )
+        for name in ("start", "stop", "status", "usd_per_hour", "usd_per_month"):
+            if machine.cloud != "ssh" and getattr(machine, name) is not None:
+                raise Unfit('is for machines of cloud "ssh"; the cloud itself tells it', path=(name,))
+        if machine.usd_per_hour is not None and machine.usd_per_month is not None:
+            raise Unfit("says a price by the hour and one by the month", hint="Keep one of them.")
         return machine
 
 
-WANTED = ("gpu", "count", "disk_gb", "max_price_usd_per_hour", "recipe", "models", "at_end")
-"""Settings of a machine for rooms that are not built: kept as they are."""
-GROUPS: dict[str, type[Group]] = {"chat": ChatSettings, "budget": BudgetSettings, "log": LogSettings}
+class IdleSettings(Group):
+    """When a machine counts as forgotten."""
+
+    stop_after_min: Decimal | Literal["off"] = setting(
+        _IDLE,
+        "Minutes without work after which a rented machine is ended; `off` leaves that to its lease.",
+        default=Decimal(30),
+    )
+
+
+def _read_hours(value: object) -> str:
+    import re
+
+    expects = 'hours of the day such as "08:00-23:30"'
+    if not isinstance(value, str) or not re.fullmatch(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d", value):
+        raise misfit(expects, value)
+    return value
+
+
+class LeaseSettings(Group):
+    """How long a machine may live, and when one may be started for a prompt."""
+
+    hard_h: Decimal = setting(
+        amount("0.1", "8760", "a number of hours"),
+        "Hours after which even a busy machine is ended, unless its lease is extended.",
+        default=Decimal(12),
+    )
+    at_end: Literal["stop", "destroy"] = setting(
+        one_of("stop", "destroy"),
+        "What ends a rented machine. A cloud that cannot stop needs `destroy`, said for that machine.",
+        default="stop",
+    )
+    wake: bool = setting(SWITCH, "Start a machine that is off when a prompt is for it.", default=True)
+    wakes_per_day: int = setting(
+        whole(0, 1000), "How often in a day a machine may be started for a prompt.", default=12
+    )
+    wake_hours: str | None = setting(
+        Kind('hours of the day such as "08:00-23:30"', _read_hours),
+        "The hours of the day in which prompts may start machines; unset, all of them.",
+        default=None,
+    )
+
+
+GROUPS: dict[str, type[Group]] = {
+    "chat": ChatSettings,
+    "budget": BudgetSettings,
+    "idle": IdleSettings,
+    "lease": LeaseSettings,
+    "log": LogSettings,
+}
 """Groups with one table and variables in the environment."""
 NAMED: dict[str, type[Group]] = {
     "endpoints": Endpoint,
     "machines": Machine,
+    "clouds": CloudAccount,
     "models": ModelFacts,
     "prices": ModelPrice,
 }
 """Groups with a table for each name."""
-LATER = ("clouds", "lease", "idle", "rag")
+LATER = ("rag",)
 """Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
 LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
 """What an endpoint takes over from the chat group unless it has its own."""
-KNOWN = (*GROUPS, "endpoints", "machines", "aliases", "routes", "models", "prices", *LATER)
+KNOWN = (*GROUPS, "endpoints", "machines", "clouds", "aliases", "routes", "models", "prices", *LATER)

@@ -14,7 +14,10 @@ from console.settings_kinds import Field, Group
 _EXAMPLES = {
     "endpoints": '[endpoints.inference]\nwire = "ollama"\nbase_url = "http://127.0.0.1:21434"\nkeep_alive = "10m"',
     "machines": '[machines.lab]\ncloud = "ssh"\nhost = "me@gpu.example:22"\nservices = ["ollama", "comfyui"]\n'
-    "ports = {ollama = 11434, comfyui = 8188}\nusd_per_hour = 0.10",
+    "ports = {ollama = 11434, comfyui = 8188}\nusd_per_hour = 0.10\n\n"
+    '[machines.gpu1]\ncloud = "vast"\ngpu = "RTX 4090"\ndisk_gb = 70\nmax_price_usd_per_hour = 0.45\n'
+    'recipe = "inference"\nmodels = ["qwen3:8b"]',
+    "clouds": '[clouds.second]\nkind = "vast"\nkey = "vast-second"',
     "aliases": '[aliases]\n"gpt-4" = ["inference/qwen3:32b", {model = "openai/gpt-4.1", timeout = 60, retries = 1}]',
     "routes": '[routes]\ncode = "inference/qwen2.5-coder:14b"',
     "models": '[models."my-model:7b"]\nvram_gb = 8\ncontext_tokens = 32768\nrole = "general"',
@@ -100,7 +103,13 @@ def reference() -> str:
     ]
     for name, group in GROUPS.items():
         parts += [f"## `[{name}]`\n", f"{group.__doc__}\n", *_table(group, name)]
-    titles = {"endpoints": "NAME", "machines": "NAME", "models": '"name"', "prices": '"endpoint/model"'}
+    titles = {
+        "endpoints": "NAME",
+        "machines": "NAME",
+        "clouds": "NAME",
+        "models": '"name"',
+        "prices": '"endpoint/model"',
+    }
     for name, group in NAMED.items():
         parts += [f"## `[{name}.{titles[name]}]`\n", f"{group.__doc__}\n", *_table(group), _example(name)]
         if name == "endpoints":

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from console.money.ledger import LedgerEntry
 
 _MONEY = ("price_input", "price_output", "price_cached_input", "price_cache_write", "cost_usd")
+_AMOUNTS = (*_MONEY, "usd_per_hour", "gigabytes")
+_MOMENTS = ("span_from", "span_to")
 _COLUMNS = (
     "task",
     "client",
@@ -38,6 +40,9 @@ _COLUMNS = (
     "first_token_ms",
     "total_ms",
     "error",
+    *_MOMENTS,
+    "usd_per_hour",
+    "gigabytes",
 )
 _INSERT = f"INSERT INTO ledger (at, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"  # noqa: S608
 
@@ -62,6 +67,8 @@ def _stored(name: str, value: Any) -> Any:
     match value:
         case Decimal():
             return f"{value:.6f}" if name == "cost_usd" else str(value)
+        case datetime():
+            return to_ms(value)
         case date():
             return value.isoformat()
         case str():
@@ -81,8 +88,10 @@ def entries(connection: sqlite3.Connection, since: datetime, until: datetime) ->
     found = []
     for row in rows:
         values: dict[str, Any] = dict(zip(_COLUMNS, row[1:], strict=True))
-        for name in _MONEY:
+        for name in _AMOUNTS:
             values[name] = None if values[name] is None else Decimal(values[name])
+        for name in _MOMENTS:
+            values[name] = None if values[name] is None else from_ms(values[name])
         values["estimated"] = bool(values["estimated"])
         values["price_dated"] = values["price_dated"] and date.fromisoformat(values["price_dated"])
         found.append(LedgerEntry(at=from_ms(row[0]), **values))

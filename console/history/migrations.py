@@ -79,7 +79,16 @@ def _from_2_to_3(database: sqlite_utils.Database) -> None:
         database.execute(statement)
 
 
-STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2, 2: _from_2_to_3}
+def _from_3_to_4(database: sqlite_utils.Database) -> None:
+    """Machines, what is being done to them, their leases, meters and alerts; and spans of time in the ledger."""
+    ledger = database.table("ledger")
+    for column, kind in (("span_from", int), ("span_to", int), ("usd_per_hour", str), ("gigabytes", str)):
+        ledger.add_column(column, kind)
+    for statement in schema.statements(_FORMAT_4):
+        database.execute(statement)
+
+
+STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4}
 
 _FORMAT_2 = """
 CREATE TABLE attachments (
@@ -203,4 +212,132 @@ CREATE TABLE local_ports (
     used_at INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX local_ports_by_machine ON local_ports (machine, service);
+"""
+
+_FORMAT_4 = """
+CREATE TABLE machines (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    cloud TEXT NOT NULL,
+    cloud_id TEXT,
+    label TEXT NOT NULL UNIQUE,
+    origin TEXT NOT NULL,
+    desired TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_at INTEGER NOT NULL,
+    state_why TEXT NOT NULL DEFAULT '',
+    reading TEXT,
+    seen_at INTEGER,
+    missing INTEGER NOT NULL DEFAULT 0,
+    wanted TEXT NOT NULL DEFAULT '{}',
+    usd_per_hour TEXT,
+    usd_per_hour_stopped TEXT,
+    ceiling_usd_per_hour TEXT,
+    at_end TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    gone_at INTEGER
+);
+CREATE UNIQUE INDEX machines_by_name ON machines (name) WHERE gone_at IS NULL;
+CREATE UNIQUE INDEX machines_by_cloud_id ON machines (cloud, cloud_id) WHERE cloud_id IS NOT NULL;
+
+CREATE TABLE deeds (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    what TEXT NOT NULL,
+    why TEXT NOT NULL,
+    step TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    begun_at INTEGER NOT NULL,
+    tried_at INTEGER,
+    next_at INTEGER,
+    alarmed_at INTEGER,
+    ended_at INTEGER,
+    ended_how TEXT,
+    error TEXT
+);
+CREATE UNIQUE INDEX deeds_open ON deeds (machine) WHERE ended_at IS NULL;
+CREATE INDEX deeds_by_machine ON deeds (machine, seq);
+
+CREATE TABLE machine_log (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX machine_log_by_machine ON machine_log (machine, at);
+
+CREATE TABLE accounts (
+    seq INTEGER PRIMARY KEY,
+    cloud TEXT NOT NULL UNIQUE,
+    read_at INTEGER,
+    failed_at INTEGER,
+    error TEXT,
+    balance_usd TEXT,
+    usd_per_hour TEXT,
+    balance_at INTEGER,
+    reconciled_to INTEGER
+);
+
+CREATE TABLE roles (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    beat_at INTEGER NOT NULL
+);
+
+CREATE TABLE leases (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
+    began_at INTEGER NOT NULL,
+    hard_until INTEGER NOT NULL,
+    idle_s INTEGER,
+    pinned_until INTEGER,
+    pin_why TEXT,
+    on_machine TEXT
+);
+
+CREATE TABLE signals (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    kind TEXT NOT NULL,
+    active_at INTEGER,
+    seen_at INTEGER NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
+
+CREATE TABLE meters (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    kind TEXT NOT NULL,
+    booked_to INTEGER NOT NULL,
+    rest_usd TEXT NOT NULL DEFAULT '0'
+);
+CREATE UNIQUE INDEX meters_by_machine ON meters (machine, kind);
+
+CREATE TABLE boots (
+    seq INTEGER PRIMARY KEY,
+    cloud TEXT NOT NULL,
+    host TEXT NOT NULL,
+    image TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX boots_by_host ON boots (cloud, host, phase);
+
+CREATE TABLE alerts (
+    seq INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL UNIQUE,
+    level TEXT NOT NULL,
+    text TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1,
+    told_at INTEGER,
+    cleared_at INTEGER
+);
 """

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-VERSION = 3
+VERSION = 4
 
 APPLICATION_ID = 0x48415753
 """Marks the file as ours ("HAWS")."""
@@ -106,7 +106,11 @@ CREATE TABLE ledger (
     cost_usd TEXT,
     first_token_ms REAL,
     total_ms REAL,
-    error TEXT
+    error TEXT,
+    span_from INTEGER,
+    span_to INTEGER,
+    usd_per_hour TEXT,
+    gigabytes TEXT
 );
 CREATE INDEX ledger_by_time ON ledger (at, cost_usd);
 CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger BEGIN
@@ -192,6 +196,132 @@ CREATE TABLE local_ports (
     used_at INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX local_ports_by_machine ON local_ports (machine, service);
+
+CREATE TABLE machines (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    cloud TEXT NOT NULL,
+    cloud_id TEXT,
+    label TEXT NOT NULL UNIQUE,
+    origin TEXT NOT NULL,
+    desired TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_at INTEGER NOT NULL,
+    state_why TEXT NOT NULL DEFAULT '',
+    reading TEXT,
+    seen_at INTEGER,
+    missing INTEGER NOT NULL DEFAULT 0,
+    wanted TEXT NOT NULL DEFAULT '{}',
+    usd_per_hour TEXT,
+    usd_per_hour_stopped TEXT,
+    ceiling_usd_per_hour TEXT,
+    at_end TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    gone_at INTEGER
+);
+CREATE UNIQUE INDEX machines_by_name ON machines (name) WHERE gone_at IS NULL;
+CREATE UNIQUE INDEX machines_by_cloud_id ON machines (cloud, cloud_id) WHERE cloud_id IS NOT NULL;
+
+CREATE TABLE deeds (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    what TEXT NOT NULL,
+    why TEXT NOT NULL,
+    step TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    begun_at INTEGER NOT NULL,
+    tried_at INTEGER,
+    next_at INTEGER,
+    alarmed_at INTEGER,
+    ended_at INTEGER,
+    ended_how TEXT,
+    error TEXT
+);
+CREATE UNIQUE INDEX deeds_open ON deeds (machine) WHERE ended_at IS NULL;
+CREATE INDEX deeds_by_machine ON deeds (machine, seq);
+
+CREATE TABLE machine_log (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    at INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX machine_log_by_machine ON machine_log (machine, at);
+
+CREATE TABLE accounts (
+    seq INTEGER PRIMARY KEY,
+    cloud TEXT NOT NULL UNIQUE,
+    read_at INTEGER,
+    failed_at INTEGER,
+    error TEXT,
+    balance_usd TEXT,
+    usd_per_hour TEXT,
+    balance_at INTEGER,
+    reconciled_to INTEGER
+);
+
+CREATE TABLE roles (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    beat_at INTEGER NOT NULL
+);
+
+CREATE TABLE leases (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
+    began_at INTEGER NOT NULL,
+    hard_until INTEGER NOT NULL,
+    idle_s INTEGER,
+    pinned_until INTEGER,
+    pin_why TEXT,
+    on_machine TEXT
+);
+
+CREATE TABLE signals (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    kind TEXT NOT NULL,
+    active_at INTEGER,
+    seen_at INTEGER NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
+
+CREATE TABLE meters (
+    seq INTEGER PRIMARY KEY,
+    machine INTEGER NOT NULL REFERENCES machines (seq),
+    kind TEXT NOT NULL,
+    booked_to INTEGER NOT NULL,
+    rest_usd TEXT NOT NULL DEFAULT '0'
+);
+CREATE UNIQUE INDEX meters_by_machine ON meters (machine, kind);
+
+CREATE TABLE boots (
+    seq INTEGER PRIMARY KEY,
+    cloud TEXT NOT NULL,
+    host TEXT NOT NULL,
+    image TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX boots_by_host ON boots (cloud, host, phase);
+
+CREATE TABLE alerts (
+    seq INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL UNIQUE,
+    level TEXT NOT NULL,
+    text TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1,
+    told_at INTEGER,
+    cleared_at INTEGER
+);
 
 CREATE VIRTUAL TABLE message_search USING fts5 (
     text, content = 'messages', content_rowid = 'seq', prefix = '2 3', tokenize = 'unicode61 remove_diacritics 2'

@@ -55,6 +55,12 @@ class LedgerEntry(NamedTuple):
     first_token_ms: float | None = None
     total_ms: float | None = None
     error: str | None = None
+    span_from: datetime | None = None
+    """Of a line about time: from when to when it was paid for."""
+    span_to: datetime | None = None
+    usd_per_hour: Decimal | None = None
+    gigabytes: Decimal | None = None
+    """Of a line about traffic: how much it was."""
 
 
 def to_six_places(amount_usd: Decimal) -> Decimal:

@@ -147,8 +147,8 @@ def test_new_groups_and_names_can_be_made_in_one_go(console: Console, paths: Pat
     assert found.endpoints["a.b"].base_url == "http://127.0.0.1:5"
     assert found.aliases["gpt-4.1"][1].timeout_s == 3
     assert found.prices["openai/gpt-4.1"].output == 8
-    assert (found.machines["gpu"].cloud, found.machines["gpu"].wanted) == ("vast", {"gpu": "RTX 4090"})
-    assert found.later["lease"] == {"at_end": "stop"}
+    assert (found.machines["gpu"].cloud, found.machines["gpu"].gpu) == ("vast", "RTX 4090")
+    assert found.lease.at_end == "stop"
     assert console.file.read_text().startswith(WRITTEN[:200])
 
 

@@ -130,10 +130,10 @@ def test_a_full_file_is_read_into_types(paths: Paths) -> None:
     assert found.models["qwen3:99b"].vram_gb == 60
     assert found.prices["openai/gpt-4.1"].output == Decimal("8.5")
     rented, lab = found.machines["gpu1"], found.machines["lab"]
-    assert (rented.cloud, rented.host, rented.wanted) == ("vast", None, {"gpu": "RTX 4090"})
+    assert (rented.cloud, rented.host, rented.gpu) == ("vast", None, "RTX 4090")
     assert (lab.host, lab.services, lab.usd_per_hour) == ("me@gpu.example:2222", ("ollama", "comfyui"), Decimal("0.1"))
     assert lab.ports == {"ollama": 11434, "ollama2": 11435, "comfyui": 8188}
-    assert found.later == {"lease": {"hard_h": 12}}
+    assert (found.lease.hard_h, found.later) == (Decimal(12), {})
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,12 @@ def test_the_environment_speaks_every_kind(paths: Paths) -> None:
         ("[machines.lab]\nhost = 'a'", 1, "needs the setting 'cloud'", ""),
         ("[machines.lab]\ncloud = 'ssh'", 1, 'machines.lab needs a host, since its cloud is "ssh"', "host ="),
         ("[machines.lab]\ncloud = 'vast'\nhost = 'a'", 1, "has a host, but is not of cloud", "host ="),
-        ("[machines.lab]\ncloud = 'vst'", 2, "machines.lab.cloud must be one of", "'vast'"),
+        ("[machines.lab]\ncloud = 'vst'", 2, "machines.lab.cloud names no cloud that there is: 'vst'", "Did you"),
+        ("[clouds.second]\nkey = 'second'", 1, "clouds.second needs the setting 'kind'", "tensordock"),
+        ("[clouds.ssh]\nkind = 'vast'", 1, "clouds.ssh is the name for machines of your own", ""),
+        ("[machines.lab]\ncloud = 'vast'\nstop = 'off'", 3, "machines.lab.stop is for machines of cloud", ""),
+        ("[idle]\nstop_after_min = 0", 2, "idle.stop_after_min must be a number of minutes", ""),
+        ("[lease]\nwake_hours = '8-23'", 2, "lease.wake_hours must be hours of the day", ""),
         ("[machines.lab]\ncloud = 'vast'\ngpus = 1", 3, "machines.lab.gpus is not a setting", ""),
         ("[machines.lab]\ncloud = 'vast'\nports = {a = 0}", 3, "machines.lab.ports.a must be a whole number", ""),
         ("[machines.lab]\ncloud = 'vast'\nports = {a = 1, b = 1}", 3, "is 1, which another service has as well", ""),

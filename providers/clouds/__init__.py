@@ -1,0 +1,1 @@
+"""Adapters to the places where machines are rented, behind one protocol (`base.py`)."""
