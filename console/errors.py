@@ -250,7 +250,9 @@ class NoWay(outside.Unreachable):
     def __init__(self, cause: LinkError) -> None:
         super().__init__(cause.text, hint=cause.hint)
         self.cause = cause
-        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken)
+        # One that did not answer in time has had its time.
+        is_slow = isinstance(cause.__cause__, TimeoutError)
+        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken) and not is_slow
 
 
 class RemoteRefused(LinkError):

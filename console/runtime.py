@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
-    from console.links.connector import LoginManners
+    from console.links.connector import Connector, LoginManners
     from console.links.link import Links
     from console.links.offers import Offers
     from console.links.shared import Shared
@@ -67,6 +67,7 @@ class Runtime:
         self._store: Store | None = None
         self._opening = asyncio.Lock()
         self._jobs: Jobs | None = None
+        self._connector: Connector | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
         self._offers: Offers | None = None
@@ -108,8 +109,8 @@ class Runtime:
             from console.links.link import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
-            connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
-            self._links = Links(connector.to, self.clock, self.bus)
+            self._connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
+            self._links = Links(self._connector.to, self.clock, self.bus)
         return self._links
 
     @property
@@ -144,6 +145,7 @@ class Runtime:
                 shared=self._shared if self._looks_for_tunnels else None,
                 offers=self.offers if self.stays else None,
                 ready=self.ready,
+                is_asking=lambda: self._connector is not None and self._connector.is_asking,
             )
         return self._ways
 

@@ -212,6 +212,12 @@ class Endpoint(Group):
     )
     machine: str | None = setting(text(), "The machine whose service it is.", default=None, key="")
     service: str | None = setting(text(), "The name of that service.", default=None, key="")
+    expected: tuple[str, ...] = setting(
+        list_of(text(), most=1000, expects="a list of model names"),
+        "The models that a machine is to have; counts until it has said what it has.",
+        default=(),
+        key="",
+    )
 
     @property
     def is_loopback(self) -> bool:

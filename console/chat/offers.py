@@ -108,18 +108,21 @@ class Offers:
         ]
 
     async def _read(self) -> None:
-        if self._has_read or self._seen is None:
+        if self._has_read:
             return
         self._has_read = True
         listed = set(self._models)
+        rows: Sequence[Seen] = ()
         try:
-            rows = await self._seen()
+            rows = await self._seen() if self._seen is not None else ()
         except StoreError as error:
             _log.warning("The models seen before are not known: %s", error.text)
-            return
         for row in rows:
             if row.endpoint in self._endpoints and row.endpoint not in listed:
                 self._models.setdefault(row.endpoint, {})[row.name] = row.sees_images
+        for name, endpoint in self._endpoints.items():
+            if endpoint.expected and name not in self._models:
+                self._models[name] = dict.fromkeys(endpoint.expected)
 
     async def _ask_near(self, *, only_unseen: bool) -> None:
         wanted = [

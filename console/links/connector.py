@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.errors import ConfigUnusable, SettingsError
+from console.errors import LinkUnreachable, SettingsError
 from console.events import Bus, Event
 from console.paths import Paths
 from console.settings import Settings
@@ -77,6 +77,11 @@ class Connector:
         self._pins = Pins(paths)
         self._keychain = Keychain(manners.ask)
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a person is being asked."""
+        return self._keychain.one_at_a_time.locked()
+
     def to(self, name: str) -> Callable[[], Awaitable[asyncssh.SSHClientConnection]]:
         """What connects to one machine, as `Link` calls it."""
         from console.links.identity import connect, resolve
@@ -94,8 +99,8 @@ class Connector:
                     ),
                     asyncio.to_thread(import_module, "asyncssh"),
                 )
-            except SettingsError as error:  # to a link, one of the things that only a person can mend
-                raise ConfigUnusable(error.text, hint=error.hint) from error
+            except SettingsError as error:  # a rented machine that is not there yet
+                raise LinkUnreachable(error.text, hint=error.hint) from error
             return await connect(
                 target,
                 self._pins,

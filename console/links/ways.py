@@ -72,15 +72,17 @@ class Ways:
         shared: Callable[[], Awaitable[Shared]] | None = None,
         offers: Callable[[], Awaitable[Offers]] | None = None,
         ready: Ready | None = None,
+        is_asking: Callable[[], bool] = lambda: False,
     ) -> None:
         """`shared` finds what other processes have; without it every way is our own. `offers` publishes ours: only for
         a process that stays, because a stream of somebody else's would break with the end of this one. `ready` is
-        awaited before a link is opened for a question, and not for merely looking at what a machine has.
+        awaited before a link is opened for a question, and not for merely looking at what a machine has. While
+        `is_asking`, somebody has a question on the terminal, and nothing is told.
         """
         self._machines = machines
         self._clock = clock
         self._links, self._tunnels = links, tunnels
-        self._shared, self._offers, self._ready = shared, offers, ready
+        self._shared, self._offers, self._ready, self._is_asking = shared, offers, ready, is_asking
         self._opened: dict[tuple[str, str], tuple[Link, Tunnel]] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
         self._distrusted: set[tuple[str, int]] = set()
@@ -113,7 +115,7 @@ class Ways:
         """Before a question: wake the machine if it is not connected, and connect. Raises `NoWay`."""
         begun = self._clock.monotonic()
         wake_ms: float | None = None
-        slow = asyncio.get_running_loop().call_later(SILENT_S, tell, f"Connecting to {machine}.")
+        slow = asyncio.get_running_loop().call_later(SILENT_S, self._tell_slow, machine, tell)
         try:
             way = await self._open_way(machine, service)
             if way is None:
@@ -131,6 +133,10 @@ class Ways:
         self._found[machine, service.name] = way, now
         return Readied(wake_ms, (now - begun) * 1000)
 
+    def _tell_slow(self, machine: str, tell: Tell) -> None:
+        if not self._is_asking():
+            tell(f"Connecting to {machine}.")
+
     def reach(self, machine: str, service: Service) -> ServiceReach:
         return ServiceReach(self, machine, service)
 
@@ -147,6 +153,8 @@ class Ways:
     async def _live(self, machine: str, service: Service) -> Published | None:
         if self._shared is None:
             return None
+        from console.history.owner import this_process
+
         try:
             shared = await self._shared()
             there = await shared.live(machine, service.name)
@@ -155,6 +163,8 @@ class Ways:
             return None
         # One that only waits for its link is of no use: a try of our own tells why, or works.
         if there is None or there.state != "up" or (there.owner, there.local_port) in self._distrusted:
+            return None
+        if there.owner == this_process():  # whose link is down, as we know before we have told it
             return None
         return there if there.remote_port == service.port else None
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def chat_services(machine: Machine) -> list[Service]:
     """The services of a machine that answer chats, the one that has the machine's name first."""
-    services = services_of(machine.services, machine.ports)
+    written = machine.services or (("ollama",) if machine.cloud != "ssh" and machine.recipe == "inference" else ())
+    services = services_of(written, machine.ports)
     return [service for service in services.values() if service.wire is not None]
 
 
@@ -42,7 +43,8 @@ def machine_endpoints(
                     path=(machine.name,),
                     hint="Rename that machine, or the service.",
                 )
-            endpoints[name] = _endpoint(name, machine, service, limits)
+            expected = machine.models if number == 0 else ()
+            endpoints[name] = _endpoint(name, machine, service, {**limits, "expected": expected})
     return endpoints
 
 

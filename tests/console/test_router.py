@@ -547,3 +547,10 @@ def test_a_stand_in_is_looked_for_on_what_is_connected_first() -> None:
 
     assert names(Place(GPUBOX + BOX, seen=seen).choose("general")) == ["box/tinyllama"]
     assert names(Place(GPUBOX + BOX, seen=seen, near=["gpubox"]).choose("general")) == ["gpubox/llama3:8b"]
+
+
+def test_what_a_machine_is_to_have_counts_until_it_has_said_what_it_has() -> None:
+    expecting = GPUBOX + 'models = ["qwen3:8b"]\n'
+
+    assert names(Place(expecting).choose("qwen3:8b")) == ["gpubox/qwen3:8b"]
+    assert "on no endpoint" in Place(expecting, seen=[("gpubox", "phi3")]).refuses("qwen3:8b").text

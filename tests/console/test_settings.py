@@ -642,6 +642,12 @@ def test_a_machine_without_a_service_for_chats_is_no_endpoint(paths: Paths) -> N
     assert "gpubox" not in load(paths, MACHINE.format('["comfyui"]')).endpoints
 
 
+def test_a_rented_machine_for_answers_has_an_ollama(paths: Paths) -> None:
+    found = load(paths, '[machines.gpu1]\ncloud = "vast"\nrecipe = "inference"\nmodels = ["qwen3:8b"]\n').endpoints
+
+    assert (found["gpu1"].service, found["gpu1"].expected) == ("ollama", ("qwen3:8b",))
+
+
 def test_the_ollama_of_a_machine_stands_in_for_the_one_that_is_there_by_itself(paths: Paths) -> None:
     assert "ollama" in load(paths, MACHINE.format('["comfyui"]')).endpoints
     assert "ollama" not in load(paths, MACHINE.format('["ollama"]')).endpoints
