@@ -136,6 +136,11 @@ class Link:
         return self._leg is not None and not self._leg.is_late
 
     @property
+    def was_up(self) -> bool:
+        """Whether it has ever been up."""
+        return self._legs_made > 0
+
+    @property
     def round_trip_s(self) -> float | None:
         """How long the last sign of life took to come."""
         return self._leg.round_trip_s if self._leg is not None else None

@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 FRESH_S = 1.0
 """For how long the first connection trusts what was found out when it was made ready."""
+DISTRUST_S = 60.0
+"""For how long a tunnel of another process is left alone that refused a connection, or ended one without an answer."""
 SILENT_S = 1.0
 """How long connecting may take before it is told."""
 
@@ -85,7 +87,9 @@ class Ways:
         self._shared, self._offers, self._ready, self._is_asking = shared, offers, ready, is_asking
         self._opened: dict[tuple[str, str], tuple[Link, Tunnel]] = {}
         self._opening: dict[tuple[str, str], asyncio.Lock] = {}
-        self._distrusted: set[tuple[str, int]] = set()
+        self._made: set[str] = set()
+        """The machines whose link is here because of us."""
+        self._distrusted: dict[tuple[str, int], float] = {}
         self._found: dict[tuple[str, str], tuple[Way, float]] = {}
 
     # What others ask for
@@ -133,6 +137,13 @@ class Ways:
         self._found[machine, service.name] = way, now
         return Readied(wake_ms, (now - begun) * 1000)
 
+    async def let_go(self, machine: str) -> None:
+        """No longer want what was opened to a machine here: it is off, or about to be."""
+        await self._close(machine)
+        if machine in self._made:
+            self._made.discard(machine)
+            await self._links().drop(machine)
+
     def _tell_slow(self, machine: str, tell: Tell) -> None:
         if not self._is_asking():
             tell(f"Connecting to {machine}.")
@@ -162,7 +173,9 @@ class Ways:
             _log.warning("Tunnels of other processes are not known: %s", error.text)
             return None
         # One that only waits for its link is of no use: a try of our own tells why, or works.
-        if there is None or there.state != "up" or (there.owner, there.local_port) in self._distrusted:
+        if there is None or there.state != "up":
+            return None
+        if self._clock.monotonic() < self._distrusted.get((there.owner, there.local_port), 0.0):
             return None
         if there.owner == this_process():  # whose link is down, as we know before we have told it
             return None
@@ -172,13 +185,35 @@ class Ways:
         """Our own tunnel, its link up. Ten who want it make one; each waits no longer than the first try takes."""
         key = machine, service.name
         async with self._opening.setdefault(key, asyncio.Lock()):
+            if key in self._opened and self._opened[key][0].state == "closed":
+                await self._close(machine)
             if key not in self._opened:
-                link = self._links().make(machine)
-                self._opened[key] = link, await self._tunnel(link, service)
-                await link.start()
-        link, tunnel = self._opened[key]
-        await link.wait_up(is_patient=False)
+                self._opened[key] = await self._open(machine, service)
+            link, tunnel = self._opened[key]
+        try:
+            await link.wait_up(is_patient=False)
+        except LinkError:
+            if not link.was_up:  # a machine that is off is not to be tried for ever because of one question
+                await self.let_go(machine)
+            raise
         return Way(tunnel.local_port)
+
+    async def _open(self, machine: str, service: Service) -> tuple[Link, Tunnel]:
+        links = self._links()
+        if all(link.name != machine for link in links):
+            self._made.add(machine)
+        link = links.make(machine)
+        try:
+            tunnel = await self._tunnel(link, service)
+        except OSError as error:
+            raise LinkError(f"No local port can be opened towards {machine}: {error.strerror}.") from error
+        await link.start()
+        return link, tunnel
+
+    async def _close(self, machine: str) -> None:
+        """Our tunnels to a machine."""
+        going = [self._opened.pop(key)[1] for key in list(self._opened) if key[0] == machine]
+        await self._tunnels().close(going)
 
     async def _tunnel(self, link: Link, service: Service) -> Tunnel:
         from console.links.tunnels import Forward
@@ -222,7 +257,7 @@ class Ways:
                 self._distrust(way.theirs)
 
     def _distrust(self, theirs: Published) -> None:
-        self._distrusted.add((theirs.owner, theirs.local_port))
+        self._distrusted[theirs.owner, theirs.local_port] = self._clock.monotonic() + DISTRUST_S
 
     async def _reason(self, machine: str, service: Service, way: Way) -> LinkError | None:
         """Why a connection that this way was given ended without a byte of an answer."""

@@ -268,3 +268,48 @@ def test_a_machine_that_is_not_in_the_settings_has_no_services(tmp_path: Path) -
                 runtime.ways.service("elsewhere", "ollama")
 
     run(body())
+
+
+def test_a_machine_that_is_off_is_not_tried_for_ever(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path) as there, there.process() as runtime:
+            await there.machine.refuse()
+            with pytest.raises(LinkUnreachable):
+                await runtime.ways.way_to("gpubox", "ollama")
+
+            assert list(runtime.links) == []
+            assert list(runtime.tunnels) == []
+
+    run(body())
+
+
+def test_a_link_that_others_want_is_not_let_go(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path) as there, there.process() as runtime:
+            theirs = await runtime.links.link("gpubox")
+            await theirs.wait_up()
+            await runtime.ways.way_to("gpubox", "ollama")
+
+            await runtime.ways.let_go("gpubox")
+
+            assert theirs.is_up
+            assert list(runtime.tunnels) == []
+            assert there.machine.logins == 1
+
+    run(body())
+
+
+def test_after_it_was_let_go_a_machine_is_connected_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path) as there, there.process() as runtime:
+            provider = runtime.provider("gpubox")
+            before = await provider.models()
+
+            await runtime.ways.let_go("gpubox")
+            assert await provider.models() == before
+            await runtime.links.drop("gpubox")
+
+            assert await provider.models() == before
+            assert there.machine.logins == 3
+
+    run(body())

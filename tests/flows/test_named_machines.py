@@ -289,6 +289,31 @@ def test_a_link_that_is_lost_in_the_middle_keeps_what_came(user: Hawser, box: Gp
     assert (answer.state, answer.text) == ("failed", "".join(PIECES[:3]))
 
 
+def test_a_chain_goes_on_when_the_link_is_lost_before_the_first_token(
+    services: Services, box: GpuBox, tmp_path: Path, ollama: SimulatedOllama
+) -> None:
+    chain = f'[aliases]\nchain = [{{ model = "{MODEL}", retries = 0 }}, "near/llama3.1:8b"]'
+    user = user_of(box, tmp_path / "user", endpoint("near", ollama), chain)
+    ollama.faults.once(FaultKind.STALL, 0)
+    process = user.start("--prompt", "Hello", "-m", "chain", "--json")
+    services.until_running(ollama)
+
+    box.do(box.machine.drop())
+    done = finish(process)
+
+    assert done.code == 0, done.err
+    assert [each["outcome"] for each in done.json()["tried"]] == ["failed", "answered"]
+    assert done.json()["endpoint"] == "near"
+
+
+def test_a_model_is_fetched_onto_a_machine(user: Hawser, ollama: SimulatedOllama) -> None:
+    done = user.run("model", "pull", "gpubox/mistral:7b", "--json")
+
+    assert done.code == 0, done.err
+    assert ollama.requests_to("/api/pull")
+    assert user.ask("echo new", "-m", "gpubox/mistral:7b").out == b"new"
+
+
 def test_the_owner_of_a_tunnel_is_killed_in_the_middle(user: Hawser, ollama: SimulatedOllama) -> None:
     ollama.answers.queue(Answer(tokens=PIECES))
     ollama.faults.once(FaultKind.STALL, 3)
