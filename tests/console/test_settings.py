@@ -636,6 +636,7 @@ def test_a_machine_takes_over_the_limits_of_chats_and_tells_where_it_stands(path
     assert found.endpoints["gpubox"].first_token_s == 7
     assert str(found.origin("endpoints.gpubox.wire")) == "config.toml line 3"
     assert str(found.origin("endpoints.gpubox.first_token_s")) == "config.toml line 2"
+    assert not [name for name, *_ in values_in_force(found) if name.startswith("endpoints.")], "it is set elsewhere"
 
 
 def test_a_machine_without_a_service_for_chats_is_no_endpoint(paths: Paths) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -56,6 +58,23 @@ def test_a_stranger_is_pinned_with_its_fingerprint_where_nobody_can_be_asked(use
     assert "is met for the first time" in first.err
     assert "SHA256:" in first.err
     assert second.err == ""
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y", 0), ("n", 3)])
+def test_a_stranger_is_asked_about_on_a_terminal(user: Hawser, typed: str, code: int) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        process = user.start("--prompt", "echo hello", stdin=theirs, stderr=theirs)
+        said = read_until(ours, lambda came: b"[y/N]" in came)
+        os.write(ours, f"{typed}\n".encode())
+        done = finish(process)
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+    assert b"SHA256:" in said
+    assert b"Connecting" not in said
+    assert (done.code, done.out) == (code, b"hello" if code == 0 else b"")
 
 
 def test_a_second_service_for_chats_has_its_own_name_behind_the_machines(
