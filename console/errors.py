@@ -252,7 +252,7 @@ class NoWay(outside.Unreachable):
         self.cause = cause
         # One that did not answer in time has had its time.
         is_slow = isinstance(cause.__cause__, TimeoutError)
-        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken) and not is_slow
+        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken | LinkEnded) and not is_slow
 
 
 class RemoteRefused(LinkError):

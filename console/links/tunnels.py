@@ -73,8 +73,8 @@ class Tunnel:
         self._traffic_timer: asyncio.TimerHandle | None = None
 
     @property
-    def machine(self) -> str:
-        return self._link.name
+    def link(self) -> Link:
+        return self._link
 
     @property
     def service(self) -> str:

@@ -139,10 +139,11 @@ class Ways:
 
     async def let_go(self, machine: str) -> None:
         """No longer want what was opened to a machine here: it is off, or about to be."""
-        await self._close(machine)
+        going = self._forget(machine)
         if machine in self._made:
             self._made.discard(machine)
-            await self._links().drop(machine)
+            await self._links().drop(machine)  # first, so that whoever comes meanwhile does not get this link
+        await self._tunnels().close(going)
 
     def _tell_slow(self, machine: str, tell: Tell) -> None:
         if not self._is_asking():
@@ -186,7 +187,7 @@ class Ways:
         key = machine, service.name
         async with self._opening.setdefault(key, asyncio.Lock()):
             if key in self._opened and self._opened[key][0].state == "closed":
-                await self._close(machine)
+                await self._tunnels().close(self._forget(machine))
             if key not in self._opened:
                 self._opened[key] = await self._open(machine, service)
             link, tunnel = self._opened[key]
@@ -210,16 +211,15 @@ class Ways:
         await link.start()
         return link, tunnel
 
-    async def _close(self, machine: str) -> None:
-        """Our tunnels to a machine."""
-        going = [self._opened.pop(key)[1] for key in list(self._opened) if key[0] == machine]
-        await self._tunnels().close(going)
+    def _forget(self, machine: str) -> list[Tunnel]:
+        """Our tunnels to a machine, to be closed."""
+        return [self._opened.pop(key)[1] for key in list(self._opened) if key[0] == machine]
 
     async def _tunnel(self, link: Link, service: Service) -> Tunnel:
         from console.links.tunnels import Forward
 
         for there in self._tunnels():
-            if there.machine == link.name and there.remote_port == service.port:
+            if there.link is link and there.remote_port == service.port:
                 return there
         forward = Forward(service.port, service=service.name)
         offers = await self._usable_offers()

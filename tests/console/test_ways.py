@@ -313,3 +313,18 @@ def test_after_it_was_let_go_a_machine_is_connected_anew(tmp_path: Path) -> None
             assert there.machine.logins == 3
 
     run(body())
+
+
+def test_ten_questions_to_a_machine_that_is_off_all_hear_why(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path) as there, there.process() as runtime:
+            await there.machine.refuse()
+            asked = (runtime.ways.way_to("gpubox", name) for name in ["ollama", "comfyui"] * 5)
+
+            told = await asyncio.gather(*asked, return_exceptions=True)
+            await there.machine.accept()
+
+            assert {type(each) for each in told} == {LinkUnreachable}
+            assert (await runtime.ways.way_to("gpubox", "ollama")).local_port
+
+    run(body())
