@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
-    from console.links.connector import LoginManners
+    from console.links.connector import Connector, LoginManners
     from console.links.link import Links
     from console.links.offers import Offers
+    from console.links.shared import Shared
     from console.links.tunnels import Tunnels
+    from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.clouds import Clouds
     from console.machines.fleet import Fleet
     from console.machines.records import MachineRecord
+    from console.machines.services import Service
     from providers.clouds.base import Cloud
+    from providers.reach import Reach
 
 
 class Runtime:
@@ -45,14 +49,22 @@ class Runtime:
         *,
         ends_process: bool = False,
         environment: Mapping[str, str] | None = None,
+        login_manners: Callable[[], LoginManners] | None = None,
+        looks_for_tunnels: bool = True,
     ) -> None:
+        """`login_manners` says how links deal with what only a person knows; without it nobody is asked. Without
+        `looks_for_tunnels` the store is not opened to find those of other processes."""
         self.paths = paths
         self.settings = settings
         self.keys = keys
         self.clock = clock
         self.bus = Bus()
-        self.login_manners: LoginManners | None = None
-        """How links deal with what only a person knows; set before the first link. Unless set, nobody is asked."""
+        self.login_manners = login_manners
+        """May be replaced before the first link."""
+        self.stays = False
+        """Whether this process lives long enough to offer its tunnels to others; said before the first link."""
+        self.ready: Ready | None = None
+        """What wakes a machine before a link to it is opened for a question; said before the first link."""
         self._environment = environment or {}
         self._tell = tell
         self._ends_process = ends_process
@@ -60,9 +72,13 @@ class Runtime:
         self._opening = asyncio.Lock()
         self._offering = asyncio.Lock()
         self._jobs: Jobs | None = None
+        self._connector: Connector | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
         self._offers: Offers | None = None
+        self._ways: Ways | None = None
+        self._published: Shared | None = None
+        self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
@@ -99,10 +115,10 @@ class Runtime:
             from console.links.connector import Connector, LoginManners, Nobody
             from console.links.link import Links
 
-            manners = self.login_manners or LoginManners(Nobody())
-            connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
-            self._links = Links(connector.to, self.clock, self.bus)
-            connector.may_ask = self._links.may_ask
+            manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
+            self._connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
+            self._links = Links(self._connector.to, self.clock, self.bus)
+            self._connector.may_ask = self._links.may_ask
         return self._links
 
     @property
@@ -124,19 +140,47 @@ class Runtime:
                 self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
         return self._offers
 
+    @property
+    def ways(self) -> Ways:
+        """How services of machines are reached, by name."""
+        if self._ways is None:
+            from console.links.ways import Ways
+
+            self._ways = Ways(
+                self.settings.machines,
+                self.clock,
+                lambda: self.links,
+                lambda: self.tunnels,
+                shared=self._shared if self._looks_for_tunnels else None,
+                offers=self.offers if self.stays else None,
+                ready=self.ready,
+                is_asking=lambda: self._connector is not None and self._connector.is_asking,
+            )
+        return self._ways
+
+    async def _shared(self) -> Shared:
+        """What other processes have. Looking needs no heartbeat of our own."""
+        if self._published is None:
+            from console.links.shared import Shared
+
+            self._published = Shared(await self.store(), self.clock)
+        return self._published
+
+    def host(self, endpoint: Endpoint, key: str | None = None) -> Host:
+        """Where an endpoint is: at its address, or behind the link to its machine."""
+        reach: Reach | None = None
+        if endpoint.machine is not None:
+            reach = self.ways.reach(*self._service_of(endpoint))
+        headers = {"user-agent": f"hawser/{__version__}", **endpoint.headers}
+        return Host(endpoint.name, endpoint.base_url, key, headers, endpoint.connect_s, reach)
+
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
         if isinstance(endpoint, str):
             endpoint = self.settings.endpoint(endpoint)
         provider = self._providers.get(endpoint.name)
         if provider is None:
-            host = Host(
-                endpoint.name,
-                endpoint.base_url,
-                self.keys.for_endpoint(endpoint),
-                {"user-agent": f"hawser/{__version__}", **endpoint.headers},
-                endpoint.connect_s,
-            )
+            host = self.host(endpoint, self.keys.for_endpoint(endpoint))
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
             while self.keys.notes:
                 self._tell(self.keys.notes.pop(0))
@@ -204,13 +248,35 @@ class Runtime:
                 breakers=breakers,
                 seen=store.models_seen,
                 remember=self.remember_models,
+                is_near=self._is_near,
             )
             prices = Prices(self.settings.prices)
             budget = Budget(self.settings.budget, store, self.clock)
             self._conversation = Conversation(
-                self.settings, store, router, catalogue, breakers, prices, budget, self.provider, self.clock, self.bus
+                self.settings,
+                store,
+                router,
+                catalogue,
+                breakers,
+                prices,
+                budget,
+                self.provider,
+                self.clock,
+                self.bus,
+                make_ready=self._make_ready,
             )
         return self._conversation
+
+    async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
+        return await self.ways.make_ready(*self._service_of(endpoint), tell)
+
+    async def _is_near(self, endpoint: Endpoint) -> bool:
+        return await self.ways.is_open(*self._service_of(endpoint))
+
+    def _service_of(self, endpoint: Endpoint) -> tuple[str, Service]:
+        assert endpoint.machine is not None
+        assert endpoint.service is not None
+        return endpoint.machine, self.ways.service(endpoint.machine, endpoint.service)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""
@@ -246,6 +312,7 @@ async def open_runtime(
     clock: Clock | None = None,
     discover: bool = True,
     ends_process: bool = False,
+    login_manners: Callable[[], LoginManners] | None = None,
 ) -> AsyncIterator[Runtime]:
     """A runtime for the length of a block.
 
@@ -256,7 +323,14 @@ async def open_runtime(
     keys = Keys(paths, environment)
     log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
     runtime = Runtime(
-        paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process, environment=environment
+        paths,
+        settings,
+        keys,
+        clock or SystemClock(),
+        tell,
+        ends_process=ends_process,
+        environment=environment,
+        login_manners=login_manners,
     )
     for note in settings.notes:
         tell(note)

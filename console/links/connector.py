@@ -5,11 +5,14 @@ The name is resolved anew each time, because a machine may have moved and the us
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.errors import LinkUnreachable, SettingsError
 from console.events import Bus, Event
 from console.paths import Paths
 from console.settings import Settings
@@ -39,6 +42,8 @@ class LoginManners(NamedTuple):
     first: FirstContact = "ask"
     ssh_config: Path | None = None
     """Stands in for the user's own configuration."""
+    tell: Callable[[str], None] | None = None
+    """Hears in a sentence of each key that was pinned without a question."""
 
 
 class Nobody:
@@ -55,6 +60,11 @@ class Nobody:
 
     async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
         return None
+
+
+def strangers_refused() -> LoginManners:
+    """For merely looking: nobody is asked, and no machine is met for the first time."""
+    return LoginManners(Nobody(), "known-only")
 
 
 class Connector:
@@ -76,18 +86,30 @@ class Connector:
         self.may_ask: Callable[[str, str], bool] | None = None
         """Told the name of the machine and its question before a person is asked; see `Link.may_ask`."""
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a person is being asked."""
+        return self._keychain.one_at_a_time.locked()
+
     def to(self, name: str) -> Callable[[], Awaitable[asyncssh.SSHClientConnection]]:
         """What connects to one machine, as `Link` calls it."""
         from console.links.identity import connect, resolve
 
         async def connect_once() -> asyncssh.SSHClientConnection:
-            target = await resolve(
-                name,
-                self._settings,
-                self._paths,
-                ssh_config=self._manners.ssh_config,
-                environment=self._environment,
-            )
+            try:
+                # Loading asyncssh takes 140 ms. In a thread it does not hold up the loop, and `ssh -G` runs meanwhile.
+                target, _ = await asyncio.gather(
+                    resolve(
+                        name,
+                        self._settings,
+                        self._paths,
+                        ssh_config=self._manners.ssh_config,
+                        environment=self._environment,
+                    ),
+                    asyncio.to_thread(import_module, "asyncssh"),
+                )
+            except SettingsError as error:  # a rented machine that is not there yet
+                raise LinkUnreachable(error.text, hint=error.hint) from error
             return await connect(
                 target,
                 self._pins,
@@ -100,4 +122,7 @@ class Connector:
         return connect_once
 
     def _pinned(self, name: str, met: Met) -> None:
+        if self._manners.tell is not None and met.how != "accepted":
+            source = "as in your known_hosts" if met.how == "known_hosts" else "told by its cloud"
+            self._manners.tell(f"Pinned the host key of {name}: {met.fingerprint} ({source}).")
         self._bus.publish(HostKeyPinned(name, met.fingerprint, met.how))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.errors import ConfigUnusable, SettingsError
+from console.errors import ConfigUnusable, KeyFileUnusable, SettingsError
 from console.links.credentials import Ask, Keychain
 from console.links.login import FirstContact, Met, connect, meet
 from console.links.pins import Pins
@@ -84,7 +84,19 @@ async def resolve(
             hint=f'A machine of your own is written as [machines.{name}] with cloud = "ssh" and host = "…".',
         )
     target = await _resolve(name, parse_destination(machine.host), ssh_config, environment)
+    if machine.key_file is not None:
+        target = target._replace(key_files=(_key_file(name, machine.key_file), *target.key_files))
     return target._replace(identity=f"ssh:{name}")
+
+
+def _key_file(name: str, written: str) -> str:
+    file = Path(written).expanduser()
+    if not file.is_file():
+        raise KeyFileUnusable(
+            f"The key file {written!r} of {name!r} is not there.",
+            hint=f"Change key_file of [machines.{name}] with: hawser config edit",
+        )
+    return str(file)
 
 
 async def _resolve(name: str, destination: Destination, file: Path | None, environment: Mapping[str, str]) -> Target:
