@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from providers.simulated.clouds.account import new_key
@@ -16,9 +15,10 @@ from providers.simulated.clouds.filters import FilterError, matches, sorted_by
 from providers.simulated.clouds.hosts import A100, H100, RTX_3090, RTX_4090, RTX_5090, Host
 from providers.simulated.clouds.limits import MinimumInterval
 from providers.simulated.clouds.rental import Order, Phase, Rental
-from providers.simulated.clouds.twin import CloudTwin
+from providers.simulated.clouds.vast_account import VastAccount, is_vm
 from providers.simulated.clouds.vast_rows import Ask, instance_row, offer_row, storage_usd_per_hour
-from providers.simulated.clouds.wire import Answer, Asked, Place, RefusedError, as_json, iso
+from providers.simulated.clouds.vast_wire import decimal, no_such_ask, page, said
+from providers.simulated.clouds.wire import Answer, Asked, Place, RefusedError, as_json
 from providers.simulated.http_server import Request
 
 QUEUED = "Required resources are currently unavailable, state change queued."
@@ -47,12 +47,6 @@ _LIMITS = {"image": 1_024, "label": 256}
 _SCRIPT_LIMIT = 4_096
 _ENV_VALUE_LIMIT = 256
 _ENV_LIMIT = 32_768
-_CHARGE_NAMES = {
-    ChargeKind.GPU: "gpu",
-    ChargeKind.DISK: "disk",
-    ChargeKind.DOWNLOAD: "bwd",
-    ChargeKind.UPLOAD: "bwu",
-}
 _USUAL = {
     400: ("invalid_args", "error 400/1782: Invalid args: invalid json: {}"),
     401: ("auth_error", "Invalid user key"),
@@ -62,7 +56,7 @@ _USUAL = {
 }
 
 
-class VastTwin(CloudTwin):
+class VastTwin(VastAccount):
     name: ClassVar[str] = "vast"
 
     def __init__(self, *, search_quota: int = 2_000, **common: Any) -> None:
@@ -70,7 +64,6 @@ class VastTwin(CloudTwin):
         self._searches: tuple[int, int] = (0, 0)
         self.search_quota = search_quota
         """Searches a day."""
-        self._results: dict[str, tuple[bytes, int]] = {}
         super().__init__(**common)
         self.asks: dict[int, Ask] = {}
         for host in self.market.hosts.values():
@@ -129,28 +122,19 @@ class VastTwin(CloudTwin):
         self.route("PUT", "/api/v0/instances/reboot/{id}", Call.RESTART, self._reboot)
         self.route("PUT", "/api/v0/instances/recycle/{id}", Call.RESTART, self._recycle)
         self.route("PUT", "/api/v0/instances/bid_price/{id}", Call.BID, self._bid)
-        self.route("PUT", "/api/v0/instances/request_logs/{id}", Call.LOGS, self._logs)
-        self.route("PUT", "/api/v0/instances/command/{id}", Call.COMMAND, self._command)
-        self.route("POST", "/api/v0/instances/{id}/ssh", Call.KEYS, self._attach_key)
         self.route("GET", "/api/v0/instances/{id}", Call.SHOW, self._show)
         self.route("PUT", "/api/v0/instances/{id}", _call_of_change, self._change)
         self.route("DELETE", "/api/v0/instances/{id}", Call.DESTROY, self._destroy)
-        self.route("GET", "/api/v0/users/current", Call.ACCOUNT, self._user)
-        self.route("GET", "/api/v0/charges", Call.BILLING, self._charges)
-        self.route("GET", "/api/v1/invoices", Call.BILLING, self._invoices)
-        self.route("GET", "/api/v0/ssh", Call.KEYS, self._keys)
-        self.route("POST", "/api/v0/ssh", Call.KEYS, self._add_key)
-        self.route("GET", "/api/v0/gpu_names/unique", Call.OTHER, self._gpu_names, is_open=True)
-        self.route("GET", "/results/{result}", Call.OTHER, self._result, is_open=True)
+        self.add_account_routes()
 
     # errors, keys and limits
 
     def error(self, status: int, message: str = "", code: str = "") -> Answer:
         usual_code, usual_message = _USUAL.get(status, ("server_error", "Internal Server Error"))
-        return _said(status, code or usual_code, message or usual_message)
+        return said(status, code or usual_code, message or usual_message)
 
     def error_inside(self, message: str) -> Answer:
-        return _said(200, "server_error", message)
+        return said(200, "server_error", message)
 
     def key_of(self, request: Request) -> str | None:
         return super().key_of(request) or request.query.get("api_key")
@@ -176,7 +160,7 @@ class VastTwin(CloudTwin):
         day = int(self.market.now.timestamp()) // 86_400
         used = self._searches[1] if self._searches[0] == day else 0
         if used >= self.search_quota:
-            answer = _said(429, "search_quota_exceeded", "Daily search quota exceeded")
+            answer = said(429, "search_quota_exceeded", "Daily search quota exceeded")
             return answer._replace(headers=[("X-RateLimit-Reset", str((day + 1) * 86_400))])
         self._searches = (day, used + 1)
         return None
@@ -190,7 +174,7 @@ class VastTwin(CloudTwin):
         if isinstance(query.get("q"), dict):
             query = query["q"]
         is_bid = query.get("type") in ("bid", "interruptible")
-        disk_gb = _decimal(query.get("allocated_storage", 5)) or Decimal(5)
+        disk_gb = decimal(query.get("allocated_storage", 5)) or Decimal(5)
         rows = [row for ask in self.asks.values() if (row := self._offer(ask, disk_gb, is_bid)) is not None]
         filters = {field: value for field, value in query.items() if field not in _MEANT_FOR_THE_MARKET}
         known = frozenset(rows[0]) if rows else None
@@ -219,7 +203,7 @@ class VastTwin(CloudTwin):
         order = self._order(ask, fields) if ask is not None else None
         can_wait = not fields.get("cancel_unavail")
         if order is None or not order.host.is_listed:
-            raise RefusedError(_no_such_ask(404, number))
+            raise RefusedError(no_such_ask(404, number))
         if self.market.balance_usd <= 0:
             raise RefusedError(self.error(400, "Your account lacks credit; see the billing page.", "missing_billing"))
         if CloudFaultKind.REMNANT in asked.faults or self._is_low(order):
@@ -228,7 +212,7 @@ class VastTwin(CloudTwin):
             raise RefusedError(as_json({**answer, "new_contract": int(remnant.id)}, 400))
         has_gpu = self.market.can_hold(order.host, order.gpus, order.bid) and CloudFaultKind.NO_GPU not in asked.faults
         if order.wants_to_run and not has_gpu and not can_wait:
-            raise RefusedError(_no_such_ask(410, number))
+            raise RefusedError(no_such_ask(410, number))
         rental = self._make(order if has_gpu else order._replace(wants_to_run=False), asked.faults)
         if order.wants_to_run and not has_gpu:
             self.market.queue(rental)
@@ -249,13 +233,13 @@ class VastTwin(CloudTwin):
         price = fields.get("price")
         script = fields.get("onstart") or ""
         runtype = str(fields.get("runtype") or "ssh")
-        disk_gb = _decimal(fields.get("disk", 10))
+        disk_gb = decimal(fields.get("disk", 10))
         problem = None
         if not image or not isinstance(env, dict):
             problem = "invalid_args", "error 400/1782: Invalid args: image and env are needed"
         elif disk_gb is None or not 8 <= disk_gb <= ask.host.disk_gb:
             problem = "invalid_args", "error 400/1782: Invalid args: disk"
-        elif price is not None and not (Decimal("0.001") <= (_decimal(price) or Decimal(0)) <= 128):
+        elif price is not None and not (Decimal("0.001") <= (decimal(price) or Decimal(0)) <= 128):
             problem = "invalid_price", "price must be between 0.001 and 128"
         elif any(len(str(fields.get(name) or "")) > limit for name, limit in _LIMITS.items()):
             problem = "invalid_args", "error 400/1782: Invalid args: too long"
@@ -263,11 +247,11 @@ class VastTwin(CloudTwin):
             problem = "invalid_args", "error 400/1782: Invalid args: onstart is too long"
         elif any(len(str(value)) > _ENV_VALUE_LIMIT for value in env.values()) or len(json.dumps(env)) > _ENV_LIMIT:
             problem = "invalid_args", "error 400/1782: Invalid args: env is too long"
-        elif _is_vm(image) and not self.account.ssh_keys:
+        elif is_vm(image) and not self.account.ssh_keys:
             problem = "no_ssh_key_for_vm", "a VM needs an SSH key in the account"
         if problem is not None:
             raise RefusedError(self.error(400, problem[1], problem[0]))
-        bid = None if price is None else _decimal(price)
+        bid = None if price is None else decimal(price)
         return Order(
             host=ask.host,
             gpus=ask.gpus,
@@ -288,7 +272,7 @@ class VastTwin(CloudTwin):
     # looking
 
     async def _list(self, asked: Asked) -> Answer:
-        filters = self._query(asked, "select_filters", dict)
+        filters = self.query(asked, "select_filters", dict)
         computed = next((field for field in filters if field not in _FILTERABLE), None)
         if computed is not None:
             raise RefusedError(self.error(400, f"error 400/1782: Invalid args: cannot filter by {computed}"))
@@ -301,10 +285,10 @@ class VastTwin(CloudTwin):
             found = [row for row in rows if matches(row, filters, _FILTERABLE)]
         except FilterError as problem:
             raise RefusedError(self.error(400, f"error 400/1782: Invalid args: {problem}")) from None
-        order = [(str(one.get("col")), one.get("dir") == "desc") for one in self._query(asked, "order_by", list)]
+        order = [(str(one.get("col")), one.get("dir") == "desc") for one in self.query(asked, "order_by", list)]
         found = sorted_by(found, order or [("id", False)])
-        page, token = _page(found, self._limit_of(asked), asked.request.query.get("after_token"))
-        columns = self._query(asked, "select_cols", list)
+        shown, token = page(found, self._limit_of(asked), asked.request.query.get("after_token"))
+        columns = self.query(asked, "select_cols", list)
         labels: dict[str, int] = {}
         for row in found:
             labels[row["label"] or ""] = labels.get(row["label"] or "", 0) + 1
@@ -315,23 +299,9 @@ class VastTwin(CloudTwin):
                 "total_instances": len(rows),
                 "label_counts": labels,
                 "next_token": token,
-                "instances": [{name: row.get(name) for name in columns} if columns else row for row in page],
+                "instances": [{name: row.get(name) for name in columns} if columns else row for row in shown],
             }
         )
-
-    def _query(self, asked: Asked, name: str, kind: type[Any]) -> Any:
-        text = asked.request.query.get(name)
-        if not text:
-            return kind()
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        if value is None:
-            return kind()
-        if not isinstance(value, kind):
-            raise RefusedError(self.error(400, f"error 400/1782: Invalid args: {name}"))
-        return value
 
     def _limit_of(self, asked: Asked) -> int:
         text = asked.request.query.get("limit", str(MAX_PAGE))
@@ -377,7 +347,7 @@ class VastTwin(CloudTwin):
     # start, stop, destroy
 
     async def _change(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
+        rental = self.found(asked)
         if "label" in asked.fields:
             label = str(asked.fields["label"] or "")
             if len(label) > 1_024:
@@ -420,13 +390,13 @@ class VastTwin(CloudTwin):
             rental.cannot_start |= was_broken  # what could not be started once never can
             if CloudFaultKind.NO_GPU in faults:
                 self.market.queue(rental)
-                return _said(200, "resources_unavailable", QUEUED)
+                return said(200, "resources_unavailable", QUEUED)
         if not self.market.start(rental, queues=True):
-            return _said(200, "resources_unavailable", QUEUED)
+            return said(200, "resources_unavailable", QUEUED)
         return as_json({"success": True})
 
     async def _destroy(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
+        rental = self.found(asked)
         if CloudFaultKind.NOT_DONE not in asked.faults:
             self.market.destroy(rental)
         return as_json({"success": True})
@@ -444,7 +414,7 @@ class VastTwin(CloudTwin):
         return self._restart(asked, afresh=True)
 
     def _restart(self, asked: Asked, *, afresh: bool) -> Answer:
-        rental = self._found(asked)
+        rental = self.found(asked)
         if rental.phase not in (Phase.RUNNING, Phase.DIED, Phase.PULLING, Phase.BOOTING):
             raise RefusedError(self.error(400, "the instance is not running", "invalid_args"))
         if CloudFaultKind.NOT_DONE not in asked.faults:
@@ -452,183 +422,17 @@ class VastTwin(CloudTwin):
         return as_json({"success": True})
 
     async def _bid(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
-        price = _decimal(asked.fields.get("price"))
+        rental = self.found(asked)
+        price = decimal(asked.fields.get("price"))
         if price is None or not Decimal("0.001") <= price <= 128 or not rental.is_spot:
             raise RefusedError(self.error(400, "price must be between 0.001 and 128", "invalid_price"))
         self.market.set_bid(rental, price)
         return as_json({"success": True})
 
-    def _found(self, asked: Asked) -> Rental:
-        rental = self.rental_of(asked)
-        if rental is None:
-            number = asked.parts.get("id", "")
-            raise RefusedError(self.error(404, f"Instance {number} not found.", "no_such_instance"))
-        return rental
-
     def _named(self, asked: Asked, numbers: Any) -> list[Rental]:
         if not isinstance(numbers, list):
             raise RefusedError(self.error(400))
-        return [self._found(asked._replace(parts={"id": str(number)})) for number in numbers]
-
-    # account
-
-    async def _user(self, asked: Asked) -> Answer:
-        return as_json(
-            {
-                "id": 99,
-                "username": "demo",
-                "email": "a@example.org",
-                "credit": self.market.balance_usd,
-                "balance": 0.0,
-                "balance_threshold": 0.0,
-                "balance_threshold_enabled": False,
-                "has_billing": self.account.has_card,
-                "ssh_key": None,
-                "host_agreement_accepted": None,
-            }
-        )
-
-    async def _keys(self, asked: Asked) -> Answer:
-        return as_json(
-            [{**_key_row(key.number, key.created_at), "key": key.public_key} for key in self.account.ssh_keys]
-        )
-
-    async def _add_key(self, asked: Asked) -> Answer:
-        text = self._key_text(asked)
-        key = self.account.add_key(text, self.market.now)
-        return as_json({"success": True, "key": {**_key_row(key.number, key.created_at), "public_key": text}})
-
-    async def _attach_key(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
-        text = self._key_text(asked)
-        if _is_vm(rental.image):
-            raise RefusedError(self.error(400, "the keys of a VM cannot be changed"))
-        if text not in rental.keys:
-            rental.keys.append(text)
-        return as_json({"success": True, "msg": "SSH key added to instance."})
-
-    def _key_text(self, asked: Asked) -> str:
-        text = asked.fields.get("ssh_key")
-        if not isinstance(text, str) or len(text.split()) < 2:
-            raise RefusedError(self.error(400, "Invalid SSH key", "invalid_args"))
-        return text
-
-    async def _gpu_names(self, asked: Asked) -> Answer:
-        return as_json({"gpu_names": sorted({ask.host.gpu.name for ask in self.asks.values()})})
-
-    # money
-
-    async def _charges(self, asked: Asked) -> Answer:
-        since, until = self._days(asked, "day")
-        results = []
-        for rental in self.market.rentals.values():
-            sums = rental.bill.between(since, until, self.market.now)
-            if sums:
-                items = [{"type": _CHARGE_NAMES[kind], "amount": usd} for kind, usd in sums.items()]
-                results.append(
-                    {
-                        "start": int(since.timestamp()),
-                        "end": int(until.timestamp()),
-                        "type": "instance",
-                        "source": f"instance-{rental.id}",
-                        "description": f"Instance {rental.id} Charges",
-                        "amount": sum(sums.values(), Decimal(0)),
-                        "metadata": {"label": rental.label},
-                        "items": items,
-                    }
-                )
-        return self._results_page(asked, results)
-
-    async def _invoices(self, asked: Asked) -> Answer:
-        since, until = self._days(asked, "when")
-        results = [
-            {
-                "start": int(deposit.moment.timestamp()),
-                "end": int(deposit.moment.timestamp()),
-                "type": "deposit",
-                "source": f"deposit-{number}",
-                "description": "Credit added",
-                "amount": deposit.usd,
-                "metadata": {},
-                "items": [],
-            }
-            for number, deposit in enumerate(self.account.deposits, 1)
-            if since <= deposit.moment < until
-        ]
-        return self._results_page(asked, results)
-
-    def _days(self, asked: Asked, field: str) -> tuple[datetime, datetime]:
-        condition = self._query(asked, "select_filters", dict).get(field)
-        if not isinstance(condition, dict) or not {"gte", "lte"} <= condition.keys():
-            raise RefusedError(self.error(400, f"error 400/1782: Invalid args: select_filters.{field} is needed"))
-        try:
-            since, until = (datetime.fromtimestamp(float(condition[side]), UTC) for side in ("gte", "lte"))
-        except (TypeError, ValueError, OverflowError):
-            raise RefusedError(self.error(400)) from None
-        return since, max(since, until)
-
-    def _results_page(self, asked: Asked, results: list[dict[str, Any]]) -> Answer:
-        if asked.request.query.get("latest_first", "").lower() == "true":
-            results.reverse()
-        for number, row in enumerate(results):
-            row["id"] = number
-        limit = asked.request.query.get("limit", "20")
-        page, token = _page(results, int(limit) if limit.isdecimal() else 20, asked.request.query.get("after_token"))
-        rows = [{name: value for name, value in row.items() if name != "id"} for row in page]
-        return as_json(
-            {"success": True, "count": len(rows), "total": len(results), "next_token": token, "results": rows}
-        )
-
-    # logs and commands
-
-    async def _logs(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
-        wants_daemon = str(asked.fields.get("daemon_logs", "")).lower() == "true"
-        source = "system" if wants_daemon else "container"
-        lines = [f"{iso(line.moment)} {line.text}" for line in rental.log if line.source == source]
-        wanted = asked.fields.get("filter")
-        if wanted:
-            lines = [line for line in lines if str(wanted) in line]
-        tail = str(asked.fields.get("tail") or "1000")
-        lines = lines[-int(tail) :] if tail.isdecimal() and int(tail) else []
-        return self._promise("".join(f"{line}\n" for line in lines))
-
-    async def _command(self, asked: Asked) -> Answer:
-        rental = self._found(asked)
-        command = asked.fields.get("command")
-        if not isinstance(command, str) or not 0 < len(command) <= 512:
-            raise RefusedError(self.error(400, "error 400/1782: Invalid args: command"))
-        if command.split()[0] not in ("ls", "rm", "du"):
-            raise RefusedError(self.error(400, "Invalid command given", "invalid_args"))
-        return self._promise(f"{rental.id}: {command}\n")
-
-    def _promise(self, text: str) -> Answer:
-        """Say where a text will be; it is there the second time somebody looks."""
-        name = f"{new_key('')[:24]}.log"
-        self._results[name] = (text.encode(), 0)
-        return as_json({"success": True, "result_url": f"{self.root_url}/results/{name}", "msg": "requested"})
-
-    async def _result(self, asked: Asked) -> Answer:
-        name = asked.parts["result"]
-        if name not in self._results:
-            raise RefusedError(self.error(404))
-        text, looked = self._results[name]
-        self._results[name] = (text, looked + 1)
-        return Answer(404, b"", "text/plain") if not looked else Answer(200, text, "text/plain")
-
-
-def _said(status: int, code: str, message: str) -> Answer:
-    return as_json({"success": False, "error": code, "msg": message}, status)
-
-
-def _no_such_ask(status: int, number: str) -> Answer:
-    if status == 410:
-        code, text = "no_such_ask", f"error 410/3907: no_such_ask Instance type {number} is no longer available."
-    else:
-        code, text = "invalid_args", f"error 404/3603: no_such_ask Instance type by id {number} is not available."
-    ask_id = int(number) if number.isdecimal() else number
-    return as_json({"success": False, "error": code, "msg": text, "ask_id": ask_id}, status)
+        return [self.found(asked._replace(parts={"id": str(number)})) for number in numbers]
 
 
 def _call_of_change(request: Request, body: Any) -> Call:
@@ -639,37 +443,3 @@ def _call_of_change(request: Request, body: Any) -> Call:
 def _is_for_a_machine(asked: Asked) -> bool:
     """Whether a machine's own key may make this call at all."""
     return asked.call in (Call.SHOW, Call.START, Call.STOP, Call.DESTROY) and "id" in asked.parts
-
-
-def _is_vm(image: str) -> bool:
-    return "vastai/kvm" in image
-
-
-def _decimal(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
-
-
-def _key_row(number: int, created_at: datetime) -> dict[str, Any]:
-    return {"id": number, "user_id": 99, "created_at": iso(created_at), "deleted_at": None}
-
-
-def _page(rows: list[Any], limit: int, token: str | None) -> tuple[list[Any], str | None]:
-    """One page of rows that have an `id`, and the token of the next one."""
-    first = 0
-    if token:
-        try:
-            last_id, position = json.loads(urlsafe_b64decode(token))
-        except (ValueError, TypeError):
-            last_id, position = None, len(rows)
-        first = next((index + 1 for index, row in enumerate(rows) if row["id"] == last_id), min(position, len(rows)))
-    page = rows[first : first + limit]
-    end = first + len(page)
-    if end >= len(rows) or not page:
-        return page, None
-    return page, urlsafe_b64encode(json.dumps([page[-1]["id"], end]).encode()).decode()
