@@ -17,7 +17,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from providers.simulated.clouds.billing import Charge, ChargeKind
+from providers.simulated.clouds.billing import ChargeKind
 from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.hosts import Host
 from providers.simulated.clouds.lambda_disks import FileSystems
@@ -138,10 +138,6 @@ class LambdaTwin(CloudTwin):
         return name if colon and not password else None
 
     # for tests
-
-    def invoice(self) -> list[Charge]:
-        """Machines, and file systems under their ids."""
-        return super().invoice() + self.file_systems.charges(self.now)
 
     def preempt(self, machine_id: str) -> None:
         """Take a machine away, as the cloud does that needs it for somebody else."""
