@@ -18,6 +18,7 @@
     ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     ├── TimeLimit            the whole call took longer than was allowed                                 5
+    ├── ChannelFailed        an alert could not be delivered on a channel                                4
     └── LinkError            a machine cannot be reached or logged in to over SSH                        4
         ├── LinkUnreachable  refused, unreachable, no such name, no answer in time, cut off              4
         ├── NotAnSshServer   something answered, but it does not speak SSH                               4
@@ -125,6 +126,11 @@ class NotFound(ConsoleError):
 class AttachmentRefused(ConsoleError):
     title = "The file cannot be attached"
     exit_code = Exit.USAGE
+
+
+class ChannelFailed(ConsoleError):
+    title = "The alert was not delivered"
+    exit_code = Exit.UNREACHABLE
 
 
 class BudgetReached(ConsoleError):
