@@ -19,6 +19,8 @@ from providers.chat.base import ChatProvider, Host, ModelInfo
 from providers.registry import chat_provider
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from console.machines.fleet import Fleet
     from console.machines.records import MachineRecord
     from console.machines.services import Service
+    from console.money.budget import Budget
+    from console.notify import Alerts
     from providers.clouds.base import Cloud
     from providers.reach import Reach
 
@@ -65,6 +69,8 @@ class Runtime:
         """Whether this process lives long enough to offer its tunnels to others; said before the first link."""
         self.ready: Ready | None = None
         """What wakes a machine before a link to it is opened for a question; said before the first link."""
+        self.ring: Callable[[str], None] | None = None
+        """Puts an alert on the terminal; set before the first one, where there is a terminal."""
         self._environment = environment or {}
         self._tell = tell
         self._ends_process = ends_process
@@ -82,6 +88,7 @@ class Runtime:
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
+        self._alerts: Alerts | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -211,18 +218,28 @@ class Runtime:
         if self._fleet is None:  # nothing is awaited from here on
             from console.links.fleet_key import fleet_key
             from console.machines.fleet import Fleet
+            from console.money.meter import Meter
 
+            own = {name: machine for name, machine in self.settings.machines.items() if machine.cloud == "ssh"}
             self._fleet = Fleet(
                 self.settings,
                 store,
                 self.cloud,
                 self.clock,
                 self.bus,
+                hooks=(Meter(own),),
+                may_spend=self._may_spend,
                 public_key=lambda: fleet_key(self.paths).public_line,
                 accounts=self.clouds.names,
                 keep_key=self._keep_key_of,
             )
         return self._fleet
+
+    async def _may_spend(self, machine: str, usd_per_hour: Decimal | None) -> None:
+        own = self.settings.machines.get(machine)
+        if usd_per_hour is None and own is not None and own.cloud == "ssh":
+            return  # nobody asks money for it
+        await (await self.budget()).allow_machine(usd_per_hour, machine=machine)
 
     async def _keep_key_of(self, machine: MachineRecord, key: str) -> None:
         """The key with which a machine can end itself, kept where keys are, under the machine's label."""
@@ -235,7 +252,6 @@ class Runtime:
             from console.chat.catalogue import Catalogue
             from console.chat.conversation import Conversation
             from console.chat.router import Router
-            from console.money.budget import Budget
             from console.money.prices import Prices
 
             store = await self.store()
@@ -251,7 +267,7 @@ class Runtime:
                 is_near=self._is_near,
             )
             prices = Prices(self.settings.prices)
-            budget = Budget(self.settings.budget, store, self.clock)
+            budget = await self.budget()
             self._conversation = Conversation(
                 self.settings,
                 store,
@@ -278,6 +294,42 @@ class Runtime:
         assert endpoint.service is not None
         return endpoint.machine, self.ways.service(endpoint.machine, endpoint.service)
 
+    async def budget(self) -> Budget:
+        """What says yes or no before money is spent."""
+        from console.money.budget import Budget
+
+        settings = self.settings
+        return Budget(
+            settings.budget,
+            await self.store(),
+            self.clock,
+            machine_limits={
+                name: machine.day_usd for name, machine in settings.machines.items() if machine.day_usd is not None
+            },
+            any_machine_usd=settings.alerts.machine_day_stop_usd,
+        )
+
+    async def alerts(self) -> Alerts:
+        """What the user is told about, on every channel."""
+        if self._alerts is None:
+            from datetime import timedelta
+
+            from console.channels.build import outlets
+            from console.notify import Alerts
+
+            settings = self.settings.alerts
+            self._alerts = Alerts(
+                await self.store(),
+                outlets(self.settings, self.keys, self.clock, self._environment, self.ring),
+                self.clock,
+                self.bus,
+                again_after={
+                    "alarm": timedelta(minutes=float(settings.alarm_again_min)),
+                    "warning": timedelta(minutes=float(settings.warning_again_min)),
+                },
+            )
+        return self._alerts
+
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""
         from console.history.models_seen import seen
@@ -298,6 +350,8 @@ class Runtime:
             await self._tunnels.close()
         if self._links is not None:
             await self._links.close()
+        if self._alerts is not None:
+            await self._alerts.close()
         if self._store is not None:
             await self._store.close(leave=self._ends_process)
         self.bus.close()

@@ -35,6 +35,12 @@ class Anybody:
     async def accept_host_key(self, target: object, fingerprint: str) -> bool:
         return True
 
+    def can_answer(self) -> bool:
+        return False
+
+    async def answers(self, target: object, challenge: object) -> None:
+        return None
+
 
 class Place:
     """A machine with an Ollama, and a process that knows it as gpubox."""
