@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from console import __version__
 from console.clock import Clock, SystemClock
+from console.errors import StoreError
 from console.events import Bus
 from console.keys import Keys
 from console.logs import start_log, stop_log
@@ -20,11 +22,13 @@ from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from pathlib import Path
 
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
+    from console.links.identity import Target, Whereabouts
     from console.links.link import Links
     from console.links.offers import Offers
     from console.links.shared import Shared
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from console.notify import Alerts
     from providers.clouds.base import Cloud
     from providers.reach import Reach
+
+_log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -123,7 +129,9 @@ class Runtime:
             from console.links.link import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
-            self._connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
+            self._connector = Connector(
+                self.settings, self.paths, self._environment, self.bus, manners, find=self._whereabouts
+            )
             self._links = Links(self._connector.to, self.clock, self.bus)
             self._connector.may_ask = self._links.may_ask
         return self._links
@@ -234,6 +242,29 @@ class Runtime:
                 keep_key=self._keep_key_of,
             )
         return self._fleet
+
+    async def target(self, name: str, *, ssh_config: Path | None = None) -> Target:
+        """Who a machine is and how to log in to it, wherever its name stands: settings, fleet or SSH configuration."""
+        from console.links.identity import resolve
+
+        return await resolve(
+            name,
+            self.settings,
+            self.paths,
+            ssh_config=ssh_config,
+            environment=self._environment,
+            find=self._whereabouts,
+        )
+
+    async def _whereabouts(self, name: str) -> Whereabouts | None:
+        from console.machines.whereabouts import find
+
+        try:
+            fleet = await self.fleet()
+        except StoreError as error:
+            _log.warning("The rented machines are not known: %s", error.text)
+            return None
+        return await find(fleet, self.clock, name)
 
     async def _may_spend(self, machine: str, usd_per_hour: Decimal | None) -> None:
         own = self.settings.machines.get(machine)

@@ -77,14 +77,13 @@ async def _keep_up(
     import asyncio
 
     from console.links.connector import LoginManners
-    from console.links.identity import resolve
     from console.terminal_ask import TerminalAsk
 
     _stop_on_signals()
     async with shell.runtime() as runtime:
         name = arguments.target
         # A name that leads nowhere is a mistake to be told at once, not an outage to wait out.
-        await resolve(name, runtime.settings, runtime.paths, ssh_config=ssh_config, environment=shell.environment)
+        await runtime.target(name, ssh_config=ssh_config)
         ask = TerminalAsk(shell)
         first: FirstContact = "known-only" if arguments.known_only else "ask"
         runtime.login_manners = lambda: LoginManners(ask, first, ssh_config)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncssh
 
     from console.links.credentials import Ask
-    from console.links.identity import Target
+    from console.links.identity import Find, Target
     from console.links.login import FirstContact, How, Met
     from console.links.questions import Challenge
 
@@ -67,12 +67,28 @@ def strangers_refused() -> LoginManners:
     return LoginManners(Nobody(), "known-only")
 
 
+_SOURCES: Mapping[How, str] = {
+    "cloud": "told by its cloud",
+    "known_hosts": "as in your known_hosts",
+    "rented": "seen first, on a machine of ours",
+    "accepted": "accepted",
+}
+
+
 class Connector:
     """Logs in to machines by name. One for all links, so that a passphrase is asked for once."""
 
     def __init__(
-        self, settings: Settings, paths: Paths, environment: Mapping[str, str], bus: Bus, manners: LoginManners
+        self,
+        settings: Settings,
+        paths: Paths,
+        environment: Mapping[str, str],
+        bus: Bus,
+        manners: LoginManners,
+        *,
+        find: Find | None = None,
     ) -> None:
+        """`find` knows where rented machines are."""
         from console.links.credentials import Keychain
         from console.links.pins import Pins
 
@@ -81,6 +97,7 @@ class Connector:
         self._environment = environment
         self._bus = bus
         self._manners = manners
+        self._find = find
         self._pins = Pins(paths)
         self._keychain = Keychain(manners.ask)
         self.may_ask: Callable[[str, str], bool] | None = None
@@ -105,6 +122,7 @@ class Connector:
                         self._paths,
                         ssh_config=self._manners.ssh_config,
                         environment=self._environment,
+                        find=self._find,
                     ),
                     asyncio.to_thread(import_module, "asyncssh"),
                 )
@@ -123,6 +141,6 @@ class Connector:
 
     def _pinned(self, name: str, met: Met) -> None:
         if self._manners.tell is not None and met.how != "accepted":
-            source = "as in your known_hosts" if met.how == "known_hosts" else "told by its cloud"
+            source = _SOURCES[met.how]
             self._manners.tell(f"Pinned the host key of {name}: {met.fingerprint} ({source}).")
         self._bus.publish(HostKeyPinned(name, met.fingerprint, met.how))
