@@ -21,6 +21,9 @@ _DATA = Path(__file__).parents[1] / "data" / "clouds"
 _INCIDENTAL = ("/api/v0/gpu_names/unique/", "/api/v0/users/current")
 """What `vastai` asks besides when its home is empty: names for its completions, and whether the account is a host's."""
 
+_RESULTS = "/results/"
+"""Where logs and results of commands are fetched; at the real cloud that is another host."""
+
 
 class Running(Generic[Twin]):
     def __init__(self, twin: Twin, clock: HandClock, services: Services) -> None:
@@ -42,19 +45,27 @@ class Running(Generic[Twin]):
     def sent(self) -> list[dict[str, Any]]:
         """What clients sent since this was asked last, in the manner of the recordings."""
         requests = [asked for asked in self.twin.requests if asked.path not in _INCIDENTAL]
-        requests = requests or list(self.twin.requests[-1:])
+        requests = requests or self.twin.requests[-1:]
+        requests = [asked for asked in requests if not asked.path.startswith(_RESULTS)]
         self.twin.requests.clear()
         return [_as_recorded(asked) for asked in requests]
 
 
 @contextmanager
 def running(make: Callable[..., Twin], **traits: Any) -> Iterator[Running[Twin]]:
+    """A twin whose time is moved by hand."""
     clock = HandClock()
     twin = make(clock=clock, **traits)
+    with living(twin) as services:
+        yield Running(twin, clock, services)
+
+
+@contextmanager
+def living(twin: CloudTwin) -> Iterator[Services]:
     with Services() as services:
         services.do(twin.__aenter__())
         try:
-            yield Running(twin, clock, services)
+            yield services
         finally:
             services.do(twin.__aexit__(None, None, None))
 
