@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from providers.simulated.clouds.faults import CloudFaultKind
-from providers.simulated.clouds.rental import Phase
+from providers.simulated.clouds.rental import Phase, Timings
 from providers.simulated.clouds.runpod import RunPodTwin
 from tests.peers.cloud_clients import Runpod, RunpodError
-from tests.peers.twins import Recordings, Running, running
+from tests.peers.twins import Recordings, Running, gpu_of, living, running
 
 pytestmark = pytest.mark.peers
 
@@ -141,3 +144,18 @@ def test_revoked_key_is_told_apart(pods: Pods) -> None:
 
     with pytest.raises(RunpodError, match="AuthenticationError: Unauthorized request"):
         pods.recorded("get_pods")
+
+
+def test_pod_that_was_created_by_the_package_lets_its_user_in(tmp_path: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    public_key = key.export_public_key().decode().strip()
+    twin = RunPodTwin(limits=False, with_machines=True, timings=Timings.booting_in(0.5))
+    with living(twin) as services, Runpod(tmp_path, twin.root_url, twin.key) as runpod:
+        order = {**RECORDED.arguments("runpod.create_pod"), "env": {"PUBLIC_KEY": public_key}}
+        number = runpod("create_pod", **order)["id"]
+        mapped_after = timedelta(seconds=twin.port_after_s)
+        services.do(twin.until(lambda: twin.rentals[number].runs_for(twin.now) > mapped_after))
+        ports = runpod("get_pod", pod_id=number)["runtime"]["ports"]
+        (port,) = (port for port in ports if port["privatePort"] == 22)
+
+        assert asyncio.run(gpu_of(port["ip"], port["publicPort"], "root", key)) == "NVIDIA GeForce RTX 4090"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import asyncssh
 import pytest
@@ -16,7 +16,7 @@ from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.rental import Phase, Timings
 from providers.simulated.clouds.vast import VastTwin
 from tests.peers.cloud_clients import Said, Vastai
-from tests.peers.twins import Recordings, Running, living, running
+from tests.peers.twins import Recordings, Running, gpu_of, living, running
 
 pytestmark = pytest.mark.peers
 
@@ -285,11 +285,6 @@ def test_machine_that_was_rented_by_the_command_lets_its_user_in(tmp_path: Path)
         services.do(twin.settle())
         url = urlsplit(vastai("ssh-url", number).out.strip())
 
-        assert asyncio.run(_gpu_of(url, key)) == "NVIDIA GeForce RTX 4090"
-
-
-async def _gpu_of(url: SplitResult, key: asyncssh.SSHKey) -> str:
-    address = {"host": str(url.hostname), "port": url.port or 22, "username": str(url.username)}
-    async with asyncssh.connect(**address, client_keys=[key], known_hosts=None) as connection:
-        done = await connection.run("nvidia-smi --query-gpu=name --format=csv,noheader", check=True)
-        return str(done.stdout).strip()
+        assert (
+            asyncio.run(gpu_of(str(url.hostname), url.port or 22, str(url.username), key)) == "NVIDIA GeForce RTX 4090"
+        )

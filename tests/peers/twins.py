@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import asyncssh
+
 from providers.simulated.base import Recorded
 from providers.simulated.clouds.rental import Rental
 from providers.simulated.clouds.twin import CloudTwin
@@ -68,6 +70,13 @@ def living(twin: CloudTwin) -> Iterator[Services]:
             yield services
         finally:
             services.do(twin.__aexit__(None, None, None))
+
+
+async def gpu_of(host: str, port: int, user: str, key: asyncssh.SSHKey) -> str:
+    """Log in where a client was told to, and ask the machine for its GPU."""
+    async with asyncssh.connect(host, port, username=user, client_keys=[key], known_hosts=None) as connection:
+        done = await connection.run("nvidia-smi --query-gpu=name --format=csv,noheader", check=True)
+        return str(done.stdout).strip()
 
 
 class Recordings:
