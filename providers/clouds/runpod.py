@@ -107,7 +107,7 @@ class RunPod(Refusing):
         return reading(fields) if identity(fields.get("id")) else None
 
     async def offers(self, search: Search) -> list[Offer]:
-        """By kind of GPU and pool; with a region, by data centre."""
+        """By kind of GPU and pool; with a region by data centre, which hosts of the community are in none of."""
         if search.spot:
             return []
         query = {"include": "AVAILABILITY", "product": "POD"}
@@ -130,7 +130,7 @@ class RunPod(Refusing):
             placed += [
                 offer._replace(id=f"{offer.id}@{name}", region=place)
                 for offer in found
-                if has.get(offer.id.partition("|")[0], "NONE") != "NONE"
+                if offer.raw.get("cloud") == "secure" and has.get(offer.id.partition("|")[0], "NONE") != "NONE"
             ]
         return placed
 

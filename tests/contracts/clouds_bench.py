@@ -5,6 +5,7 @@ A new adapter begins as a line in `CLOUDS` and one in the table of claims in `te
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -23,6 +24,7 @@ from providers.simulated.clouds.runpod import RunPodTwin
 from providers.simulated.clouds.tensordock import TensorDockTwin
 from providers.simulated.clouds.twin import CloudTwin
 from providers.simulated.clouds.vast import VastTwin
+from providers.simulated.http_server import Exchange, HttpServer
 from tests.clocks import EagerClock
 
 OUR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOurKeyOurKeyOurKeyOurKeyOurKeyOurKeyOur hawser"
@@ -155,3 +157,22 @@ def own_host(folder: Path, name: str = OWN, **traits: Any) -> SshHost:
         "usd_per_hour": Decimal("0.10"),
     }
     return SshHost(name, "127.0.0.1", 22, "me", **{**given, **traits})
+
+
+@asynccontextmanager
+async def answering(
+    kind: str, answers: Callable[[Exchange], Awaitable[None]], clock: EagerClock | None = None
+) -> AsyncGenerator[Cloud]:
+    """An adapter at a service that answers as the test says, for what no twin does."""
+    server = HttpServer(answers)
+    await server.start()
+    adapter = cloud(kind, CloudHost("lab", f"http://127.0.0.1:{server.port}", "a-key"), clock or EagerClock())
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+        await server.stop()
+
+
+async def reply_json(exchange: Exchange, answer: object, status: int = 200) -> None:
+    await exchange.reply(status, json.dumps(answer).encode(), content_type="application/json")
