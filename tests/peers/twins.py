@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import asyncssh
+
 from providers.simulated.base import Recorded
 from providers.simulated.clouds.rental import Rental
 from providers.simulated.clouds.twin import CloudTwin
@@ -20,6 +22,9 @@ Twin = TypeVar("Twin", bound=CloudTwin)
 _DATA = Path(__file__).parents[1] / "data" / "clouds"
 _INCIDENTAL = ("/api/v0/gpu_names/unique/", "/api/v0/users/current")
 """What `vastai` asks besides when its home is empty: names for its completions, and whether the account is a host's."""
+
+_RESULTS = "/results/"
+"""Where logs and results of commands are fetched; at the real cloud that is another host."""
 
 
 class Running(Generic[Twin]):
@@ -42,21 +47,36 @@ class Running(Generic[Twin]):
     def sent(self) -> list[dict[str, Any]]:
         """What clients sent since this was asked last, in the manner of the recordings."""
         requests = [asked for asked in self.twin.requests if asked.path not in _INCIDENTAL]
-        requests = requests or list(self.twin.requests[-1:])
+        requests = requests or self.twin.requests[-1:]
+        requests = [asked for asked in requests if not asked.path.startswith(_RESULTS)]
         self.twin.requests.clear()
         return [_as_recorded(asked) for asked in requests]
 
 
 @contextmanager
 def running(make: Callable[..., Twin], **traits: Any) -> Iterator[Running[Twin]]:
+    """A twin whose time is moved by hand."""
     clock = HandClock()
     twin = make(clock=clock, **traits)
+    with living(twin) as services:
+        yield Running(twin, clock, services)
+
+
+@contextmanager
+def living(twin: CloudTwin) -> Iterator[Services]:
     with Services() as services:
         services.do(twin.__aenter__())
         try:
-            yield Running(twin, clock, services)
+            yield services
         finally:
             services.do(twin.__aexit__(None, None, None))
+
+
+async def gpu_of(host: str, port: int, user: str, key: asyncssh.SSHKey) -> str:
+    """Log in where a client was told to, and ask the machine for its GPU."""
+    async with asyncssh.connect(host, port, username=user, client_keys=[key], known_hosts=None) as connection:
+        done = await connection.run("nvidia-smi --query-gpu=name --format=csv,noheader", check=True)
+        return str(done.stdout).strip()
 
 
 class Recordings:

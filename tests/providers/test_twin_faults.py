@@ -56,11 +56,11 @@ class Cloud:
         path = f"/api/v0/instances/{machine_id}/" if self.is_vast else f"/v2/pods/{machine_id}"
         return await self.http.request("DELETE", path)
 
-    async def list(self) -> httpx.Response:
+    async def listed(self) -> httpx.Response:
         return await self.http.get("/api/v1/instances/" if self.is_vast else "/v2/pods")
 
     async def rows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = (await self.list()).json()["instances" if self.is_vast else "pods"]
+        rows: list[dict[str, Any]] = (await self.listed()).json()["instances" if self.is_vast else "pods"]
         return rows
 
     async def word(self) -> str:
@@ -182,7 +182,7 @@ def test_error_inside_is_worded_as_the_cloud_words_errors(kind: type[CloudTwin])
     async def body() -> None:
         async with cloud_of(kind) as cloud:
             cloud.twin.faults.once(CloudFaultKind.ERROR_INSIDE, text="no such thing")
-            said = (await cloud.list()).json()
+            said = (await cloud.listed()).json()
 
             message = said["msg"] if cloud.is_vast else said["errors"][0]["message"]
             assert message == "no such thing"
@@ -199,7 +199,7 @@ def test_cloud_is_down_for_hours_while_machines_bill_on(kind: type[CloudTwin]) -
             before = cloud.twin.billed(machine_id)
             statuses = []
             for _ in range(5):
-                statuses.append((await cloud.list()).status_code)
+                statuses.append((await cloud.listed()).status_code)
                 cloud.clock.forward(hours=1)
 
             assert statuses == [503, 503, 503, 503, 200]
@@ -213,9 +213,9 @@ def test_cloud_is_down_for_hours_while_machines_bill_on(kind: type[CloudTwin]) -
 def test_clock_of_the_cloud_may_be_wrong(kind: type[CloudTwin]) -> None:
     async def body() -> None:
         async with cloud_of(kind) as cloud:
-            right = await cloud.list()
+            right = await cloud.listed()
             cloud.twin.faults.once(CloudFaultKind.CLOCK_SKEW, 900)
-            wrong = await cloud.list()
+            wrong = await cloud.listed()
 
             assert parsedate_to_datetime(right.headers["date"]) == START
             assert parsedate_to_datetime(wrong.headers["date"]) == START + timedelta(seconds=900)
@@ -455,7 +455,7 @@ def test_ssh_and_keys_may_come_late(kind: type[CloudTwin]) -> None:
             seen = []
             for second in (499, 500, 599, 600):
                 cloud.clock.moment = rental.started_at + timedelta(seconds=second)
-                await cloud.list()
+                await cloud.listed()
                 seen.append((rental.ssh_up, rental.keys_up))
 
             assert seen == [(False, False), (True, False), (True, False), (True, True)]
@@ -469,10 +469,10 @@ def test_closed_door_refuses_and_opens_at_the_same_port() -> None:
             port = cloud.twin.port
             await cloud.twin.close_door()
             with pytest.raises(httpx.ConnectError):
-                await cloud.list()
+                await cloud.listed()
             await cloud.twin.open_door()
 
-            assert (await cloud.list()).is_success
+            assert (await cloud.listed()).is_success
             assert cloud.twin.port == port
 
     run(body())
@@ -502,12 +502,11 @@ def test_fault_of_the_command_line_is_read() -> None:
 
 def test_every_cloud_has_the_common_face() -> None:
     async def body() -> None:
-        assert list(CLOUDS)[:2] == ["vast", "runpod"]
+        assert {"vast", "runpod"} <= CLOUDS.keys()
         for name, kind in CLOUDS.items():
             async with kind(clock=HandClock()) as twin:
                 assert twin.description() == {"name": name, "base_url": twin.base_url, "key": twin.key}
                 assert twin.rentals == {}
                 assert twin.invoice() == []
-                assert twin.balance_usd == 25
 
     run(body())

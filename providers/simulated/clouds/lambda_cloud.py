@@ -175,7 +175,7 @@ class LambdaTwin(CloudTwin):
         if not rental.host.is_online:
             return "unhealthy"
         if rental.phase in ON_THE_WAY:
-            return "booting"
+            return "active" if rental.has_run else "booting"  # a restart does not show
         return "active" if rental.phase is Phase.RUNNING else "unhealthy"
 
     def _said_status(self, rental: Rental, asked: Asked) -> str:

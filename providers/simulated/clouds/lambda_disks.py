@@ -99,7 +99,7 @@ class FileSystems:
 
     async def _add(self, asked: Asked) -> Answer:
         name, region = asked.fields.get("name"), asked.fields.get("region")
-        if not isinstance(name, str) or not name or region not in REGIONS:
+        if not isinstance(name, str) or not name or not isinstance(region, str) or region not in REGIONS:
             return self._twin.error(400, "name and region are required")
         if any(disk.name == name for disk in self._there.values()):
             return self._twin.error(400, "A file system with that name exists already.", "global/duplicate")
