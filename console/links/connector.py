@@ -6,7 +6,7 @@ The name is resolved anew each time, because a machine may have moved and the us
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from console.links.credentials import Ask
     from console.links.identity import Target
     from console.links.login import FirstContact, How, Met
+    from console.links.questions import Challenge
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class Nobody:
     async def accept_host_key(self, target: Target, fingerprint: str) -> bool:
         return False
 
+    def can_answer(self) -> bool:
+        return False
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        return None
+
 
 def strangers_refused() -> LoginManners:
     """For merely looking: nobody is asked, and no machine is met for the first time."""
@@ -76,6 +83,8 @@ class Connector:
         self._manners = manners
         self._pins = Pins(paths)
         self._keychain = Keychain(manners.ask)
+        self.may_ask: Callable[[str, str], bool] | None = None
+        """Told the name of the machine and its question before a person is asked; see `Link.may_ask`."""
 
     @property
     def is_asking(self) -> bool:
@@ -107,6 +116,7 @@ class Connector:
                 ask=self._keychain,
                 first=self._manners.first,
                 told=lambda met: self._pinned(name, met),
+                may_ask=lambda question: self.may_ask is None or self.may_ask(name, question),
             )
 
         return connect_once
