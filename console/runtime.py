@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from console.links.link import Links
     from console.links.offers import Offers
     from console.links.tunnels import Tunnels
+    from console.machines.clouds import Clouds
+    from console.machines.fleet import Fleet
+    from console.machines.records import MachineRecord
+    from providers.clouds.base import Cloud
 
 
 class Runtime:
@@ -59,6 +63,8 @@ class Runtime:
         self._tunnels: Tunnels | None = None
         self._offers: Offers | None = None
         self._conversation: Conversation | None = None
+        self._clouds: Clouds | None = None
+        self._fleet: Fleet | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -133,6 +139,48 @@ class Runtime:
                 self._tell(self.keys.notes.pop(0))
         return provider
 
+    @property
+    def clouds(self) -> Clouds:
+        """The accounts at clouds, by settings and keys."""
+        if self._clouds is None:
+            from console.machines.clouds import Clouds
+
+            headers = {"user-agent": f"hawser/{__version__}"}
+            self._clouds = Clouds(
+                self.settings, self.keys, self.clock, self.paths, headers=headers, environment=self._environment
+            )
+        return self._clouds
+
+    def cloud(self, name: str) -> Cloud:
+        """The adapter of an account, made once; its key is looked up now."""
+        adapter = self.clouds.cloud(name)
+        while self.keys.notes:
+            self._tell(self.keys.notes.pop(0))
+        return adapter
+
+    async def fleet(self) -> Fleet:
+        """The machines. However many ask at once, there is one owner of them."""
+        store = await self.store()
+        if self._fleet is None:  # nothing is awaited from here on
+            from console.links.fleet_key import fleet_key
+            from console.machines.fleet import Fleet
+
+            self._fleet = Fleet(
+                self.settings,
+                store,
+                self.cloud,
+                self.clock,
+                self.bus,
+                public_key=lambda: fleet_key(self.paths).public_line,
+                accounts=self.clouds.names,
+                keep_key=self._keep_key_of,
+            )
+        return self._fleet
+
+    async def _keep_key_of(self, machine: MachineRecord, key: str) -> None:
+        """The key with which a machine can end itself, kept where keys are, under the machine's label."""
+        self.keys.set(machine.label, key, in_file=True)
+
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
         if self._conversation is None:
@@ -171,6 +219,8 @@ class Runtime:
     async def close(self) -> None:
         if self._jobs is not None:
             await self._jobs.close()
+        if self._clouds is not None:
+            await self._clouds.close()
         for provider in self._providers.values():
             await provider.close()
         if self._offers is not None:
