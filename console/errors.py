@@ -24,6 +24,7 @@
     │   ├── CloudCannot      its cloud has no such action                                                8
     │   └── GivenUp          what was asked was tried and is not to be had                               8
     ├── PriceTooHigh         a machine costs more than its ceiling allows                                6
+    ├── ChannelFailed        an alert could not be delivered on a channel                                4
     └── LinkError            a machine cannot be reached or logged in to over SSH                        4
         ├── LinkUnreachable  refused, unreachable, no such name, no answer in time, cut off              4
         ├── NotAnSshServer   something answered, but it does not speak SSH                               4
@@ -131,6 +132,11 @@ class NotFound(ConsoleError):
 class AttachmentRefused(ConsoleError):
     title = "The file cannot be attached"
     exit_code = Exit.USAGE
+
+
+class ChannelFailed(ConsoleError):
+    title = "The alert was not delivered"
+    exit_code = Exit.UNREACHABLE
 
 
 class BudgetReached(ConsoleError):

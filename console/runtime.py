@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from console.machines.fleet import Fleet
     from console.machines.records import MachineRecord
     from providers.clouds.base import Cloud
+    from console.money.budget import Budget
+    from console.notify import Alerts
 
 
 class Runtime:
@@ -53,6 +55,8 @@ class Runtime:
         self.bus = Bus()
         self.login_manners: LoginManners | None = None
         """How links deal with what only a person knows; set before the first link. Unless set, nobody is asked."""
+        self.ring: Callable[[str], None] | None = None
+        """Puts an alert on the terminal; set before the first one, where there is a terminal."""
         self._environment = environment or {}
         self._tell = tell
         self._ends_process = ends_process
@@ -65,6 +69,7 @@ class Runtime:
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
+        self._alerts: Alerts | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -188,7 +193,6 @@ class Runtime:
             from console.chat.catalogue import Catalogue
             from console.chat.conversation import Conversation
             from console.chat.router import Router
-            from console.money.budget import Budget
             from console.money.prices import Prices
 
             store = await self.store()
@@ -203,11 +207,47 @@ class Runtime:
                 remember=self.remember_models,
             )
             prices = Prices(self.settings.prices)
-            budget = Budget(self.settings.budget, store, self.clock)
+            budget = await self.budget()
             self._conversation = Conversation(
                 self.settings, store, router, catalogue, breakers, prices, budget, self.provider, self.clock, self.bus
             )
         return self._conversation
+
+    async def budget(self) -> Budget:
+        """What says yes or no before money is spent."""
+        from console.money.budget import Budget
+
+        settings = self.settings
+        return Budget(
+            settings.budget,
+            await self.store(),
+            self.clock,
+            machine_limits={
+                name: machine.day_usd for name, machine in settings.machines.items() if machine.day_usd is not None
+            },
+            any_machine_usd=settings.alerts.machine_day_stop_usd,
+        )
+
+    async def alerts(self) -> Alerts:
+        """What the user is told about, on every channel."""
+        if self._alerts is None:
+            from datetime import timedelta
+
+            from console.channels.build import outlets
+            from console.notify import Alerts
+
+            settings = self.settings.alerts
+            self._alerts = Alerts(
+                await self.store(),
+                outlets(self.settings, self.keys, self.clock, self._environment, self.ring),
+                self.clock,
+                self.bus,
+                again_after={
+                    "alarm": timedelta(minutes=float(settings.alarm_again_min)),
+                    "warning": timedelta(minutes=float(settings.warning_again_min)),
+                },
+            )
+        return self._alerts
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""
@@ -229,6 +269,8 @@ class Runtime:
             await self._tunnels.close()
         if self._links is not None:
             await self._links.close()
+        if self._alerts is not None:
+            await self._alerts.close()
         if self._store is not None:
             await self._store.close(leave=self._ends_process)
         self.bus.close()

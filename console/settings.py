@@ -23,8 +23,10 @@ from console.settings_groups import (
     LATER,
     LIMITS,
     NAMED,
+    AlertSettings,
     BudgetSettings,
     ChainEntry,
+    ChannelSettings,
     ChatSettings,
     CloudAccount,
     Endpoint,
@@ -47,8 +49,10 @@ __all__ = [
     "KNOWN",
     "LATER",
     "NAMED",
+    "AlertSettings",
     "BudgetSettings",
     "ChainEntry",
+    "ChannelSettings",
     "ChatSettings",
     "CloudAccount",
     "Endpoint",
@@ -86,12 +90,14 @@ class Settings:
     budget: BudgetSettings
     idle: IdleSettings
     lease: LeaseSettings
+    alerts: AlertSettings
     log: LogSettings
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
     machines: Mapping[str, Machine]
     clouds: Mapping[str, CloudAccount]
+    channels: Mapping[str, ChannelSettings]
     models: Mapping[str, ModelFacts]
     prices: Mapping[str, ModelPrice]
     later: Mapping[str, Mapping[str, Any]]
@@ -283,7 +289,7 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         values[reading] = {name: getattr(routes, name) for name in Routes.attributes}
         reading = "aliases"
         values[reading] = _read_aliases(document.get(reading, {}))
-        for reading in ("clouds", "machines", "models", "prices"):
+        for reading in ("clouds", "machines", "channels", "models", "prices"):
             tables = document.get(reading, {})
             values[reading] = {name: _named(NAMED[reading], name, table) for name, table in tables.items()}
         reading = "machines"
@@ -312,9 +318,11 @@ def _check_clouds(machines: Mapping[str, Machine], clouds: Mapping[str, CloudAcc
 
 
 def _check_name(group: type[Group], name: str) -> str:
-    if group in (Endpoint, Machine, CloudAccount):
+    if group in (Endpoint, Machine, CloudAccount, ChannelSettings):
         if group is CloudAccount and name == "ssh":
             raise Unfit("is the name for machines of your own, which are rented nowhere")
+        if group is ChannelSettings and name in ("terminal", "desktop"):
+            raise Unfit("is a channel that is there by itself", hint=f"Switch it with {name} = false under [alerts].")
         return read_endpoint_name(name)
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
         raise Unfit("is not a name that a model can have")

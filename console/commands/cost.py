@@ -38,7 +38,8 @@ async def _collect(
     shell: Shell, by: Grouping, month: date | None
 ) -> tuple[list[Total], list[tuple[str, Spent, Decimal]], date]:
     from console.history import books
-    from console.money.budget import Budget, month_of
+    from console.money.budget import Budget
+    from console.money.days import month_of
 
     async with shell.runtime() as runtime:
         store = await runtime.store()

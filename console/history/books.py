@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from console.history import meters
 from console.history.owner import is_alive, this_process
 from console.history.rows import from_ms, new_id, storable, to_ms
 
@@ -99,11 +100,21 @@ def entries(connection: sqlite3.Connection, since: datetime, until: datetime) ->
 
 
 def spent(connection: sqlite3.Connection, since: datetime, until: datetime) -> Spent:
-    """What the calls of a span cost; money set aside by living processes counts, whenever that was done."""
+    """What a span cost that can be limited: calls, and machines up to their last reading, booked or not.
+
+    What is paid by the month is left out: it is gone whatever is refused. Money set aside by living processes counts,
+    whenever that was done.
+    """
+    span = (to_ms(since), to_ms(until))
     millionths, unknown = connection.execute(
         f"SELECT coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0), count(*) - count(cost_usd)"  # noqa: S608
         " FROM ledger WHERE at >= ? AND at < ?",
-        (to_ms(since), to_ms(until)),
+        span,
+    ).fetchone()
+    (fixed,) = connection.execute(
+        f"SELECT coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0) FROM ledger"  # noqa: S608
+        " WHERE task = 'month' AND span_from IS NOT NULL AND at >= ? AND at < ?",
+        span,
     ).fetchone()
     reserved = sum(
         (
@@ -113,7 +124,18 @@ def spent(connection: sqlite3.Connection, since: datetime, until: datetime) -> S
         ),
         Decimal(0),
     )
-    return Spent(Decimal(millionths).scaleb(-6) + reserved, unknown, reserved)
+    running = meters.unbooked_usd(connection, since, until)
+    return Spent(Decimal(millionths - fixed).scaleb(-6) + running + reserved, unknown, reserved)
+
+
+def spent_on_machine(connection: sqlite3.Connection, machine: str, since: datetime, until: datetime) -> Decimal:
+    """What the time, disk and traffic of one machine cost in a span, up to its last reading."""
+    (millionths,) = connection.execute(
+        f"SELECT coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0) FROM ledger"  # noqa: S608
+        " WHERE machine = ? AND span_from IS NOT NULL AND task <> 'month' AND at >= ? AND at < ?",
+        (machine, to_ms(since), to_ms(until)),
+    ).fetchone()
+    return Decimal(millionths).scaleb(-6) + meters.unbooked_usd(connection, since, until, machine=machine)
 
 
 class Total(NamedTuple):
