@@ -32,7 +32,7 @@
         ├── NoCommonAlgorithm   the server speaks no algorithm that we accept                         *  4
         ├── HostKeyUnknown   its key is not pinned, and nobody accepted it                            *  3
         ├── HostKeyChanged   it shows another key than the pinned one                                 *  3
-        ├── LoginRefused     no key of ours is accepted                                               *  3
+        ├── LoginRefused     no key of ours is accepted, or no code or password given                 *  3
         ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
         ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4

@@ -62,6 +62,7 @@ class Runtime:
         self._ends_process = ends_process
         self._store: Store | None = None
         self._opening = asyncio.Lock()
+        self._offering = asyncio.Lock()
         self._jobs: Jobs | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
@@ -106,6 +107,7 @@ class Runtime:
             manners = self.login_manners or LoginManners(Nobody())
             connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
             self._links = Links(connector.to, self.clock, self.bus)
+            connector.may_ask = self._links.may_ask
         return self._links
 
     @property
@@ -119,11 +121,12 @@ class Runtime:
 
     async def offers(self) -> Offers:
         """The tunnels of this process as other processes find them, and theirs as they are found here."""
-        if self._offers is None:
-            from console.links.offers import Offers
-            from console.links.shared import Shared
+        async with self._offering:
+            if self._offers is None:
+                from console.links.offers import Offers
+                from console.links.shared import Shared
 
-            self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
+                self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
         return self._offers
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:

@@ -33,7 +33,7 @@ from console.machines.events import DeedEnded, DeedOverdue, MachineChanged
 from console.machines.lifecycle import Act
 from console.machines.poll import Poll
 from console.machines.records import Deed, DeedKind, Desired, MachineRecord, MachineState
-from providers.clouds.base import Cloud, CloudError, Created, Order
+from providers.clouds.base import AnswerLost, CannotDo, Capability, Cloud, CloudError, Created, Order
 from providers.errors import KeyTrouble, OutOfCredit, ProviderError, RateLimited, RequestRefused
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REFUSALS = (CloudError, KeyTrouble, OutOfCredit, RequestRefused)
-"""Answers that say no: nothing was made, but for what the error names. After all others something may have been."""
+REFUSALS = (CloudError, KeyTrouble, OutOfCredit, RequestRefused, RateLimited, ConsoleError)
+"""Answers that say no: nothing was made, but for what the error names. After `AnswerLost`, which is a `CloudError`, and
+after all others something may have been."""
 
 ORDERS = 2
 """How often an order is sent in all, when nothing came of it."""
@@ -70,6 +71,7 @@ class Deeds:
         bus: Bus,
         poll: Poll,
         *,
+        owner: str | None = None,
         keep_key: Callable[[MachineRecord, str], Awaitable[None]] | None = None,
         checkpoint: Callable[[str], None] | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Deeds:
         self._clock = clock
         self._bus = bus
         self._poll = poll
+        self._owner = owner or this_process()
         self._keep_key = keep_key
         self._checkpoint = checkpoint or (lambda _: None)
         self._turns: dict[int, asyncio.Lock] = {}
@@ -97,7 +100,7 @@ class Deeds:
                 machines.step_deed(connection, there.seq, next_at=None)  # asked again: at once
                 return there
             machines.end_deed(connection, there.seq, "overtaken", now)
-        deed = machines.open_deed(connection, record.seq, what, why, this_process(), now)
+        deed = machines.open_deed(connection, record.seq, what, why, self._owner, now)
         machines.change(connection, record.seq, desired=desired)
         machines.note(connection, record.seq, now, f"{what} intended", why)
         return deed
@@ -143,18 +146,16 @@ class Deeds:
         self._checkpoint("create sent")
         try:
             created = await self._cloud(record.cloud).create(order)
-        except RateLimited as error:
-            await self._forget(record, deed, error.text)
-            raise
-        except REFUSALS as error:
+        except (ProviderError, ConsoleError) as error:
             leftover = error.leftover if isinstance(error, CloudError) else None
-            self._checkpoint("create refused")
-            if leftover is None:
-                await self._forget(record, deed, error.text)
-            else:
+            if leftover is not None:
+                self._checkpoint("create left over")
                 await self._clean_up(record, deed, leftover, error.text)
-            raise
-        except ProviderError as error:
+                raise
+            if isinstance(error, REFUSALS) and not isinstance(error, AnswerLost):
+                self._checkpoint("create refused")
+                await self._forget(record, deed, error.text)
+                raise
             self._checkpoint("create lost")
             _log.warning("the answer to an order was lost", extra={"machine": record.name, "error": error.text})
             text = error.text
@@ -285,7 +286,7 @@ class Deeds:
                 connection,
                 deed.seq,
                 step="sent",
-                owner=this_process(),
+                owner=self._owner,
                 tries=there.tries + 1,
                 tried_at=now,
                 next_at=now + pause,
@@ -314,7 +315,7 @@ class Deeds:
             machines.step_deed(connection, there.seq, step="intended", next_at=None)
         elif record.desired is not Desired.RUNNING:
             what: DeedKind = "destroy" if record.desired is Desired.GONE else "stop"
-            machines.open_deed(connection, record.seq, what, why, this_process(), now)
+            machines.open_deed(connection, record.seq, what, why, self._owner, now)
             if record.is_gone:
                 machines.change(
                     connection,
@@ -330,6 +331,8 @@ class Deeds:
     async def _failed(self, record: MachineRecord, deed: Deed, error: ProviderError | ConsoleError) -> None:
         """What a failure comes to: a start is given up, refused or not answered; the others are sent again."""
         now = self._clock.now()
+        cloud = self._cloud(record.cloud)
+        can_stop = record.cloud_id is None or Capability.STOP in cloud.capabilities_of(record.cloud_id)
 
         def work(connection: sqlite3.Connection) -> None:
             machines.note(connection, record.seq, now, f"{deed.what} failed", error.text)
@@ -340,6 +343,10 @@ class Deeds:
                 return
             if deed.what == "start":
                 self.give_up_start(connection, record, there, error.text)
+                return
+            if deed.what == "stop" and isinstance(error, CannotDo) and not can_stop:
+                machines.end_deed(connection, deed.seq, "given-up", now, error.text)
+                machines.change(connection, record.seq, desired=Desired.RUNNING)  # what it is, whoever wanted otherwise
                 return
             pause_s = self._pause_s(there.tries)
             if isinstance(error, RateLimited):
@@ -368,7 +375,7 @@ class Deeds:
         """Do what a deed needs now, if this process is the one to do it."""
         if deed.seq in self._ordering or not self._is_for_me(deed):
             return
-        orphan = not is_alive(deed.owner) or (deed.what == "create" and deed.owner == this_process())
+        orphan = not is_alive(deed.owner) or (deed.what == "create" and deed.owner == self._owner)
         orphan = orphan or (deed.what == "create" and self._is_stale(deed, LEAVE_ORDER_S))
         match lifecycle.next_act(record, deed, self._clock.now(), orphan=orphan):
             case Act.SEND:
@@ -395,7 +402,7 @@ class Deeds:
         return self.give_up_start(connection, record, deed, why)
 
     def _is_for_me(self, deed: Deed) -> bool:
-        if deed.owner == this_process() or not is_alive(deed.owner):
+        if deed.owner == self._owner or not is_alive(deed.owner):
             return True
         return self._is_stale(deed, LEAVE_S if deed.what in ("stop", "destroy") else LEAVE_ORDER_S)
 

@@ -31,6 +31,7 @@ from console.errors import (
 )
 from console.events import Bus
 from console.history import machines
+from console.history.owner import this_process
 from console.machines import lifecycle
 from console.machines.clouds import SSH
 from console.machines.deeds import Deeds
@@ -87,12 +88,14 @@ class Fleet:
         accounts: Callable[[], Sequence[str]] | None = None,
         may_spend: Callable[[str, Decimal | None], Awaitable[None]] | None = None,
         keep_key: Callable[[MachineRecord, str], Awaitable[None]] | None = None,
+        owner: str | None = None,
         checkpoint: Callable[[str], None] | None = None,
     ) -> None:
         """`accounts` names all accounts that there is a key for; without it, those of the settings.
 
         `may_spend(name, usd_per_hour)` raises when a launch or start would break a budget. `keep_key` is given the key
-        with which a machine can end itself. `checkpoint` is for tests, see deeds.py.
+        with which a machine can end itself. `owner` and `checkpoint` are for tests: another process than this one, see
+        `console/history/owner.py`, and what is called at each step, see deeds.py.
         """
         self._settings = settings
         self._store = store
@@ -103,9 +106,10 @@ class Fleet:
         self._accounts = accounts or (lambda: list(settings.clouds))
         self._may_spend = may_spend
         self._checkpoint = checkpoint or (lambda _: None)
-        self.poll = Poll(store, cloud, clock, bus, hooks)
         self._hooks = hooks
-        self.deeds = Deeds(store, cloud, clock, bus, self.poll, keep_key=keep_key, checkpoint=checkpoint)
+        self._owner = owner or this_process()
+        self.poll = Poll(store, cloud, clock, bus, hooks, owner=owner)
+        self.deeds = Deeds(store, cloud, clock, bus, self.poll, owner=owner, keep_key=keep_key, checkpoint=checkpoint)
         self._own = {name: machine for name, machine in settings.machines.items() if machine.cloud == SSH}
         self._own_written = False
         self._stir = asyncio.Event()
@@ -362,7 +366,7 @@ class Fleet:
                 raise NotFound(f"There is no machine {cloud_id!r} on {cloud}.", hint="hawser vm audit shows all.")
             if machines.get(connection, name) is not None:
                 raise MachineBusy(f"There is a machine {name!r} already.", hint="Choose another name.")
-            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks)
+            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks, self._owner)
             sighting.adopt(reading, name, at_end=at_end)
             return sighting
 

@@ -33,6 +33,8 @@ DIED_S = 45.0
 
 QUEUE_S = 60.0
 """How long a start may wait for a GPU before it is given up: one that is not there by then is another's."""
+WATCHED_S = 120.0
+"""How long nobody may have looked at an order for it to be destroyed as one that never ran."""
 START_SEEN_S = 120.0
 """How long a machine may read as stopped after its start was accepted."""
 START_LIMIT_S = 1800.0
@@ -111,12 +113,12 @@ def after(
     *,
     asked_at: datetime | None = None,
     alone: bool = False,
-    late_start: bool = False,
+    just_stopped: bool = False,
 ) -> Change:
     """What becomes of a machine. `reading` is None when a list came without it.
 
     `asked_at` is when the reading was asked for (now, unless given); `alone` says that the cloud was asked for this one
-    machine; `late_start` that it was stopped a moment ago with a start of ours possibly still on its way.
+    machine; `just_stopped` that we stopped it so short ago that it being up is no wish of anybody's.
     """
     asked_at = asked_at or now
     if reading is None:
@@ -130,7 +132,7 @@ def after(
         fields["gone_at"] = None
     notes = _prices(record, reading, fields)
     if deed is None:
-        turn = _by_itself(record, reading, now, fields, late_start)
+        turn = _by_itself(record, reading, now, fields, just_stopped)
     else:
         turn = _under_way(record, reading, deed, now, asked_at)
     if reading.state is State.RUNNING and record.started_at is None:
@@ -181,13 +183,13 @@ def _prices(record: MachineRecord, reading: Reading, fields: dict[str, Any]) -> 
 
 
 def _by_itself(
-    record: MachineRecord, reading: Reading, now: datetime, fields: dict[str, Any], late_start: bool
+    record: MachineRecord, reading: Reading, now: datetime, fields: dict[str, Any], just_stopped: bool
 ) -> _Turn:
     if record.desired is Desired.GONE and not _is_gone(reading):
         return _Turn(MachineState.DESTROYING, "It is there after all, and is to be gone.", follow="destroy")
     if record.desired is Desired.STOPPED and reading.state in _COMING_UP:
-        if late_start:
-            return _Turn(MachineState.STOPPING, "A start of ours came late, after the stop.", follow="stop")
+        if just_stopped:
+            return _Turn(MachineState.STOPPING, "It is up again after its stop.", follow="stop")
         if record.is_gone:
             return _Turn(MachineState.STOPPING, "It is there after all, and is to be stopped.", follow="stop")
         fields["desired"] = Desired.RUNNING
@@ -287,7 +289,7 @@ def _since(deed: Deed, now: datetime) -> float:
 
 
 def _creating(record: MachineRecord, reading: Reading, deed: Deed, now: datetime) -> _Turn:
-    """What was ordered and never ran holds nothing: if it cannot run, it is destroyed."""
+    """What was ordered and never ran holds nothing: if it cannot run, it is destroyed. Else it is stopped."""
     price, ceiling = reading.usd_per_hour, record.ceiling_usd_per_hour
     if price is not None and ceiling is not None and round(price, 3) > ceiling and not reading.spot:
         why = f"It costs ${price} an hour, more than the ${ceiling} it may."
@@ -299,13 +301,21 @@ def _creating(record: MachineRecord, reading: Reading, deed: Deed, now: datetime
         case State.BROKEN:
             return _Turn(MachineState.DESTROYING, turn.why, "given-up", "destroy")
         case State.DIED if turn.state is MachineState.FAILED:
-            return _Turn(MachineState.DESTROYING, turn.why, "given-up", "destroy")
+            return _Turn(MachineState.STOPPING, turn.why, "given-up", "stop")
         case State.QUEUED | State.STOPPED | State.OUTBID:
-            if _since(deed, now) >= QUEUE_S:
+            if _since(deed, now) < QUEUE_S:
+                return _Turn(MachineState.REQUESTED, "It waits for a GPU.")
+            if _was_watched(record, deed, now):
                 return _Turn(MachineState.DESTROYING, "There was no GPU for it.", "given-up", "destroy")
-            return _Turn(MachineState.REQUESTED, "It waits for a GPU.")
+            return _Turn(MachineState.STOPPING, "It is off, and nobody saw whether it ran.", "given-up", "stop")
         case _:
             return turn
+
+
+def _was_watched(record: MachineRecord, deed: Deed, now: datetime) -> bool:
+    """Whether it cannot have run unseen for long since it was ordered."""
+    seen_at = record.seen_at or deed.tried_at or deed.begun_at
+    return record.started_at is None and (now - seen_at).total_seconds() <= WATCHED_S
 
 
 def _starting(record: MachineRecord, reading: Reading, deed: Deed, now: datetime, asked_at: datetime) -> _Turn:

@@ -133,7 +133,7 @@ class Poll:
             return [], trouble
 
         def work(connection: sqlite3.Connection) -> Sighting:
-            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks)
+            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks, self._owner)
             sighting.list_came(readings)
             machines.change_account(connection, cloud, read_at=asked_at, error=None, failures=0, next_at=None)
             return sighting
@@ -155,7 +155,7 @@ class Poll:
             return  # no answer proves nothing
 
         def work(connection: sqlite3.Connection) -> Sighting:
-            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks)
+            sighting = Sighting(connection, cloud, asked_at, self._clock.now(), self._hooks, self._owner)
             record = machines.by_cloud_id(connection, cloud, cloud_id)
             if record is not None and reading is not None:
                 sighting.machine_seen(record, reading)
@@ -181,7 +181,7 @@ class Poll:
             pause_s = max(pause_s, error.retry_after_s)
 
         def work(connection: sqlite3.Connection) -> Sighting:
-            sighting = Sighting(connection, cloud, now, now, self._hooks)
+            sighting = Sighting(connection, cloud, now, now, self._hooks, self._owner)
             sighting.no_answer()
             machines.change_account(
                 connection,

@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from console.events import Event
 from console.history import machines
-from console.history.owner import this_process
 from console.machines import lifecycle
 from console.machines.events import (
     DeedEnded,
@@ -32,7 +31,9 @@ ReadingHook: TypeAlias = Callable[[sqlite3.Connection, MachineRecord, Reading | 
 """Called with the machine as it is with this reading, inside the transaction that stores it; None: not listed."""
 
 LATE_START = timedelta(minutes=10)
-"""How long after a stop a start that was on its way may still come through."""
+"""How long after a stop a start of ours that was on its way may still come through."""
+STALE = timedelta(minutes=3)
+"""How long after a stop a machine that is up says that the proof was an old reading. Later, somebody started it."""
 
 
 class Sighting:
@@ -45,12 +46,14 @@ class Sighting:
         asked_at: datetime,
         now: datetime,
         hooks: Sequence[ReadingHook],
+        owner: str,
     ) -> None:
         self._connection = connection
         self._cloud = cloud
         self._asked_at = asked_at
         self._now = now
         self._hooks = hooks
+        self._owner = owner
         self.events: list[Event] = []
         self.to_look_at: list[str] = []
         """Ids of machines that have to be asked for alone."""
@@ -89,10 +92,8 @@ class Sighting:
         if record.seen_at is not None and self._asked_at < record.seen_at:
             return  # somebody has seen it since this was asked for
         deed = machines.deed_of(self._connection, record.seq)
-        late = deed is None and record.desired is Desired.STOPPED and self._had_a_start(record)
-        change = lifecycle.after(
-            record, reading, deed, self._now, asked_at=self._asked_at, late_start=late
-        )  # fmt: skip
+        late = deed is None and record.desired is Desired.STOPPED and self._was_just_stopped(record)
+        change = lifecycle.after(record, reading, deed, self._now, asked_at=self._asked_at, just_stopped=late)
         record = self.write(record, deed, change)
         self._tell_hooks(record, reading)
 
@@ -186,9 +187,7 @@ class Sighting:
             )
         if change.follow is not None:
             assert deed is None or change.end is not None, "one deed ends before the next begins"
-            machines.open_deed(
-                self._connection, record.seq, change.follow, change.why, this_process(), self._now
-            )  # fmt: skip
+            machines.open_deed(self._connection, record.seq, change.follow, change.why, self._owner, self._now)
         return changed
 
     def _gets_id(self, record: MachineRecord, cloud_id: str) -> None:
@@ -199,13 +198,13 @@ class Sighting:
         if deed is not None and deed.what == "create":
             machines.step_deed(self._connection, deed.seq, step="accepted", tried_at=self._now, error=None)
 
-    def _had_a_start(self, record: MachineRecord) -> bool:
-        """Whether the last thing done was a stop, a moment ago, over a start that was not proved."""
+    def _was_just_stopped(self, record: MachineRecord) -> bool:
+        """Whether the last thing done was a stop, too short ago for somebody else to have started it since."""
         deeds = machines.deeds(self._connection, record.seq, limit=2)
-        if len(deeds) < 2 or deeds[0].what != "stop" or deeds[1].what not in ("start", "create"):
+        if not deeds or deeds[0].what != "stop" or deeds[0].ended_at is None:
             return False
-        ended_at = deeds[0].ended_at
-        return deeds[1].end != "done" and ended_at is not None and self._now - ended_at < LATE_START
+        over_a_start = len(deeds) == 2 and deeds[1].what in ("start", "create") and deeds[1].end != "done"
+        return self._now - deeds[0].ended_at < (LATE_START if over_a_start else STALE)
 
     def _name_again(self, record: MachineRecord) -> str:
         return free_name(record.name, {other.name for other in machines.every(self._connection)})
