@@ -213,11 +213,14 @@ class Fleet:
             return record
         if deed is None and record.reading is not None and record.reading.state in (State.RUNNING, State.STARTING):
             return record
+        if record.cloud_id is None:
+            raise MachineBusy(f"{name!r} is not found at its cloud yet.")
         self._check_price(record)
         if self._may_spend is not None:
             await self._may_spend(name, record.usd_per_hour)
 
         def work(connection: sqlite3.Connection) -> Deed:
+            _check_there(connection, record)
             there = machines.deed_of(connection, record.seq)
             if there is not None and there.what not in ("stop", "start"):
                 raise MachineBusy(f"{name!r} is being changed by another Hawser.")
@@ -246,6 +249,7 @@ class Fleet:
 
     async def _end(self, record: MachineRecord, what: DeedKind, why: str) -> MachineRecord:
         def work(connection: sqlite3.Connection) -> Deed | None:
+            _check_there(connection, record)
             there = machines.deed_of(connection, record.seq)
             if there is not None and there.what == "destroy" and what == "stop":
                 raise MachineBusy(f"{record.name!r} is being destroyed.")
@@ -613,6 +617,12 @@ def _check_ceiling(name: str, price: Decimal, ceiling: Decimal | None) -> None:
             f"{name!r} would cost ${price} an hour, and may cost at most ${ceiling}.",
             hint="Raise max_price_usd_per_hour, or take another offer.",
         )
+
+
+def _check_there(connection: sqlite3.Connection, record: MachineRecord) -> None:
+    """What was read a moment ago may be gone by now."""
+    if machines.by_seq(connection, record.seq).is_gone:
+        raise _no_machine(connection, record.name)
 
 
 def _no_machine(connection: sqlite3.Connection, name: str) -> NotFound:
