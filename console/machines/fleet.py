@@ -312,8 +312,8 @@ class Fleet:
         await self.poll.read(record.cloud, max_age_s=CHANGING_S / 2, patient=True)
         record, open_deed = await self._store.run(lambda c: (machines.by_seq(c, seq), machines.deed_of(c, seq)))
         if open_deed is not None:
-            await self.deeds.go_on(record, open_deed)
             await self.deeds.alarm(record, open_deed)
+            await self.deeds.go_on(record, open_deed)
 
     async def set_bid(self, name: str, usd_per_hour: Decimal) -> MachineRecord:
         record = await self.machine(name)
@@ -431,10 +431,10 @@ class Fleet:
         by_seq = {record.seq: record for record in await self._store.run(machines.every)}
         deeds = await self._store.run(machines.open_deeds)
         pairs = [(by_seq[seq], deed) for seq, deed in deeds.items() if seq in by_seq]
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
-        for record, deed in pairs:
+        for record, deed in pairs:  # first, for what follows may take its time
             if lifecycle.is_overdue(deed, self._clock.now()):
                 await self.deeds.alarm(record, deed)
+        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""

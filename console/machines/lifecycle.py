@@ -194,7 +194,7 @@ def _by_itself(
 ) -> _Turn:
     if record.desired is Desired.GONE and not _is_gone(reading):
         return _Turn(MachineState.DESTROYING, "It is there after all, and is to be gone.", follow="destroy")
-    if record.desired is Desired.STOPPED and reading.state in _COMING_UP:
+    if record.desired is Desired.STOPPED and _is_up(reading):
         if just_stopped:
             return _Turn(MachineState.STOPPING, "It is up again after its stop.", follow="stop")
         if record.is_gone:
@@ -202,7 +202,7 @@ def _by_itself(
         fields["desired"] = Desired.RUNNING
         turn = _plain(record._replace(desired=Desired.RUNNING), reading, now)
         return turn._replace(why="It was started at its cloud, not here." + (f" {turn.why}" if turn.why else ""))
-    if stopped_by_us and reading.state is State.STOPPED and reading.bills is Bills.EVERYTHING:
+    if stopped_by_us and reading.bills is Bills.EVERYTHING and reading.state in (State.STOPPED, State.STOPPING):
         return _Turn(MachineState.STOPPING, _paid(reading), follow="stop")
     if record.desired is Desired.RUNNING and reading.state is State.STOPPED:
         fields["desired"] = Desired.STOPPED
@@ -212,6 +212,12 @@ def _by_itself(
     if turn.state is record.state and not turn.why:
         return turn._replace(why=record.state_why)
     return turn
+
+
+def _is_up(reading: Reading) -> bool:
+    """Whether it runs or is about to, or has a GPU that is paid for without anything running on it."""
+    paid_idle = reading.bills is Bills.EVERYTHING and reading.state in (State.DIED, State.BROKEN, State.LOST)
+    return reading.state in _COMING_UP or paid_idle
 
 
 def _is_gone(reading: Reading) -> bool:

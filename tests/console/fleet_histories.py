@@ -184,9 +184,14 @@ class History:
 
     async def wish(self) -> None:
         name = self.chance.choice(NAMES)
-        what = self.chance.choice(("launch", "launch", "stop", "stop", "start", "start", "destroy", "forget"))
-        self.story.append(f"{self.clock.monotonic():.0f} {what} {name}")
         record = await self.rows.run(lambda c: machines.get(c, name))
+        if record is None:
+            what = self.chance.choice(("launch",) * 9 + ("stop",))
+        elif record.desired is Desired.STOPPED:
+            what = self.chance.choice(("start",) * 6 + ("stop", "launch", "destroy", "forget"))
+        else:
+            what = self.chance.choice(("stop",) * 6 + ("start", "launch", "destroy", "forget"))
+        self.story.append(f"{self.clock.monotonic():.0f} {what} {name}")
         if what == "destroy" and record is not None:
             self.to_destroy.add(record.label)
         try:
