@@ -379,6 +379,35 @@ def test_what_is_not_claimed_is_refused(name: str, capability: Capability, tmp_p
     on(name, tmp_path, REFUSALS[capability])
 
 
+COLUMNS = {"vast": 1, "runpod": 2, "tensordock": 3, "tensordock with both keys": 3, "lambda": 4, OWN: 5}
+ROWS = {
+    C.CREATE: "rent and destroy",
+    C.DESTROY: "rent and destroy",
+    C.STOP: "stop and start again",
+    C.STOP_FREES_GPU: "the GPU of a stopped machine may be gone",
+    C.QUEUED_START: "a refused start stays queued and may fire later",
+    C.SPOT: "rent at a bid",
+    C.IMAGE: "container image of your choice",
+    C.START_SCRIPT: "start script",
+    C.SCOPED_KEY: "a key that can end this machine alone",
+    C.BALANCE: "balance",
+    C.CHARGES: "charges, machine by machine",
+    C.LOGS: "logs of the boot",
+    C.REBOOT: "reboot",
+}
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_the_documented_table_is_true(name: str) -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "clouds.md").read_text().splitlines()
+    table = {row[0]: row for line in lines if (row := [cell.strip() for cell in line.strip("|").split("|")])}
+
+    for capability, title in ROWS.items():
+        told = table[title][COLUMNS[name]]
+        needs_both_keys = told == "with both keys" and name == "tensordock"
+        assert bool(told and not needs_both_keys) == (capability in CLAIMS[name]), title
+
+
 # ---- the life of a machine
 
 
