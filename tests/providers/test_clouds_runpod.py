@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from providers.clouds.base import Bills, CannotDo, CloudError, NoCapacity, Offer, Order, OrderRefused, State
-from providers.clouds.runpod import reading
+from providers.clouds.runpod_rows import reading
 from providers.errors import OutOfCredit, ProviderError, ServiceFailed
 from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.runpod import RunPodTwin
