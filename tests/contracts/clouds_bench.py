@@ -26,6 +26,7 @@ from providers.simulated.clouds.twin import CloudTwin
 from providers.simulated.clouds.vast import VastTwin
 from providers.simulated.http_server import Exchange, HttpServer
 from tests.clocks import EagerClock
+from tests.conftest import run
 
 OUR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOurKeyOurKeyOurKeyOurKeyOurKeyOurKeyOur hawser"
 THEIR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITheirKeyTheirKeyTheirKeyTheirKeyTheir somebody"
@@ -117,6 +118,14 @@ class CloudBench:
     def asked(self, method: str, part: str) -> int:
         """How often the twin was asked for this."""
         return sum(one.method == method and part in one.path for one in self.twin.requests)
+
+
+def on(name: str, folder: Path, body: Body) -> None:
+    async def benched() -> None:
+        async with bench_for(name, folder) as bench:
+            await body(bench)
+
+    run(benched())
 
 
 def large(name: str) -> dict[str, Any]:

@@ -95,6 +95,32 @@ def test_a_key_that_the_account_has_is_named_and_not_added_again(tmp_path: Path)
     on(tmp_path, body)
 
 
+def test_a_key_whose_adding_was_not_answered_is_found(tmp_path: Path) -> None:
+    keys: list[dict[str, str]] = []
+    launched: list[dict[str, Any]] = []
+
+    async def loses_an_answer(exchange: Exchange) -> None:
+        request = exchange.request
+        if request.path.endswith("/launch"):
+            launched.append(request.json())
+            await reply_json(exchange, {"data": {"instance_ids": ["x"]}})
+        elif request.method == "GET":
+            await reply_json(exchange, {"data": keys})
+        elif keys:
+            await reply_json(exchange, {"error": {"code": "global/duplicate", "message": "It exists."}}, 400)
+        else:
+            keys.append(request.json())
+            await exchange.hang_up()
+
+    async def body(bench: CloudBench) -> None:
+        async with answering("lambda", loses_an_answer) as there:
+            await there.create(await bench.order())
+
+        assert launched[0]["ssh_key_names"] == [keys[0]["name"]]
+
+    on(tmp_path, body)
+
+
 def test_a_key_under_another_name_is_found_by_what_it_is() -> None:
     launched: list[dict[str, Any]] = []
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.clouds import lambda_cloud, runpod, tensordock, vast_rows
+from providers.clouds import lambda_cloud, runpod_rows, tensordock_rows, vast_rows
 from providers.clouds.base import Bills, Reading, Search, State
 from providers.clouds.fields import identity, moment, number, price, text, whole
 
@@ -53,10 +53,10 @@ READERS: list[tuple[list[str], Callable[[Mapping[str, Any]], object]]] = [
     (VAST, vast_rows.reading),
     (VAST, lambda row: vast_rows.offer(row, Search())),
     (VAST, lambda row: vast_rows.offer(row, Search(spot=True))),
-    (RUNPOD, runpod.reading),
-    (RUNPOD, lambda row: runpod.offers_of(row, Search())),
-    (TENSORDOCK, tensordock.reading),
-    (TENSORDOCK, lambda row: tensordock.offers_of(row, Search())),
+    (RUNPOD, runpod_rows.reading),
+    (RUNPOD, lambda row: runpod_rows.offers_of(row, Search())),
+    (TENSORDOCK, tensordock_rows.reading),
+    (TENSORDOCK, lambda row: tensordock_rows.offers_of(row, Search())),
     (LAMBDA, lambda_cloud.reading),
     (LAMBDA, lambda_cloud.offers_of),
 ]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from providers.clouds.base import Bills, CannotDo, CloudError, NoCapacity, Offer, Order, OrderRefused, State
-from providers.clouds.runpod import reading
+from providers.clouds.runpod_rows import reading
 from providers.errors import OutOfCredit, ProviderError, ServiceFailed
 from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.runpod import RunPodTwin
 from providers.simulated.http_server import Exchange
+from tests.clocks import EagerClock
 from tests.conftest import run
 from tests.contracts.clouds_bench import OUR_KEY, THEIR_KEY, CloudBench, answering, bench_for, reply_json
 
@@ -254,3 +255,19 @@ def test_a_log_goes_on_until_its_reader_leaves(tmp_path: Path) -> None:
         assert len(lines) >= 2
 
     on(tmp_path, body)
+
+
+def test_a_window_that_is_used_up_is_waited_out_before_it_is_refused() -> None:
+    async def counts(exchange: Exchange) -> None:
+        left = '"minute";r=0;t=12, "hour";r=2800;t=1812, "day";r=0;t=45012'
+        await exchange.reply(200, b'{"pods": []}', content_type="application/json", headers=[("RateLimit", left)])
+
+    async def body() -> None:
+        clock = EagerClock()
+        async with answering("runpod", counts, clock) as pods:
+            await pods.machines()
+            await pods.machines()
+
+        assert clock.monotonic() == 12
+
+    run(body())

@@ -14,10 +14,13 @@ from providers.clouds.adapter import base_url_of
 from providers.clouds.base import CloudHost
 from providers.clouds.pace import ALL, Limit, Pace
 from providers.clouds.vast import Vast
-from providers.errors import KeyMissing, RateLimited, RequestRefused
+from providers.clouds.wire import MAX_BODY
+from providers.errors import BadReply, KeyMissing, RateLimited, RequestRefused
 from providers.registry import CLOUD_KINDS, cloud
+from providers.simulated.http_server import Exchange
 from tests.clocks import EagerClock
 from tests.conftest import run, unmeasured
+from tests.contracts.clouds_bench import answering
 
 # ---- pace
 
@@ -278,3 +281,41 @@ def test_neither_the_adapter_nor_its_host_shows_the_key() -> None:
     host = CloudHost("lab", "http://127.0.0.1:9", "a-very-secret-key")
 
     assert "secret" not in f"{host!r} {Vast(host, EagerClock())!r}"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def elsewhere(exchange: Exchange) -> None:
+        came.append(exchange.request.path)
+        await exchange.reply(302, b"", headers=[("Location", "/there")])
+
+    came: list[str] = []
+
+    async def body() -> None:
+        async with answering("lambda", elsewhere) as there:
+            with pytest.raises(BadReply, match="not followed"):
+                await there.machines()
+
+        assert came == ["/api/v1/instances"]
+
+    run(body())
+
+
+def test_an_answer_without_end_is_cut_off() -> None:
+    async def endless(exchange: Exchange) -> None:
+        exchange.begin(200, content_type="application/json")
+        exchange.send([b'{"data": ["'])
+        while sum(sizes) < 2 * MAX_BODY:
+            sizes.append(1024 * 1024)
+            exchange.send([b"x" * sizes[-1]])
+            await exchange.drain()
+
+    sizes: list[int] = []
+
+    async def body() -> None:
+        async with answering("lambda", endless) as there:
+            with pytest.raises(BadReply, match="no JSON"):
+                await there.machines()
+
+        assert sum(sizes) < 2 * MAX_BODY
+
+    run(body())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from providers.clouds.base import Bills, CannotDo, NoCapacity, OrderRefused, Search, State
-from providers.clouds.tensordock import reading
+from providers.clouds.tensordock_rows import reading
 from providers.errors import OutOfCredit
 from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.tensordock import Quirks, ReleaseBy, TensorDockTwin
