@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.clouds import Clouds
-    from console.machines.fleet import Fleet
+    from console.machines.ensure import Ensure
+    from console.machines.fleet import Fleet, LaunchPlan
     from console.machines.guard import Guard
     from console.machines.leases import Leases
     from console.machines.records import MachineRecord
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from console.machines.signals import Signals
     from console.money.budget import Budget
     from console.notify import Alerts
-    from providers.clouds.base import Cloud
+    from console.settings import Machine
+    from providers.chat.ollama_admin import OllamaAdmin
+    from providers.clouds.base import Cloud, Offer, Search
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -103,6 +106,7 @@ class Runtime:
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
+        self._ensure: Ensure | None = None
         self._alerts: Alerts | None = None
 
         self._signals: Signals | None = None
@@ -277,6 +281,53 @@ class Runtime:
             _log.warning("The rented machines are not known: %s", error.text)
             return None
         return await find(fleet, self.clock, name)
+
+    async def ensure(self) -> Ensure:
+        """What starts machines and makes them useful."""
+        fleet, store = await self.fleet(), await self.store()
+        if self._ensure is None:  # nothing is awaited from here on
+            from console.machines.ensure import Ensure
+            from console.machines.useful import Useful
+
+            useful = Useful(self.settings, lambda: self.links, lambda: self.ways, self.clock, admin=self._models_on)
+            self._ensure = Ensure(
+                self.settings, store, fleet, lambda: self.links, useful, self.clock, self.bus, plan=self._plan
+            )
+        return self._ensure
+
+    def _models_on(self, machine: str, service: str) -> OllamaAdmin:
+        """The administration of an Ollama that runs on a machine."""
+        from providers.chat.ollama_admin import OllamaAdmin
+
+        its = self.ways.service(machine, service)
+        address = f"http://127.0.0.1:{its.port}"
+        return OllamaAdmin(Host(machine, address, None, {}, reach=self.ways.reach(machine, its)))
+
+    async def _plan(self, machine: Machine) -> LaunchPlan:
+        """What to rent for a machine of the settings."""
+        from console.chat.catalogue import Catalogue
+        from console.machines import plans
+
+        wanted = plans.wanted_by(machine, Catalogue(self.settings.models), at_end=self.settings.lease.at_end)
+        found = await plans.look(wanted, self.offers_of, await self.boot_times())
+        quote = plans.best(found, wanted)
+        return plans.order(quote, wanted, self.cloud(quote.cloud))
+
+    async def offers_of(self, cloud: str, search: Search) -> list[Offer]:
+        """What can be rented at a cloud; for `console/machines/offers.py`."""
+        return await self.cloud(cloud).offers(search)
+
+    async def boot_times(self) -> Callable[[str, Offer], float]:
+        """What a boot with an offer takes without its downloads, by what was learned."""
+        from console.machines import boot
+
+        store = await self.store()
+        rows = await store.run(boot.Known)
+
+        def boot_s(cloud: str, offer: Offer) -> float:
+            return boot.expected_total_s(rows.expected(cloud, offer.host), boot.WITHOUT_DOWNLOADS)
+
+        return boot_s
 
     async def _may_spend(self, machine: str, usd_per_hour: Decimal | None) -> None:
         own = self.settings.machines.get(machine)
