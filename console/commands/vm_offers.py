@@ -1,94 +1,37 @@
-"""`hawser vm offers`: what can be rented now at all clouds, ranked by what a whole session would cost."""
+"""`hawser vm offers`: what can be rented now at all clouds, ranked by what a whole session would cost.
+
+The list is remembered for a while, so that `hawser vm new NAME 3` rents its third line.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from decimal import Decimal
+    from pathlib import Path
 
-    from console.machines.offers import Found, Quote, Trouble
-    from console.machines.search import Rentable
-    from console.runtime import Runtime
-    from console.settings import Settings
+    from console.machines.offers import Found, Quote
+    from console.machines.plans import Wanted
     from console.shell import Shell
-    from providers.clouds.base import Search
 
 HELP = "what can be rented now, ranked by the cost of a whole session"
+REMEMBERED = timedelta(hours=1)
+_LEAST = ("OFFER", "DISK", "DOWN", "REGION", "READY IN", "RELIABLE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from console.arguments import positive_count
+    from console.commands import vm_wishes
 
-    add_wishes(parser)
+    vm_wishes.add_arguments(parser)
     parser.add_argument("-n", "--limit", type=positive_count, default=20, metavar="COUNT", help="at most so many (20)")
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def add_wishes(parser: argparse.ArgumentParser) -> None:
-    """What is wanted of an offer; `vm new` takes the same. What is not typed is None, so that settings can say it."""
-    from console.arguments import dollars, positive_count
-
-    parser.add_argument("--gpu", metavar="NAME", help="the GPU, as in 'RTX 4090', 4090 or h100")
-    parser.add_argument("--count", type=positive_count, metavar="N", help="how many of them (1)")
-    parser.add_argument("--vram", type=amount, metavar="GB", help="the least GPU memory, of all GPUs together")
-    parser.add_argument("--max", type=dollars, metavar="USD", help="the most that an hour may cost")
-    parser.add_argument("--region", metavar="WHERE", help="a part of the region's name, or a country code")
-    parser.add_argument("--disk", type=amount, metavar="GB", help="the size of the disk (40)")
-    parser.add_argument("--spot", action="store_true", help="rented at a bid: cheaper, and lost to a higher one")
-    parser.add_argument("--reliability", type=share, metavar="SHARE", help="the least, as in 0.99 or 99%%")
-    parser.add_argument("--down", type=amount, metavar="MBPS", help="the least download speed of the host, in Mbit/s")
-    parser.add_argument("--hours", type=amount, default=Decimal(2), metavar="H", help="how long you will work (2)")
-    parser.add_argument(
-        "--kept", type=amount, default=Decimal(0), metavar="H", help="how long it is kept stopped afterwards (0)"
-    )
-    parser.add_argument(
-        "--model", action="append", metavar="MODEL", help="what is to run on it; asks for its memory and download"
-    )
-    parser.add_argument("--cloud", action="append", metavar="NAME", help="this cloud only; may be repeated")
-
-
-def amount(text: str) -> Decimal:
-    import argparse
-    from decimal import InvalidOperation
-
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal(-1)
-    if not number.is_finite() or not 0 <= number < 10_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount")
-    return number
-
-
-def share(text: str) -> Decimal:
-    import argparse
-
-    number = amount(text.removesuffix("%"))
-    number = number / 100 if text.endswith("%") or number > 1 else number
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 0.99 or 99%")
-    return number
-
-
-def wishes(arguments: argparse.Namespace) -> Search:
-    from providers.clouds.base import Search
-
-    return Search(
-        gpu=arguments.gpu,
-        gpu_count=arguments.count or 1,
-        disk_gb=arguments.disk if arguments.disk is not None else Decimal(40),
-        min_vram_gb=arguments.vram,
-        max_usd_per_hour=arguments.max,
-        min_down_mbps=arguments.down,
-        min_reliability=arguments.reliability,
-        region=arguments.region,
-        spot=arguments.spot,
-        limit=1000,
-    )
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -97,43 +40,30 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return asyncio.run(_list(arguments, shell))
 
 
-async def rentable(runtime: Runtime) -> Rentable:
-    from console.chat.catalogue import Catalogue
-    from console.machines.search import Rentable
-
-    return Rentable(runtime.clouds.names, runtime.cloud, await runtime.store(), Catalogue(runtime.settings.models))
-
-
 async def _list(arguments: argparse.Namespace, shell: Shell) -> int:
+    from console.commands import vm_wishes
+    from console.errors import Exit
+    from console.machines import plans
+
     async with shell.runtime() as runtime:
-        offered = await rentable(runtime)
-        accounts = offered.accounts(arguments.cloud or ())
-        session = offered.session(arguments.hours, arguments.model or (), kept_hours=arguments.kept)
-        found = await offered.find(accounts, wishes(arguments), session)
-        tell_troubles(found.troubles, shell)
-        if not found.quotes and len(found.troubles) == len(accounts):
-            return 4
-        quotes = found.quotes if arguments.all or arguments.json else found.quotes[: arguments.limit]
+        wanted = vm_wishes.wanted(arguments, runtime)
+        found = await plans.look(wanted, runtime.offers_of, await runtime.boot_times())
+        vm_wishes.tell_troubles(found.troubles, shell)
+        for model in vm_wishes.unknown_sizes(wanted, runtime):
+            shell.note(f"hawser: Nobody knows how large {model!r} is; say its memory with --vram.")
+        quotes = found.quotes if arguments.all else found.quotes[: arguments.limit]
+        if not found.quotes and len(found.troubles) == len(wanted.clouds):
+            return Exit.UNREACHABLE
+        remember(shell.paths.cache / "offers.json", quotes, wanted, runtime.clock.now())
         if arguments.json:
-            shell.items([as_json(one) for one in quotes[: None if arguments.all else arguments.limit]])
+            shell.items([as_json(one) for one in quotes])
         elif quotes:
-            show(shell, quotes, runtime.settings)
-            _show_choices(shell, found, len(quotes), arguments)
+            _show(shell, quotes)
+            _show_choices(shell, found, quotes, wanted)
         else:
             shell.note("hawser: Nothing that can be rented now is like that.")
-            shell.note(f"  {looser(arguments)}")
-    return 0
-
-
-def tell_troubles(troubles: Iterable[Trouble], shell: Shell) -> None:
-    for trouble in troubles:
-        shell.note(f"hawser: {trouble.text}" + (f" {trouble.hint}" if trouble.hint else ""))
-
-
-def looser(arguments: argparse.Namespace) -> str:
-    """Which wish to let go of."""
-    typed = [f"--{name}" for name in ("max", "region", "reliability", "down", "vram", "gpu") if getattr(arguments, name)]
-    return f"Try without {typed[0]}." if typed else "Try another cloud, or again in a few minutes."
+            shell.note(f"  {vm_wishes.looser(arguments)}")
+    return Exit.DONE
 
 
 def name_of(one: Quote) -> str:
@@ -141,50 +71,84 @@ def name_of(one: Quote) -> str:
     return f"{one.cloud}:{one.offer.id}"
 
 
-def show(shell: Shell, quotes: Sequence[Quote], settings: Settings) -> None:
+def _show(shell: Shell, quotes: Sequence[Quote]) -> None:
+    from console.commands.vm_table import columns_that_fit
     from console.machines import words
 
-    headings = ("OFFER", "GPU", "PRICE", "SESSION", "READY IN", "DOWN", "RELIABLE", "DISK", "REGION")
+    headings = ("NO", "GPU", "PRICE", "SESSION", "READY IN", "RELIABLE", "DOWN", "DISK", "CLOUD", "REGION", "OFFER")
     rows = [
         (
-            name_of(one) if " " not in name_of(one) else f"'{name_of(one)}'",
+            str(number),
             words.gpu(one.offer.gpu, one.offer.gpu_count, one.offer.vram_gb),
             words.per_hour(one.offer.usd_per_hour) + (" bid" if one.offer.spot else ""),
             words.usd(one.total_usd) + (" too small" if one.fits is False else ""),
             ("~" if one.is_guess else "") + words.span(one.ready_s),
-            f"{one.offer.down_mbps:.0f} Mb/s" if one.offer.down_mbps else "?",
             f"{one.offer.reliability:.1%}" if one.offer.reliability is not None else "?",
+            f"{one.offer.down_mbps:.0f} Mb/s" if one.offer.down_mbps else "?",
             words.per_hour(one.offer.disk_usd_per_hour) if one.offer.disk_usd_per_hour else "-",
+            one.cloud,
             one.offer.region or "?",
+            one.offer.id,
         )
-        for one in quotes
+        for number, one in enumerate(quotes, 1)
     ]
-    keep = _columns_that_fit(shell, headings, rows)
+    keep = columns_that_fit(shell, headings, rows, least=_LEAST)
     shell.table([headings[at] for at in keep], [[row[at] for at in keep] for row in rows])
 
 
-def _columns_that_fit(shell: Shell, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    from console.commands.vm_table import columns_that_fit
-
-    return columns_that_fit(shell, headings, rows, least=("DISK", "DOWN", "RELIABLE", "REGION", "READY IN"))
-
-
-def _show_choices(shell: Shell, found: Found, shown: int, arguments: argparse.Namespace) -> None:
+def _show_choices(shell: Shell, found: Found, quotes: Sequence[Quote], wanted: Wanted) -> None:
     """Three ways to choose, and what the numbers mean."""
     from console.machines import words
     from console.machines.offers import suggestions
 
-    hours = f"{arguments.hours.normalize():f} h"
-    models = f" with {', '.join(arguments.model)}" if arguments.model else ""
-    shell.note(f"\n{shown} of {len(found.quotes)} offers. SESSION is boot, download and {hours} of work{models}.")
+    hours = f"{wanted.session.hours.normalize():f} h"
+    models = f" with {', '.join(wanted.models)}" if wanted.models else ""
+    shell.note(f"\n{len(quotes)} of {len(found.quotes)} offers. SESSION: boot, downloads and {hours} of work{models}.")
     chosen = suggestions(found.quotes)
     if chosen is None:
-        shell.note("The model fits into none of them. Try more --vram, or --count 2.")
+        shell.note("The model fits into none of them. Ask for more with --vram, or --count 2.")
         return
     for word, one in chosen._asdict().items():
+        number = f"no {quotes.index(one) + 1}" if one in quotes else name_of(one)
         price = f"{words.usd(one.total_usd)} for the session, ready in {words.span(one.ready_s)}"
-        shell.note(f"  {word:<9} {name_of(one)}  {words.gpu(one.offer.gpu, one.offer.gpu_count)}, {price}")
-    shell.note(f"Rent one with: hawser vm new NAME '{name_of(chosen.cheapest)}'")
+        shell.note(f"  {word + ':':<9} {number}, {words.gpu(one.offer.gpu, one.offer.gpu_count)}, {price}")
+    cheapest = quotes.index(chosen.cheapest) + 1 if chosen.cheapest in quotes else 1
+    shell.note(f"Rent one by its number: hawser vm new NAME {cheapest}")
+
+
+# The last list, for `vm new`
+
+
+class Listed(NamedTuple):
+    """An offer of the last list, with what it takes to find it again."""
+
+    cloud: str
+    id: str
+    gpu: str
+    gpu_count: int
+    disk_gb: str
+    spot: bool
+
+
+def remember(file: Path, quotes: Sequence[Quote], wanted: Wanted, now: datetime) -> None:
+    from console.paths import write_privately
+
+    offers = [
+        [one.cloud, one.offer.id, one.offer.gpu, one.offer.gpu_count, str(wanted.search.disk_gb), one.offer.spot]
+        for one in quotes
+    ]
+    write_privately(file, json.dumps({"at": now.isoformat(), "offers": offers}).encode())
+
+
+def remembered(file: Path, now: datetime) -> list[Listed]:
+    """The offers of the last list in their order; none when it is old or cannot be read."""
+    try:
+        document = json.loads(file.read_bytes())
+        if not timedelta(0) <= now - datetime.fromisoformat(document["at"]) <= REMEMBERED:
+            return []
+        return [Listed(*fields) for fields in document["offers"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def as_json(one: Quote) -> dict[str, Any]:

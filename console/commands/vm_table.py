@@ -1,4 +1,4 @@
-"""The list of machines as a table, as JSON, and the sentences about what is wrong with them. Pure but for the printing."""
+"""The list of machines as a table and as JSON, and the sentences about what is wrong with them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,12 @@ def warnings(
         )
 
 
-_ASKED = {"create": "is being rented", "start": "is being started", "stop": "is being stopped", "destroy": "is being destroyed"}
+_ASKED = {
+    "create": "is being rented",
+    "start": "is being started",
+    "stop": "is being stopped",
+    "destroy": "is being destroyed",
+}
 _NOT_PROVED = {
     "create": "was rented {age} ago and does not run yet; it may cost {price}",
     "start": "was started {age} ago and does not run yet; it may cost {price}",

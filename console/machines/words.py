@@ -8,7 +8,7 @@ from decimal import Decimal
 
 def usd(amount: Decimal) -> str:
     """An amount that was or would be spent: cents, and for less than ten of them four places."""
-    if amount and abs(amount) < Decimal("0.1"):
+    if Decimal("0.00005") <= abs(amount) < Decimal("0.1"):
         return f"${amount:.4f}"
     return f"${amount:,.2f}"
 
