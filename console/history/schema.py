@@ -263,9 +263,9 @@ CREATE TABLE accounts (
     usd_per_hour TEXT,
     balance_at INTEGER,
     reconciled_to INTEGER,
-    reconciled_balance_usd TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
-    next_at INTEGER
+    next_at INTEGER,
+    reconciled_balance_usd TEXT
 );
 
 CREATE TABLE roles (
