@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from console.machines.records import MachineState
 from console.machines.signals import Look, Signals
 from console.machines.watch import Watch
 from console.money.budget import Budget
+from console.money.meter import Meter
 from console.notify import Alerts
 from console.settings import load_settings
 from tests.console.fake_cloud import FakeCloud
@@ -79,11 +79,10 @@ async def berth(
     cloud: FakeCloud | None = None,
     *,
     config: str = "",
-    day_usd: Decimal | None = None,
     owner: str | None = None,
     **more: Any,
 ) -> AsyncIterator[Berth]:
-    async with world(folder, cloud, config=config, **more) as the_world:
+    async with world(folder, cloud, config=config, hooks=(Meter(),), **more) as the_world:
         clock, store, bus = the_world.clock, the_world.store, the_world.bus
         settings = load_settings(paths_in(folder), {}, discover=False)
         leases = Leases(settings, store, clock)
