@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console import __version__
 from console.clock import Clock, SystemClock
-from console.errors import StoreError
+from console.errors import NotFound, StoreError
 from console.events import Bus
 from console.keys import Keys
 from console.logs import start_log, stop_log
@@ -21,7 +22,6 @@ from providers.chat.base import ChatProvider, Host, ModelInfo
 from providers.registry import chat_provider
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from pathlib import Path
 
     from console.chat.conversation import Conversation
@@ -166,7 +166,7 @@ class Runtime:
             from console.links.ways import Ways
 
             self._ways = Ways(
-                self.settings.machines,
+                lambda: self.settings.machines,
                 self.clock,
                 lambda: self.links,
                 lambda: self.tunnels,
@@ -327,9 +327,18 @@ class Runtime:
         """The key with which a machine can end itself, kept where keys are, under the machine's label."""
         self.keys.set(machine.label, key, in_file=True)
 
+    async def learn_rented(self) -> None:
+        """Let the settings know the machines that were rented without being written there."""
+        store = await self.store()
+        from console.machines.rented import rented
+
+        if machines := await store.run(rented):
+            self.settings.learn_machines(machines)
+
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
         if self._conversation is None:
+            await self.learn_rented()
             from console.chat.breaker import Breakers
             from console.chat.catalogue import Catalogue
             from console.chat.conversation import Conversation
@@ -366,7 +375,33 @@ class Runtime:
         return self._conversation
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
-        return await self.ways.make_ready(*self._service_of(endpoint), tell)
+        machine, service = self._service_of(endpoint)
+        readied = await self.ways.make_ready(machine, service, tell)
+        return readied._replace(usd_per_hour=await self._price_of(machine))
+
+    async def _price_of(self, machine: str) -> Decimal | None:
+        """What an hour of a machine costs; one of the user's own is free unless the settings say otherwise."""
+        own = self.settings.machines.get(machine)
+        if own is not None and own.cloud == "ssh":
+            if own.usd_per_month is not None:
+                return own.usd_per_month / (365 * 2)  # of 730 hours
+            return own.usd_per_hour or Decimal(0)
+        with suppress(NotFound, StoreError):
+            return (await (await self.fleet()).machine(machine)).usd_per_hour
+        return None
+
+    @property
+    def woken(self) -> frozenset[str]:
+        """The machines that were started for a prompt by this process."""
+        return frozenset(self._ensure.woken) if self._ensure is not None else frozenset()
+
+    async def wake(self, machine: str, tell: Tell) -> None:
+        """What `ready` may be set to: start a machine that is off, within the limits for prompts."""
+        await (await self.ensure()).ready(machine, tell)
+
+    async def only_if_on(self, machine: str, tell: Tell) -> None:
+        """The other: a machine that is off stays off, and that is an error."""
+        await (await self.ensure()).check_on(machine)
 
     async def _is_near(self, endpoint: Endpoint) -> bool:
         return await self.ways.is_open(*self._service_of(endpoint))
