@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import LoginManners
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.tunnels import Tunnels
 
@@ -90,7 +90,7 @@ class Runtime:
         """The SSH links of this process. asyncssh is loaded when the first of them connects."""
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             manners = self.login_manners or LoginManners(Nobody())
             connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
