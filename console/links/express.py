@@ -28,7 +28,7 @@ CreateConnection: TypeAlias = Callable[..., Awaitable[tuple[asyncssh.SSHTCPChann
 
 TESTED = "2.24."
 """The versions of asyncssh whose inside is known here."""
-SPACE_BYTES, MOST_SPACE_BYTES = 16 << 10, 256 << 10
+SPACE_BYTES, MOST_SPACE_BYTES = 16 << 10, 128 << 10
 """What is read from the network at a time, to begin with and while much comes."""
 SEND_BYTES = 256 << 10
 """What is encrypted at a time before it is sent."""
@@ -119,6 +119,8 @@ class Express(asyncio.BufferedProtocol):
                 return
             begin, self._start = self._start, min(self._start + foreign, self._end)
             its.data_received(bytes(self._view[begin : self._start]))
+        if its._transport is None:  # it has ended, and what is left is for nobody
+            self._start = self._end = 0
 
     def _wanted_by_asyncssh(self, left: int) -> int:
         """How many bytes asyncssh needs to get to the end of a packet it has begun; 0 if it has begun none."""
