@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
     from console.links.identity import Target, Whereabouts
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.shared import Shared
     from console.links.tunnels import Tunnels
@@ -130,7 +130,7 @@ class Runtime:
         """The SSH links of this process. asyncssh is loaded when the first of them connects."""
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
