@@ -178,6 +178,7 @@ class Runtime:
                 name: machine.day_usd for name, machine in settings.machines.items() if machine.day_usd is not None
             },
             any_machine_usd=settings.alerts.machine_day_stop_usd,
+            any_machine_alarm_usd=settings.alerts.machine_day_usd,
         )
 
     async def alerts(self) -> Alerts:

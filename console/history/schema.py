@@ -262,6 +262,7 @@ CREATE TABLE accounts (
     usd_per_hour TEXT,
     balance_at INTEGER,
     reconciled_to INTEGER,
+    reconciled_by TEXT,
     reconciled_balance_usd TEXT
 );
 

@@ -206,34 +206,48 @@ class Meter:
         return row
 
 
+def unbooked_lines(connection: sqlite3.Connection) -> list[LedgerEntry]:
+    """What waits for its line to be full, as lines that are not in the ledger."""
+    found = []
+    for row, name, cloud in meters.opened(connection):
+        assert row.open_from is not None
+        assert row.open_to is not None
+        cost = None if row.usd_per_hour is None else meters.in_usd(row.unbooked)
+        found.append(_line(row, name, cloud, from_ms(row.open_from), from_ms(row.open_to), cost))
+    return found
+
+
 def _booked(connection: sqlite3.Connection, row: MeterRow, name: str, cloud: str) -> MeterRow:
     """The meter with its open span turned into a line of the ledger."""
     if row.open_from is None or row.open_to is None:
         return row
     usd, rest = meters.split(row.unbooked)
-    since, until = from_ms(row.open_from), from_ms(row.open_to)
     if row.usd_per_hour != 0:
-        books.book(
-            connection,
-            LedgerEntry(
-                until - timedelta(milliseconds=1),  # inside the span, so that midnight ends the day before
-                task=row.kind,
-                client="meter",
-                endpoint=name,
-                wire=cloud,
-                model="",
-                outcome="complete",
-                machine=name,
-                estimated=row.estimated,
-                price_source=row.price_source,
-                price_dated=since.date(),
-                cost_usd=None if row.usd_per_hour is None else usd,
-                span_from=since,
-                span_to=until,
-                usd_per_hour=row.usd_per_hour,
-            ),
-        )
+        cost = None if row.usd_per_hour is None else usd
+        books.book(connection, _line(row, name, cloud, from_ms(row.open_from), from_ms(row.open_to), cost))
     return row._replace(open_from=None, open_to=None, estimated=False, unbooked=rest)
+
+
+def _line(
+    row: MeterRow, name: str, cloud: str, since: datetime, until: datetime, cost_usd: Decimal | None
+) -> LedgerEntry:
+    return LedgerEntry(
+        until - timedelta(milliseconds=1),  # inside the span, so that midnight ends the day before
+        task=row.kind,
+        client="meter",
+        endpoint=name,
+        wire=cloud,
+        model="",
+        outcome="complete",
+        machine=name,
+        estimated=row.estimated,
+        price_source=row.price_source,
+        price_dated=since.date(),
+        cost_usd=cost_usd,
+        span_from=since,
+        span_to=until,
+        usd_per_hour=row.usd_per_hour,
+    )
 
 
 def _hourly(usd_per_month: Decimal, moment: datetime, zone: tzinfo | None) -> Decimal:

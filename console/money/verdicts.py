@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Level: TypeAlias = Literal["info", "warning", "alarm"]
 
-_LOUD_FROM = Decimal("0.8")
-_ALL = Decimal(1)
+LOUD_FROM = Decimal("0.8")
+ALL = Decimal(1)
 
 
 class BudgetVerdict(NamedTuple):
@@ -31,6 +31,10 @@ class BudgetVerdict(NamedTuple):
     passed: Decimal
     """The highest of its levels that is reached, as a share; 0 for none."""
     text: str
+    levels: tuple[Decimal, ...]
+    """All the shares at which something is said, up to 1."""
+    loud_from: Decimal = LOUD_FROM
+    """The share from which on it is an alarm."""
     stop: tuple[str, ...] = ()
     """The machines to stop, in this order."""
     block: bool = False
@@ -40,13 +44,23 @@ class BudgetVerdict(NamedTuple):
     def level(self) -> Level:
         if not self.passed:
             return "info"
-        return "alarm" if self.passed >= _LOUD_FROM else "warning"
+        return "alarm" if self.passed >= self.loud_from else "warning"
+
+    @property
+    def machine(self) -> str | None:
+        """Of which machine it is the budget."""
+        kind, _, name = self.subject.removeprefix("budget:").partition(":")
+        return name if kind == "machine" else None
+
+    @property
+    def when(self) -> str:
+        """The span in words, as forecasts name it; empty for a machine's."""
+        return {"budget:day": "today", "budget:month": "this month"}.get(self.subject, "")
 
 
-def highest_passed(spent_usd: Decimal, limit_usd: Decimal, warn_at: Sequence[Decimal]) -> Decimal:
+def highest_passed(spent_usd: Decimal, limit_usd: Decimal, levels: Sequence[Decimal]) -> Decimal:
     """The highest share of a budget that is reached. Of a budget of nothing, all is spent from the start."""
-    reached = [share for share in (*warn_at, _ALL) if spent_usd >= share * limit_usd]
-    return max(reached, default=Decimal(0))
+    return max((share for share in levels if spent_usd >= share * limit_usd), default=Decimal(0))
 
 
 def to_stop(running: Iterable[Running]) -> tuple[str, ...]:

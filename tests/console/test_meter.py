@@ -135,7 +135,7 @@ def test_a_start_that_lies_elsewhere_proves_nothing(desk: Desk, started_at: date
 
 
 def test_the_first_reading_pays_from_the_start_but_not_from_before_it_was_ours(desk: Desk) -> None:
-    launched = {"created_at": NOON - timedelta(minutes=9)}
+    launched: dict[str, Any] = {"created_at": NOON - timedelta(minutes=9)}
     desk.see(RUNNING, started_at=NOON - timedelta(minutes=6), **launched)
     desk.see(FREE, minutes=1)
     assert desk.lines("gpu")[0].span_from == NOON - timedelta(minutes=6)
@@ -288,7 +288,7 @@ def test_a_month_comes_to_its_price_whatever_the_state() -> None:
             desk.see(None if desk.at.hour % 2 else RUNNING, minutes=437)
 
         months = [
-            sum(line.cost_usd or Decimal(0) for line in desk.lines() if begin <= line.at < end)
+            sum((line.cost_usd or Decimal(0) for line in desk.lines() if begin <= line.at < end), Decimal(0))
             for begin, end in ((NOON - timedelta(days=90), november), (november, december))
         ]
         assert all(abs(month - 100) <= Decimal("0.000001") for month in months)
