@@ -280,3 +280,70 @@ def test_after_its_corrections_our_sum_is_the_clouds(
 
     total = sum((usd for _, usd in ours), Decimal(0)) + sum((one.usd for one in corrections), Decimal(0))
     assert total == sum((usd for _, usd in theirs), Decimal(0))
+
+
+BILLED = {Bills.EVERYTHING: Decimal("0.40"), Bills.DISK: Decimal("0.01"), Bills.NOTHING: Decimal(0)}
+TRUTHS = st.lists(st.tuples(st.sampled_from(list(BILLED)), st.integers(1, 30)), min_size=3, max_size=40)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    truth=TRUTHS, pauses=st.lists(st.sampled_from([1, 2, 10, 60, 600, 1500]), min_size=1, max_size=8), away=st.data()
+)
+def test_whatever_was_seen_of_it_the_books_end_up_at_the_clouds_invoice(
+    tmp_path_factory: pytest.TempPathFactory,
+    truth: list[tuple[Bills, int]],
+    pauses: list[int],
+    away: st.DataObject,
+) -> None:
+    """A machine changes by itself every few hours; it is looked at now and then; some answers do not come."""
+    stays = [(bills, timedelta(hours=hours, minutes=7)) for bills, hours in truth]
+    end = DAY + sum((stay for _, stay in stays), timedelta())
+    machine = record(created_at=DAY, usd_per_hour_stopped=Decimal("0.01"))
+
+    def bills_at(moment: datetime) -> Bills:
+        begin = DAY
+        for bills, stay in stays:
+            begin += stay
+            if moment < begin:
+                return bills
+        return Bills.NOTHING
+
+    def invoice(kind: str, usd_per_hour: Decimal, charged: set[Bills]) -> list[Charge]:
+        found, begin = [], DAY
+        for bills, stay in stays:
+            if bills in charged:
+                hours = Decimal(stay // timedelta(minutes=1)) / 60
+                found.append(Charge("id-1", kind, usd_per_hour * hours, begin, begin + stay))  # type: ignore[arg-type]
+            begin += stay
+        return found
+
+    async def body(store: Store, clock: StillClock) -> None:
+        meter = Meter(zone=UTC)
+        ledgers = Ledgers(Capability.CHARGES)
+        ledgers.charged = [
+            *invoice("gpu", Decimal("0.39"), {Bills.EVERYTHING}),
+            *invoice("disk", Decimal("0.01"), {Bills.EVERYTHING, Bills.DISK}),
+        ]
+        keeper = reconciler(store, clock, ledgers)
+        await store.run(lambda connection: add_machine(connection, machine), write=True)
+        clock.at, looks = DAY, 0
+        while clock.at < end + timedelta(days=2):
+            is_away = looks % 5 == 4 and away.draw(st.booleans())
+            seen = None if is_away else reading(bills_at(clock.at))
+
+            def look(connection: Any, seen: Any = seen, at: datetime = clock.at) -> None:
+                meter(connection, machine, seen, at)
+
+            await store.run(look, write=True)
+            clock.move(minutes=pauses[looks % len(pauses)] * 10)
+            looks += 1
+            if looks % 50 == 0:
+                await keeper.run_due(["first"])
+        await keeper.run_due(["first"])
+
+        owed = sum((charge.usd for charge in ledgers.charged), Decimal(0))
+        booked = sum((line.cost_usd or Decimal(0) for line in await store.run(lines)), Decimal(0))
+        assert abs(booked - owed) < Decimal("0.001")
+
+    with_store(tmp_path_factory.mktemp("week"), body)
