@@ -38,7 +38,7 @@ lock:  ## resolve every dependency anew, for all platforms, with hashes
 	.cache/uv/bin/python -m pip install --quiet uv
 	.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --group dev --output-file requirements/dev.lock pyproject.toml
-	for name in clients litellm; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	for name in clients litellm vastai runpod lai; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --output-file tests/peers/$$name.lock tests/peers/$$name.in; done
 
 clean:

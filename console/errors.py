@@ -18,6 +18,12 @@
     ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     ├── TimeLimit            the whole call took longer than was allowed                                 5
+    ├── MachineError         a machine is not in a state for what was asked                              8
+    │   ├── MachineBusy      something else is being done to it                                          8
+    │   ├── CloudSilent      its account cannot be read, so that nothing is done to it                   4
+    │   ├── CloudCannot      its cloud has no such action                                                8
+    │   └── GivenUp          what was asked was tried and is not to be had                               8
+    ├── PriceTooHigh         a machine costs more than its ceiling allows                                6
     ├── ChannelFailed        an alert could not be delivered on a channel                                4
     └── LinkError            a machine cannot be reached or logged in to over SSH                        4
         ├── LinkUnreachable  refused, unreachable, no such name, no answer in time, cut off              4
@@ -26,7 +32,7 @@
         ├── NoCommonAlgorithm   the server speaks no algorithm that we accept                         *  4
         ├── HostKeyUnknown   its key is not pinned, and nobody accepted it                            *  3
         ├── HostKeyChanged   it shows another key than the pinned one                                 *  3
-        ├── LoginRefused     no key of ours is accepted                                               *  3
+        ├── LoginRefused     no key of ours is accepted, or no code or password given                 *  3
         ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
         ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4
@@ -156,6 +162,33 @@ class NoUsableAnswer(ConsoleError):
 class TimeLimit(ConsoleError):
     title = "The time limit was reached"
     exit_code = Exit.TIME_LIMIT
+
+
+class MachineError(ConsoleError):
+    title = "That cannot be done with the machine"
+    exit_code = Exit.MACHINE
+
+
+class MachineBusy(MachineError):
+    title = "Something else is being done to the machine"
+
+
+class CloudSilent(MachineError):
+    title = "The cloud does not answer"
+    exit_code = Exit.UNREACHABLE
+
+
+class CloudCannot(MachineError):
+    title = "The cloud cannot do that"
+
+
+class GivenUp(MachineError):
+    title = "The machine is not to be had"
+
+
+class PriceTooHigh(ConsoleError):
+    title = "The machine costs too much"
+    exit_code = Exit.BUDGET
 
 
 class LinkError(ConsoleError):
@@ -294,6 +327,8 @@ def explain(error: BaseException) -> Explanation:
                 if isinstance(error, outside.KeyTrouble) and hint is not None:
                     hint = hint.replace("{host}", error.host)
                 return Explanation(title, error.text, hint, code)
+        if isinstance(error, outside.MachineTrouble):
+            return Explanation("The cloud refuses", error.text, error.hint, Exit.MACHINE)
         return Explanation("The service failed", error.text, error.hint, Exit.UNREACHABLE)
     if isinstance(error, KeyboardInterrupt) or _is_cancelled(error):
         return Explanation("Interrupted", "Interrupted.", None, Exit.INTERRUPTED)

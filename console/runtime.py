@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from console.links.link import Links
     from console.links.offers import Offers
     from console.links.tunnels import Tunnels
+    from console.machines.clouds import Clouds
+    from console.machines.fleet import Fleet
+    from console.machines.records import MachineRecord
+    from providers.clouds.base import Cloud
     from console.money.budget import Budget
     from console.notify import Alerts
 
@@ -58,11 +62,14 @@ class Runtime:
         self._ends_process = ends_process
         self._store: Store | None = None
         self._opening = asyncio.Lock()
+        self._offering = asyncio.Lock()
         self._jobs: Jobs | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
         self._offers: Offers | None = None
         self._conversation: Conversation | None = None
+        self._clouds: Clouds | None = None
+        self._fleet: Fleet | None = None
         self._alerts: Alerts | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -100,6 +107,7 @@ class Runtime:
             manners = self.login_manners or LoginManners(Nobody())
             connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
             self._links = Links(connector.to, self.clock, self.bus)
+            connector.may_ask = self._links.may_ask
         return self._links
 
     @property
@@ -113,11 +121,12 @@ class Runtime:
 
     async def offers(self) -> Offers:
         """The tunnels of this process as other processes find them, and theirs as they are found here."""
-        if self._offers is None:
-            from console.links.offers import Offers
-            from console.links.shared import Shared
+        async with self._offering:
+            if self._offers is None:
+                from console.links.offers import Offers
+                from console.links.shared import Shared
 
-            self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
+                self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
         return self._offers
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
@@ -137,6 +146,48 @@ class Runtime:
             while self.keys.notes:
                 self._tell(self.keys.notes.pop(0))
         return provider
+
+    @property
+    def clouds(self) -> Clouds:
+        """The accounts at clouds, by settings and keys."""
+        if self._clouds is None:
+            from console.machines.clouds import Clouds
+
+            headers = {"user-agent": f"hawser/{__version__}"}
+            self._clouds = Clouds(
+                self.settings, self.keys, self.clock, self.paths, headers=headers, environment=self._environment
+            )
+        return self._clouds
+
+    def cloud(self, name: str) -> Cloud:
+        """The adapter of an account, made once; its key is looked up now."""
+        adapter = self.clouds.cloud(name)
+        while self.keys.notes:
+            self._tell(self.keys.notes.pop(0))
+        return adapter
+
+    async def fleet(self) -> Fleet:
+        """The machines. However many ask at once, there is one owner of them."""
+        store = await self.store()
+        if self._fleet is None:  # nothing is awaited from here on
+            from console.links.fleet_key import fleet_key
+            from console.machines.fleet import Fleet
+
+            self._fleet = Fleet(
+                self.settings,
+                store,
+                self.cloud,
+                self.clock,
+                self.bus,
+                public_key=lambda: fleet_key(self.paths).public_line,
+                accounts=self.clouds.names,
+                keep_key=self._keep_key_of,
+            )
+        return self._fleet
+
+    async def _keep_key_of(self, machine: MachineRecord, key: str) -> None:
+        """The key with which a machine can end itself, kept where keys are, under the machine's label."""
+        self.keys.set(machine.label, key, in_file=True)
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
@@ -212,6 +263,8 @@ class Runtime:
     async def close(self) -> None:
         if self._jobs is not None:
             await self._jobs.close()
+        if self._clouds is not None:
+            await self._clouds.close()
         for provider in self._providers.values():
             await provider.close()
         if self._offers is not None:

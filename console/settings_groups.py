@@ -372,7 +372,8 @@ class CloudAccount(Group):
     base_url: str | None = setting(URL, "Another address than the cloud's own, such as a stand-in's.", default=None)
     key: str | None = setting(
         Kind('the name of a key, or "cmd:" and a command', _read_key_name),
-        "The name of its key; unset, the key of that cloud.",
+        "The name of its key; unset, one stored under its own name or, at the cloud's own address, the key of that "
+        "cloud.",
         default=None,
     )
 

@@ -47,7 +47,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         limits: dict[str, float | None] = request.extensions.get("timeout", {})
         head = _head(request)
-        connection = self._take(_origin(request.url))
+        # What must not arrive twice gets a fresh connection: on one that the server may be closing in this moment,
+        # nobody could say afterwards whether it arrived at all.
+        connection = None if request.extensions.get("once") else self._take(_origin(request.url))
         while True:
             reused = connection is not None
             if connection is None:

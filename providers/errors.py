@@ -13,6 +13,7 @@
     ├── ContextTooLong     the prompt does not fit into the model's window
     ├── RequestRefused     the service says the request itself is wrong
     ├── ServiceFailed      the service broke (5xx, or an error object inside an answer)
+    ├── MachineTrouble     a cloud refused something about a machine; its kinds are in clouds/base.py
     ├── BadReply           what came back is not the protocol (HTML page, garbage, a line without end)
     └── StreamBroken       the answer ended without its closing word
 
@@ -94,6 +95,10 @@ class ServiceFailed(ProviderError):
     def __init__(self, text: str, *, status: int | None = None, hint: str | None = None) -> None:
         super().__init__(text, hint=hint)
         self.status = status
+
+
+class MachineTrouble(ProviderError):
+    pass
 
 
 class BadReply(ProviderError):

@@ -23,6 +23,7 @@ from providers.errors import (
     TlsFailed,
     Unreachable,
 )
+from providers.plain import plain
 
 if TYPE_CHECKING:
     import ssl
@@ -134,12 +135,6 @@ def place(host: Host) -> str:
     except ValueError:
         where = ""
     return f"{host.name} ({plain(where, 120)})" if where else host.name
-
-
-def plain(text: str, longest: int = 500) -> str:
-    """Words from outside made fit for a sentence: no control characters, one line, bounded."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: longest * 4]).split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 # ---- proxies and trust
@@ -334,13 +329,20 @@ async def opened(
     path: str,
     *,
     content: bytes | None = None,
+    content_type: str = "application/json",
     limit_s: float | None = None,
+    once: bool = False,
 ) -> AsyncIterator[httpx.Response]:
-    """The head of an answer, whatever its status; its body is still to come. Leaving early ends the request there."""
-    headers = {} if content is None else {"content-type": "application/json"}
+    """The head of an answer, whatever its status; its body is still to come. Leaving early ends the request there.
+
+    `once` says that the request must not reach the service twice, whatever its method promises.
+    """
+    headers = {} if content is None else {"content-type": content_type}
     timeout = httpx.Timeout(limit_s, connect=host.connect_timeout_s)
     with translated(host, limit_s=limit_s or 0.0):
         request = http.build_request(method, path, content=content, headers=headers, timeout=timeout)
+        if once:
+            request.extensions["once"] = True
         response = await http.send(request, stream=True)
     try:
         yield response

@@ -24,7 +24,8 @@ from providers.errors import (
     RequestRefused,
     ServiceFailed,
 )
-from providers.http import MAX_ERROR_BODY, place, plain, read_body
+from providers.http import MAX_ERROR_BODY, place, read_body
+from providers.plain import plain
 
 if TYPE_CHECKING:
     import httpx

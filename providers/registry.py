@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from providers.errors import RequestRefused
 
 if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host
+    from providers.clouds.base import Clock, Cloud, CloudHost
+    from providers.clouds.ssh_host import SshHost
 
 WIRES = ("ollama", "openai", "anthropic")
+CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
+"""Where machines are rented. Those of the user's own stand beside them, see `ssh_cloud`."""
 
 
 def chat_provider(wire: str, host: Host) -> ChatProvider:
@@ -28,14 +33,44 @@ def chat_provider(wire: str, host: Host) -> ChatProvider:
 
             return Anthropic(host)
         case _:
-            raise _unknown(wire, host)
+            raise _unknown("wire", wire, host.name, WIRES)
 
 
-def _unknown(wire: str, host: Host) -> RequestRefused:
+def cloud(kind: str, host: CloudHost, clock: Clock) -> Cloud:
+    """The adapter for an account at this kind of cloud. Nothing is connected."""
+    match kind:
+        case "vast":
+            from providers.clouds.vast import Vast
+
+            return Vast(host, clock)
+        case "tensordock":
+            from providers.clouds.tensordock import TensorDock
+
+            return TensorDock(host, clock)
+        case "runpod":
+            from providers.clouds.runpod import RunPod
+
+            return RunPod(host, clock)
+        case "lambda":
+            from providers.clouds.lambda_cloud import LambdaCloud
+
+            return LambdaCloud(host, clock)
+        case _:
+            raise _unknown("cloud", kind, host.name, CLOUD_KINDS)
+
+
+def ssh_cloud(hosts: Sequence[SshHost], clock: Clock) -> Cloud:
+    """The machines of the user's own, as one cloud."""
+    from providers.clouds.ssh_host import SshHosts
+
+    return SshHosts(hosts, clock)
+
+
+def _unknown(what: str, word: str, name: str, known: Sequence[str]) -> RequestRefused:
     from difflib import get_close_matches
 
-    nearest = get_close_matches(wire, WIRES, n=1, cutoff=0.3)
+    nearest = get_close_matches(word, known, n=1, cutoff=0.3)
     return RequestRefused(
-        f"There is no wire {wire!r} (set for {host.name!r}).",
-        hint=f"Did you mean {nearest[0]!r}?" if nearest else f"The wires are {', '.join(WIRES)}.",
+        f"There is no {what} {word!r} (set for {name!r}).",
+        hint=f"Did you mean {nearest[0]!r}?" if nearest else f"The {what}s are {', '.join(known)}.",
     )

@@ -265,6 +265,9 @@ class _Teller:
                 refusal = event.error
                 if isinstance(refusal, HostKeyUnknown) and not self._was_up:
                     raise refusal
+            case events.LinkAsks(question=question):
+                if self._as_json or not self._shell.is_interactive():
+                    self._write("asking", f"{name} asks: {question}", {"question": question})
             case events.LinkWaiting(reason=reason, next_try_s=next_try_s):
                 if reason != self._last_reason or self._as_json:
                     self._write("waiting", f"{reason} Trying again.", {"reason": reason, "next_try_s": next_try_s})

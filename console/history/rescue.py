@@ -36,8 +36,19 @@ _TABLES = {
     "models_seen": "model",
     "tunnels": "tunnel",
     "local_ports": "local port",
+    "machines": "machine",
+    "deeds": "deed",
+    "machine_log": "machine log line",
+    "accounts": "account",
+    "roles": "role",
+    "leases": "lease",
+    "signals": "signal",
+    "meters": "meter",
+    "boots": "boot time",
+    "alerts": "alert",
 }
-_TOLD = ("chats", "messages", "attachments", "ledger")
+_TOLD = ("chats", "messages", "attachments", "ledger", "machines")
+_OF_MACHINES = ("deeds", "machine_log", "leases", "signals", "meters")
 
 _PROBES = 2000
 """How many stretches that cannot be read are looked at more closely, per table."""
@@ -143,7 +154,8 @@ def _salvage(paths: Paths, damaged: Path, target: sqlite3.Connection, now: datet
 
 
 def _list(counts: dict[str, int]) -> str:
-    return ", ".join(plural(counts.get(table, 0), _TABLES[table]) for table in _TOLD)
+    told = [table for table in _TOLD if table != "machines" or counts.get(table)]  # many have none
+    return ", ".join(plural(counts.get(table, 0), _TABLES[table]) for table in told)
 
 
 def _shared_columns(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> list[str]:
@@ -291,3 +303,5 @@ def _mend(target: sqlite3.Connection, now_ms: int) -> None:
         "DELETE FROM message_attachments WHERE message_id NOT IN (SELECT id FROM messages)"
         " OR sha256 NOT IN (SELECT sha256 FROM attachments)"
     )
+    for table in _OF_MACHINES:  # a machine that was lost here is found again at its cloud, by its label
+        target.execute(f"DELETE FROM {table} WHERE machine NOT IN (SELECT seq FROM machines)")  # noqa: S608

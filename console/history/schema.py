@@ -219,7 +219,8 @@ CREATE TABLE machines (
     at_end TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     started_at INTEGER,
-    gone_at INTEGER
+    gone_at INTEGER,
+    missing_since INTEGER
 );
 CREATE UNIQUE INDEX machines_by_name ON machines (name) WHERE gone_at IS NULL;
 CREATE UNIQUE INDEX machines_by_cloud_id ON machines (cloud, cloud_id) WHERE cloud_id IS NOT NULL;
@@ -263,7 +264,9 @@ CREATE TABLE accounts (
     balance_at INTEGER,
     reconciled_to INTEGER,
     reconciled_by TEXT,
-    reconciled_balance_usd TEXT
+    reconciled_balance_usd TEXT,
+    failures INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER
 );
 
 CREATE TABLE roles (

@@ -5,7 +5,7 @@ The name is resolved anew each time, because a machine may have moved and the us
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from console.links.credentials import Ask
     from console.links.identity import Target
     from console.links.login import FirstContact, How, Met
+    from console.links.questions import Challenge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Nobody:
     async def accept_host_key(self, target: Target, fingerprint: str) -> bool:
         return False
 
+    def can_answer(self) -> bool:
+        return False
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        return None
+
 
 class Connector:
     """Logs in to machines by name. One for all links, so that a passphrase is asked for once."""
@@ -66,6 +73,8 @@ class Connector:
         self._manners = manners
         self._pins = Pins(paths)
         self._keychain = Keychain(manners.ask)
+        self.may_ask: Callable[[str, str], bool] | None = None
+        """Told the name of the machine and its question before a person is asked; see `Link.may_ask`."""
 
     def to(self, name: str) -> Callable[[], Awaitable[asyncssh.SSHClientConnection]]:
         """What connects to one machine, as `Link` calls it."""
@@ -85,6 +94,7 @@ class Connector:
                 ask=self._keychain,
                 first=self._manners.first,
                 told=lambda met: self._pinned(name, met),
+                may_ask=lambda question: self.may_ask is None or self.may_ask(name, question),
             )
 
         return connect_once

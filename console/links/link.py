@@ -3,6 +3,7 @@
     down ──► connecting ──► up ◄──► suspect ──► switching ──► up
       ▲          │           │         │
       └──────────┴───────────┴─────────┘        blocked: only a person can mend it       closed: no longer wanted
+                                                asking: connecting, and a person is to give a code or a password
 
 *Suspect*: an answer is late, and a second connection is being opened beside the first (make before break). Whichever
 answers first carries new traffic. *Switching*: the second has taken over, and streams of the first are kept for a grace
@@ -23,6 +24,7 @@ from console.errors import ForwardRefused, LinkEnded, LinkError, LinkUnreachable
 from console.events import Bus
 from console.links.backoff import Backoff
 from console.links.events import (
+    LinkAsks,
     LinkBlocked,
     LinkClosed,
     LinkLost,
@@ -52,6 +54,7 @@ AWAKE_S = 15.0
 class LinkState(StrEnum):
     DOWN = "down"
     CONNECTING = "connecting"
+    ASKING = "asking"
     UP = "up"
     SUSPECT = "suspect"
     SWITCHING = "switching"
@@ -110,6 +113,8 @@ class Link:
         self.pace = pace or Pace()
         self.error: LinkError | None = None
         """Why the last try failed; None while the link is up."""
+        self.question: str | None = None
+        """What a person is being asked for the login that is under way."""
         self._connect = connect
         self._clock = clock
         self._bus = bus
@@ -123,6 +128,8 @@ class Link:
         self._nudge = asyncio.Event()
         self._next_try = self._urgent_try = 0.0
         self._urgent_until = 0.0
+        self._asked_at: float | None = None
+        """When a person was last asked; None where the last login needed nobody."""
         self._kicked = False
         self._supervisor: asyncio.Task[None] | None = None
         self._ends: set[asyncio.Task[None]] = set()
@@ -219,7 +226,8 @@ class Link:
         """Another link has just come up, so the network may be back: do not sit out a long pause."""
         if self.state is LinkState.DOWN:
             self._backoff.reset()
-            self._next_try = min(self._next_try, asyncio.get_running_loop().time() + self._backoff.urgent_s())
+            soon = asyncio.get_running_loop().time() + self._backoff.urgent_s()
+            self._next_try = min(self._next_try, self._not_asked_before(soon))
             self._nudge.set()
 
     def woke(self, cause: Cause) -> None:
@@ -243,6 +251,17 @@ class Link:
             if route is not None and route != ours[0]:
                 self._urgent_until = asyncio.get_running_loop().time() + AWAKE_S
                 self._leg.ask(self.pace.late_wanted)
+
+    def may_ask(self, question: str) -> bool:
+        """A try is about to ask a person, and is alone with it: false for any other that would ask as well."""
+        if self.question is not None:
+            return False
+        self.question = question
+        self._asked_at = asyncio.get_running_loop().time()
+        if self._leg is None:
+            self.state = LinkState.ASKING
+        self._bus.publish(LinkAsks(self.name, question))
+        return True
 
     # Waiting for it
 
@@ -326,7 +345,12 @@ class Link:
         nudged = loop.create_task(self._nudge.wait())
         try:
             while True:
-                may_join = self._legs_made > 0 and len(tries) < MOST_TRIES and self._is_wanted_more
+                may_join = (
+                    self._legs_made > 0
+                    and len(tries) < MOST_TRIES
+                    and self._is_wanted_more
+                    and self.question is None  # a person takes their time
+                )
                 done, _ = await asyncio.wait(
                     {*tries, nudged},
                     timeout=self.pace.second_try if may_join else None,
@@ -347,10 +371,12 @@ class Link:
                         return
                     self._nudge.clear()
                     nudged = loop.create_task(self._nudge.wait())
-                if not done or (self._kicked and len(tries) < MOST_TRIES):
+                is_wanted = not done or (self._kicked and len(tries) < MOST_TRIES)
+                if is_wanted and self.question is None:
                     self._kicked = False
                     tries.add(loop.create_task(self._handshake()))
         finally:
+            self.question = None
             nudged.cancel()
             for each in tries:
                 each.add_done_callback(_drop)
@@ -397,6 +423,8 @@ class Link:
         leg = Leg(connection, self._legs_made, self.pace, self)
         replaced, self._leg = self._leg, leg
         self.error = None
+        if self.question is None:
+            self._asked_at = None
         leg.begin()
         if replaced is not None:
             self._keep(replaced)
@@ -412,13 +440,19 @@ class Link:
         if self._succeeded is not None:
             self._succeeded(self)
 
+    def _not_asked_before(self, when: float) -> float:
+        """When to log in at the earliest, if somebody was asked last time: they are not asked again and again."""
+        return when if self._asked_at is None else max(when, self._asked_at + self.pace.blocked)
+
     # What becomes of a leg
 
     def leg_late(self, leg: Leg) -> None:
         if leg is not self._leg:
             return
         self.state = LinkState.SUSPECT
-        self._next_try = self._urgent_try = 0.0
+        # A second login that would ask a person waits until the first one is given up.
+        lost_at = asyncio.get_running_loop().time() + self.pace.lost_after_late
+        self._next_try = self._urgent_try = 0.0 if self._asked_at is None else self._not_asked_before(lost_at)
         self._backoff.reset()
         self._bus.publish(LinkSuspect(self.name))
         asyncio.get_running_loop().call_later(self.pace.lost_after_late, self._give_up_on, leg)
@@ -444,13 +478,15 @@ class Link:
             now = asyncio.get_running_loop().time()
             if now - leg.begun_at >= SHORT_LIFE_S:
                 self._backoff.reset()
-                self._next_try = self._urgent_try = 0.0
+                self._next_try = self._urgent_try = self._not_asked_before(0.0)
             else:
-                self._next_try = now + self._backoff.next_s()
-                self._urgent_try = now + self._backoff.urgent_s()
+                self._next_try = self._not_asked_before(now + self._backoff.next_s())
+                self._urgent_try = self._not_asked_before(now + self._backoff.urgent_s())
         self._end_leg(leg, reason)
         if was_current:
             self._bus.publish(LinkLost(self.name, reason))
+            if self._asked_at is not None and (left_s := self._next_try - now) > 0:
+                self._bus.publish(LinkWaiting(self.name, f"{self.name} asks a person at its login.", left_s))
             self._nudge.set()
 
     def leg_idle(self, leg: Leg) -> None:
@@ -461,7 +497,7 @@ class Link:
         if leg is self._leg and leg.is_late and not leg.is_dead:
             self._leg = None
             self._keep(leg)
-            self.state = LinkState.CONNECTING
+            self.state = LinkState.CONNECTING if self.question is None else LinkState.ASKING
             self._bus.publish(LinkLost(self.name, "No answer"))
             if self.error is not None and self.error.is_permanent:
                 self._block(self.error, is_news=True)
@@ -538,6 +574,11 @@ class Links:
             )
             self._wake.start()
         return link
+
+    def may_ask(self, name: str, question: str) -> bool:
+        """Whether the login of a link may ask a person, as `Link.may_ask` says."""
+        link = self._links.get(name)
+        return link is None or link.may_ask(question)
 
     async def drop(self, name: str) -> None:
         """No longer want one."""

@@ -83,6 +83,8 @@ class MachineRecord(NamedTuple):
     started_at: datetime | None
     """Since when it runs, by the cloud's word."""
     gone_at: datetime | None
+    missing_since: datetime | None = None
+    """When the first of these readings was."""
 
     @property
     def is_gone(self) -> bool:
@@ -124,7 +126,7 @@ class Deed(NamedTuple):
     next_at: datetime | None
     """Not again before this."""
     alarmed_at: datetime | None
-    """Since when the user was told that it is overdue."""
+    """When the user was last told that it is overdue."""
     ended_at: datetime | None
     end: DeedEnd | None
     error: str | None

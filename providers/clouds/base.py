@@ -9,7 +9,9 @@
 * All that is created carries the label of its order, and `machines` tells that label: it is how a machine is found
   again when an answer, or the whole store, was lost.
 * An adapter keeps to its cloud's limits by itself: it waits its turn, and raises `RateLimited` only when the cloud asks
-  for a wait longer than `PATIENCE_S`. It never sends a creation twice.
+  for a wait longer than `PATIENCE_S`. Readings and deeds that may be repeated are asked again when the network or the
+  cloud fails; a creation is sent once, and again only after a plain "too many requests", which has made nothing.
+* A creation whose answer did not come, or makes no sense, is `AnswerLost`: it may have made a machine. Its label tells.
 * No secret is in a label, a start script, an error or a log line.
 """
 
@@ -21,7 +23,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from providers.errors import ProviderError
+from providers.errors import MachineTrouble
 
 PATIENCE_S = 30.0
 """The longest wait that an adapter takes upon itself when a cloud asks for one."""
@@ -90,6 +92,8 @@ class Capability(StrEnum):
     """What each machine was charged can be read back."""
     LOGS = "logs"
     REBOOT = "reboot"
+    ATTACH_KEY = "attach-key"
+    """An SSH key can be put onto a machine that is there already."""
 
 
 class Address(NamedTuple):
@@ -239,7 +243,7 @@ class Charge(NamedTuple):
     until: datetime
 
 
-class CloudError(ProviderError):
+class CloudError(MachineTrouble):
     """Something about a machine that the cloud refused or could not do."""
 
     def __init__(self, text: str, *, hint: str | None = None, leftover: str | None = None) -> None:
@@ -263,6 +267,10 @@ class NotThere(CloudError):
     """The cloud knows no machine of this id in this answer. That alone does not prove that it is gone."""
 
 
+class AnswerLost(CloudError):
+    """An order was sent, and whether it made a machine is unknown. Look for its label before ordering again."""
+
+
 class CannotDo(CloudError):
     """The cloud has no such action, or not in the machine's present state."""
 
@@ -275,13 +283,19 @@ class Cloud(Protocol):
     """One account at one cloud."""
 
     @property
-    def capabilities(self) -> frozenset[Capability]: ...
+    def capabilities(self) -> frozenset[Capability]:
+        """What all of its machines can."""
+        ...
+
+    def capabilities_of(self, id: str) -> frozenset[Capability]:  # noqa: A002 - the cloud's own word
+        """What this one can; more than `capabilities` only where machines differ, as those of the user's own do."""
+        ...
 
     async def machines(self) -> list[Reading]:
         """Everything on the account, ours or not, in as few calls as the cloud has for it."""
         ...
 
-    async def machine(self, id: str) -> Reading | None:  # noqa: A002 - the cloud's own word
+    async def machine(self, id: str) -> Reading | None:  # noqa: A002
         """One machine; None if this answer does not have it."""
         ...
 
@@ -305,6 +319,10 @@ class Cloud(Protocol):
         ...
 
     async def bid(self, id: str, usd_per_hour: Decimal) -> None:  # noqa: A002
+        ...
+
+    async def attach_key(self, id: str, public_key: str) -> None:  # noqa: A002
+        """Let this SSH key in as well. The order's key is there by itself."""
         ...
 
     async def account(self) -> Account: ...

@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from providers.simulated.clouds.faults import Call, CloudFault, CloudFaultKind
+from providers.simulated.clouds.names import CLOUDS
 from providers.simulated.faults import Fault, FaultKind
 from providers.simulated.machine_faults import MachineFault, MachineFaultKind
 from providers.simulated.services import DEFAULT_ENDPOINTS, ENDPOINTS, MachineSpec, Speed, World, WorldOptions
@@ -25,13 +27,15 @@ _FIRST_PORTS = {"ollama": 11434, "openai": 8000, "anthropic": 8000}
 def parser() -> argparse.ArgumentParser:
     faults = "\n".join(f"  {kind:<17} {kind.meaning}" for kind in FaultKind)
     machine_faults = "\n".join(f"  {kind:<17} {kind.meaning}" for kind in MachineFaultKind)
+    cloud_faults = "\n".join(f"  {kind:<18} {kind.meaning}" for kind in CloudFaultKind)
     parser = argparse.ArgumentParser(
         prog="python -m providers.simulated",
         description="Simulated services over real HTTP on this machine: Ollama, OpenAI-compatible, Anthropic,\n"
-        "and machines with a real SSH server.\n"
+        "machines with a real SSH server, and clouds to rent such machines from.\n"
         "Prints one JSON line with their addresses and keys, then runs until interrupted.",
         epilog=f"faults, with N for ARG and in brackets what holds without one:\n{faults}\n\n"
-        f"faults of machines:\n{machine_faults}",
+        f"faults of machines:\n{machine_faults}\n\n"
+        f"faults of clouds; of the calls {', '.join(Call)} each hits all, or those it is about:\n{cloud_faults}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -96,6 +100,31 @@ def parser() -> argparse.ArgumentParser:
         help="machines and the services that answer on them, each on the usual port of its kind or as SERVICE:PORT "
         f"(default: {DEFAULT_MACHINE}={_DEFAULT_SERVICE}, or none when --endpoints is given; the word alone for none)",
     )
+    parser.add_argument(
+        "--clouds",
+        nargs="*",
+        choices=tuple(CLOUDS),
+        metavar="NAME",
+        help=f"clouds to rent machines from, of {', '.join(CLOUDS)} (default: all, or none when --endpoints is given; "
+        "the word alone for none)",
+    )
+    parser.add_argument(
+        "--boot-seconds",
+        type=_not_negative,
+        metavar="S",
+        help="time from renting a machine to a service that answers (default: what image and host make of it)",
+    )
+    parser.add_argument(
+        "--stock", type=_count, metavar="N", help="GPUs that are free on each host of a cloud (default: all it has)"
+    )
+    parser.add_argument(
+        "--cloud-fault",
+        type=_cloud_fault,
+        action="append",
+        default=[],
+        metavar="NAME=KIND[:N][@CALL][*TIMES]",
+        help="let cloud NAME misbehave, always or the next TIMES calls; may be repeated",
+    )
     parser.add_argument("--real-shell", action="store_true", help="machines run /bin/sh in place of the built-in shell")
     parser.add_argument(
         "--machine-fault",
@@ -118,17 +147,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named_machines = given.machines
     if named_machines is None:
         named_machines = [] if given.endpoints else [(DEFAULT_MACHINE, None)]
+    clouds = given.clouds
+    if clouds is None:
+        clouds = [] if given.endpoints else list(CLOUDS)
     machines = [_spec(name, services, endpoints, given_parser) for name, services in named_machines]
     names = [machine.name for machine in machines]
-    if len(set(names)) < len(names) or set(names) & set(endpoints):
-        given_parser.error(f"machines and services need names of their own: {', '.join(names)}")
+    if len(set(names)) < len(names) or set(names) & {*endpoints, *clouds} or len(set(clouds)) < len(clouds):
+        given_parser.error(f"machines, services and clouds need names of their own: {', '.join(names)}")
     strangers = {name for name, _ in given.fault} - set(endpoints)
-    strangers |= {name for name, _ in given.port} - {*endpoints, *names}
+    strangers |= {name for name, _ in given.port} - {*endpoints, *names, *clouds}
     if strangers:
         given_parser.error(f"no service {', '.join(sorted(strangers))} runs; there are {', '.join(endpoints)}")
     strangers = {name for name, _ in given.machine_fault} - set(names)
     if strangers:
         given_parser.error(f"no machine {', '.join(sorted(strangers))} runs; there are {', '.join(names) or 'none'}")
+    strangers = {name for name, _ in given.cloud_fault} - set(clouds)
+    if strangers:
+        given_parser.error(f"no cloud {', '.join(sorted(strangers))} runs; there are {', '.join(clouds) or 'none'}")
+    cloud_faults: dict[str, list[CloudFault]] = {}
+    for name, fault in given.cloud_fault:
+        cloud_faults.setdefault(name, []).append(fault)
     machine_faults: dict[str, list[MachineFault]] = {}
     for name, fault in given.machine_fault:
         machine_faults.setdefault(name, []).append(fault)
@@ -150,6 +188,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machines=machines,
         real_shell=given.real_shell,
         machine_faults=machine_faults,
+        clouds=clouds,
+        boot_s=given.boot_seconds,
+        stock=given.stock,
+        cloud_faults=cloud_faults,
     )
     try:
         return asyncio.run(serve(options, until_eof=given.until_eof))
@@ -245,6 +287,16 @@ def _machine_fault(text: str) -> tuple[str, MachineFault]:
         raise argparse.ArgumentTypeError(f"{text!r} should read NAME=KIND")
     try:
         return name, MachineFault.parse(fault)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _cloud_fault(text: str) -> tuple[str, CloudFault]:
+    name, equals, fault = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} should read NAME=KIND")
+    try:
+        return name, CloudFault.parse(fault)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

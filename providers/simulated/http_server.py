@@ -142,7 +142,8 @@ class Exchange:
         lines = [f"HTTP/1.1 {status} {reason}"]
         if content_type:
             lines.append(f"Content-Type: {content_type}")
-        lines.append(f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}")
+        if all(name != "Date" for name, _ in headers):
+            lines.append(f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}")
         lines += [f"{name}: {value}" for name, value in headers]
         lines.append(f"Connection: {'keep-alive' if self._keep_alive else 'close'}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

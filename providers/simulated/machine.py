@@ -68,6 +68,12 @@ class SimulatedMachine:
 
         self.login_rejected = False
         self.forwarding_forbidden = False
+        self.second_factor: str | None = None
+        """A code that it asks for after a key, by keyboard-interactive."""
+        self.password: str | None = None
+        """What lets in without a key."""
+        self.codes_asked = 0
+        """How often it asked for the code."""
         self.login_delay_s = 0.0
         self.banner_delay_s = 0.0
         self.garbage: bytes | None = None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from providers.simulated.answers import Answer, Question, Tool, ToolUse, Turn
 from providers.simulated.anthropic import SimulatedAnthropic
 from providers.simulated.base import Recorded, SimulatedService
+from providers.simulated.clouds.faults import CloudFault
 from providers.simulated.faults import Fault, FaultKind, Faults
 from providers.simulated.machine_faults import MachineFault
 from providers.simulated.models import SimulatedModel
@@ -26,12 +27,14 @@ from providers.simulated.openai import SimulatedOpenAI
 from providers.simulated.pace import Clock, RealClock, Speed
 
 if TYPE_CHECKING:
+    from providers.simulated.clouds.twin import CloudTwin
     from providers.simulated.machine import SimulatedMachine
 
 __all__ = [
     "ENDPOINTS",
     "Answer",
     "Clock",
+    "CloudFault",
     "Fault",
     "FaultKind",
     "Faults",
@@ -86,12 +89,20 @@ class WorldOptions:
     faults: Mapping[str, Iterable[Fault]] = field(default_factory=dict)
     """By endpoint."""
     ports: Mapping[str, int] = field(default_factory=dict)
-    """By endpoint or machine; a free one where it is not named."""
+    """By endpoint, machine or cloud; a free one where it is not named."""
     machines: Sequence[MachineSpec] = ()
     real_shell: bool = False
     """Whether machines run /bin/sh in place of the built-in shell."""
     machine_faults: Mapping[str, Iterable[MachineFault]] = field(default_factory=dict)
     """By machine."""
+    clouds: Sequence[str] = ()
+    """Names of `clouds.names.CLOUDS`; machines stand behind all that is rented from them."""
+    boot_s: float | None = None
+    """From renting to a service that answers; None for what image and host make of it."""
+    stock: int | None = None
+    """At most so many GPUs are free on each host of a cloud."""
+    cloud_faults: Mapping[str, Iterable[CloudFault]] = field(default_factory=dict)
+    """By cloud."""
 
 
 class World:
@@ -113,6 +124,7 @@ class World:
                 port=options.ports.get(name, 0),
                 clock=clock,
             )
+        self.clouds: dict[str, CloudTwin] = {name: self._cloud(name) for name in options.clouds}
         self.machines: dict[str, SimulatedMachine] = {}
         """Once the world is entered."""
         self._stack = AsyncExitStack()
@@ -126,8 +138,26 @@ class World:
                 await stack.enter_async_context(service)
             for spec in self._options.machines:
                 self.machines[spec.name] = await stack.enter_async_context(self._machine(spec))
+            for cloud in self.clouds.values():
+                await stack.enter_async_context(cloud)
             self._stack = stack.pop_all()
         return self
+
+    def _cloud(self, name: str) -> CloudTwin:
+        from providers.simulated.clouds.names import CLOUDS  # only who wants clouds pays for them
+        from providers.simulated.clouds.rental import Timings
+
+        options = self._options
+        return CLOUDS[name](
+            clock=self._clock,
+            stock=options.stock,
+            timings=None if options.boot_s is None else Timings.booting_in(options.boot_s),
+            faults=options.cloud_faults.get(name, ()),
+            seed=options.seed,
+            port=options.ports.get(name, 0),
+            with_machines=True,
+            real_shell=options.real_shell,
+        )
 
     def _machine(self, spec: MachineSpec) -> SimulatedMachine:
         from providers.simulated.machine import SimulatedMachine  # loads asyncssh, a third of a second
@@ -149,8 +179,11 @@ class World:
         """The world as `python -m providers.simulated` prints it."""
         return {
             "schema": 1,
-            "clouds": [],
+            "clouds": [cloud.description() for cloud in self.clouds.values()],
             "endpoints": [service.endpoint() for service in self.services.values()],
             "comfyui": [],
-            "machines": [machine.description() for machine in self.machines.values()],
+            "machines": [
+                *(machine.description() for machine in self.machines.values()),
+                *(row for cloud in self.clouds.values() for row in cloud.machine_descriptions()),
+            ],
         }

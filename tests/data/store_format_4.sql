@@ -197,7 +197,8 @@ CREATE TABLE machines (
     at_end TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     started_at INTEGER,
-    gone_at INTEGER
+    gone_at INTEGER,
+    missing_since INTEGER
 );
 CREATE UNIQUE INDEX machines_by_name ON machines (name) WHERE gone_at IS NULL;
 CREATE UNIQUE INDEX machines_by_cloud_id ON machines (cloud, cloud_id) WHERE cloud_id IS NOT NULL;
@@ -241,7 +242,9 @@ CREATE TABLE accounts (
     balance_at INTEGER,
     reconciled_to INTEGER,
     reconciled_by TEXT,
-    reconciled_balance_usd TEXT
+    reconciled_balance_usd TEXT,
+    failures INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER
 );
 
 CREATE TABLE roles (
@@ -375,11 +378,11 @@ INSERT INTO tunnels VALUES
     (2, 'box', 'comfyui', 8188, 40124, '999999999:1', 'up', 1767225605000, 1767225600000, 1767225604000, NULL, 'Nothing answers.');
 INSERT INTO local_ports VALUES (1, 'box', 'ollama', 40123, 1767225600000), (2, 'box', 'comfyui', 40124, 1767225600000);
 INSERT INTO machines VALUES
-    (1, 'gpu1', 'vast', '20001', 'hawser-gpu1-7f3k2m9q', 'launched', 'running', 'ready', 1767225600000, '', NULL, 1767225605000, 0, '{"gpu": "RTX 4090"}', '0.4011', '0.0111', '0.45', 'stop', 1767225000000, 1767225300000, NULL),
-    (2, 'old', 'runpod', 'pod1', 'hawser-old-aaaaaaaa', 'adopted', 'gone', 'gone', 1767225600000, '', NULL, 1767225605000, 3, '{}', '0.34', NULL, NULL, 'destroy', 1767220000000, NULL, 1767225600000);
+    (1, 'gpu1', 'vast', '20001', 'hawser-gpu1-7f3k2m9q', 'launched', 'running', 'ready', 1767225600000, '', NULL, 1767225605000, 0, '{"gpu": "RTX 4090"}', '0.4011', '0.0111', '0.45', 'stop', 1767225000000, 1767225300000, NULL, NULL),
+    (2, 'old', 'runpod', 'pod1', 'hawser-old-aaaaaaaa', 'adopted', 'gone', 'gone', 1767225600000, '', NULL, 1767225605000, 3, '{}', '0.34', NULL, NULL, 'destroy', 1767220000000, NULL, 1767225600000, 1767225560000);
 INSERT INTO deeds VALUES (1, 2, 'destroy', 'asked for', 'accepted', '999999999:1', 2, 1767225500000, 1767225550000, NULL, NULL, 1767225600000, 'done', NULL);
 INSERT INTO machine_log VALUES (1, 1, 1767225000000, 'requested', 'Rented from vast.');
-INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000');
+INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000', 0, NULL);
 INSERT INTO roles VALUES (1, 'guard', '999999999:1', 1767225605000);
 INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, 1800, NULL, NULL, NULL);
 INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, '2 requests');

@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from providers.simulated.__main__ import main
+from providers.simulated.clouds.faults import CloudFaultKind
+from providers.simulated.clouds.names import CLOUDS
 from providers.simulated.machine_faults import MachineFaultKind
 from providers.simulated.services import (
     DEFAULT_ENDPOINTS,
@@ -163,6 +165,7 @@ def test_module_misbehaves_as_told() -> None:
         assert statuses == [429, 200]
 
 
+RENT = {"image": "ollama/ollama", "disk": 20, "runtype": "ssh_direc ssh_proxy"}
 SSH = ("ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes")
 
 
@@ -224,6 +227,7 @@ def test_machines_and_their_services_are_as_asked() -> None:
         (("--endpoints", "inference"), []),
         (("--machines",), []),
         (("--machines", "one", "two=", "--endpoints", "vllm"), ["one", "two"]),
+        (("--clouds", "vast"), ["berth"]),
         (("--machines", "one=inference,workstation:5000", "--machine-fault", "one=refuse", "--real-shell"), ["one"]),
     ],
 )
@@ -272,6 +276,16 @@ def test_module_says_when_a_port_is_taken() -> None:
         ["--machine-fault", "berth"],
         ["--machine-fault", "berth=nonsense"],
         ["--machine-fault", "other=drop"],
+        ["--clouds", "nowhere"],
+        ["--clouds", "vast", "vast"],
+        ["--clouds", "vast", "--machines", "vast"],
+        ["--boot-seconds", "-1"],
+        ["--stock", "some"],
+        ["--cloud-fault", "vast"],
+        ["--cloud-fault", "vast=nonsense"],
+        ["--cloud-fault", "vast=down@nowhere"],
+        ["--cloud-fault", "vast=late:soon"],
+        ["--clouds", "vast", "--cloud-fault", "runpod=down"],
     ],
 )
 def test_wrong_options_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,4 +303,37 @@ def test_help_names_every_endpoint_and_fault(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
     assert all(name in shown for name in ENDPOINTS)
-    assert all(kind.meaning in shown for kind in (*FaultKind, *MachineFaultKind))
+    assert all(kind.meaning in shown for kind in (*FaultKind, *MachineFaultKind, *CloudFaultKind))
+    assert all(name in shown for name in CLOUDS)
+
+
+def test_module_has_clouds_to_rent_from() -> None:
+    with running("--clouds", "vast", "runpod", "--machines", "--boot-seconds", "1") as (_, world):
+        vast, runpod = world["clouds"]
+        headers = {"authorization": f"Bearer {vast['key']}"}
+        rented = httpx.put(f"{vast['base_url']}/api/v0/asks/7001/", json=RENT, headers=headers, trust_env=False).json()
+        listed = httpx.get(
+            f"{runpod['base_url']}/v2/pods", headers={"authorization": f"Bearer {runpod['key']}"}, trust_env=False
+        )
+
+    assert [list(cloud) for cloud in world["clouds"]] == [["name", "base_url", "key"]] * 2
+    assert [cloud["name"] for cloud in world["clouds"]] == ["vast", "runpod"]
+    assert rented["success"] is True
+    assert listed.json() == {"pods": []}
+
+
+def test_clouds_are_as_told() -> None:
+    with running("--clouds", "vast", "--machines", "--stock", "0", "--cloud-fault", "vast=status:502@account*1") as (
+        _,
+        world,
+    ):
+        (vast,) = world["clouds"]
+        with httpx.Client(
+            base_url=vast["base_url"], headers={"authorization": f"Bearer {vast['key']}"}, trust_env=False
+        ) as client:
+            statuses = [client.get("/api/v0/users/current").status_code for _ in range(2)]
+            rentable = {"rentable": {"eq": True}}
+            offers = client.post("/api/v0/bundles/", json=rentable).json()["offers"]
+
+    assert statuses == [502, 200]
+    assert offers == []

@@ -1,0 +1,44 @@
+"""Clocks for tests: no one waits, and time still passes in order."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 9, 1, 10, tzinfo=UTC)
+
+
+class EagerClock:
+    """Time that stands still until somebody sleeps, and then passes at once. Who wakes first, wakes first."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start = start
+        self._passed_s = 0.0
+        self._sleepers: list[tuple[float, int]] = []
+        self._numbers = itertools.count()
+        self.slept: list[float] = []
+        """How long each sleep was, in the order they began."""
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._passed_s)
+
+    def monotonic(self) -> float:
+        return self._passed_s
+
+    def advance(self, seconds: float) -> None:
+        self._passed_s += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        sleeper = (self._passed_s + max(seconds, 0.0), next(self._numbers))
+        heapq.heappush(self._sleepers, sleeper)
+        try:
+            await asyncio.sleep(0)
+            while self._sleepers[0] != sleeper:
+                await asyncio.sleep(0)
+        finally:
+            self._sleepers.remove(sleeper)
+            heapq.heapify(self._sleepers)
+        self._passed_s = max(self._passed_s, sleeper[0])

@@ -1,0 +1,323 @@
+"""Machines are created, started, stopped and destroyed, and nothing is believed without a proof."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from console.errors import CloudCannot, GivenUp, MachineBusy, NotFound, PriceTooHigh
+from console.machines.events import DeedOverdue, DeedProved, MachineChanged
+from console.machines.records import Desired, MachineState
+from providers.clouds.base import Capability, NoCapacity, State
+from providers.errors import ServiceFailed
+from tests.clocks import EagerClock
+from tests.conftest import run
+from tests.console.fake_cloud import EVERYTHING, FakeCloud, fates
+from tests.console.fleet_kit import PLAN, world
+
+
+def test_a_machine_is_rented_stopped_started_and_destroyed(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            record = await w.fleet.launch("box", PLAN, why="asked for")
+            assert (record.state, record.cloud_id) == (MachineState.REQUESTED, "1")
+            assert (await w.fleet.settled("box")).state is MachineState.BOOTING
+
+            await w.fleet.reached("box", MachineState.READY)
+            assert (await w.fleet.stop("box", why="done for today")).state is MachineState.STOPPING
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert w.cloud.billing() == []
+
+            await w.fleet.start("box", why="again")
+            assert (await w.fleet.settled("box")).state is MachineState.BOOTING
+
+            await w.fleet.destroy("box", why="no more")
+            gone = await w.fleet.settled("box")
+            assert (gone.state, gone.desired, w.cloud.truth["1"].state) == (MachineState.GONE, Desired.GONE, State.GONE)
+            assert await w.fleet.machines() == []
+            assert [event.what for event in w.bus.of(DeedProved)] == ["create", "stop", "start", "destroy"]
+            changes = [event.after for event in w.bus.of(MachineChanged)]
+            assert changes == [
+                "requested", "booting", "ready", "stopping", "stopped", "requested", "booting", "destroying", "gone"
+            ]  # fmt: skip
+
+    run(body())
+
+
+def test_an_answer_to_a_stop_is_no_proof(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path, FakeCloud(EagerClock(), stop_s=600)) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+
+            await w.fleet.stop("box", why="enough")
+            await w.rounds(500)
+
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPING
+            alarms = w.bus.of(DeedOverdue)
+            assert [event.what for event in alarms] == ["stop", "stop", "stop"]  # after 2, 4 and 8 minutes
+            assert "may cost the full price" in alarms[0].text
+
+            await w.rounds(300)
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_a_stop_that_keeps_the_gpu_is_not_called_stopped(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            w.cloud.plain_stops = True
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+
+            await w.fleet.stop("box", why="enough")
+            await w.rounds(150)
+
+            record = await w.fleet.machine("box")
+            assert record.state is MachineState.STOPPING
+            assert record.state_why == "Its cloud calls it stopped, and it is still paid at the full price."
+            assert len(w.bus.of(DeedOverdue)) == 1
+
+            w.cloud.plain_stops = False
+            await w.rounds(400)
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_a_stop_is_sent_again_for_hours(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock())
+        async with world(tmp_path, cloud) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            cloud.fate = lambda call: "refused" if call == "stop" else "well"
+
+            with pytest.raises(ServiceFailed):
+                await w.fleet.stop("box", why="enough")
+            await w.rounds(4 * 3600, 60)
+
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPING
+            tries = sum(call.startswith("stop") for call in cloud.calls)
+            assert 40 < tries < 90
+            alarms = len(w.bus.of(DeedOverdue))
+            assert 6 <= alarms <= 9  # 2, 4, 8 … 60 minutes apart
+
+            cloud.fate = lambda _: "well"
+            await w.rounds(900, 60)
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_an_order_with_a_lost_answer_is_found_by_its_label(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "lost")]))
+        async with world(tmp_path, cloud) as w:
+            record = await w.fleet.launch("box", PLAN, why="asked for")
+
+            assert record.cloud_id == "1"
+            assert cloud.calls.count("create") == 1
+            assert (await w.fleet.settled("box")).state is MachineState.BOOTING
+
+    run(body())
+
+
+def test_an_order_that_never_arrived_is_sent_once_more_after_several_lists(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "unsent")]))
+        async with world(tmp_path, cloud) as w:
+            record = await w.fleet.launch("box", PLAN, why="asked for")
+
+            assert record.cloud_id == "1"
+            first, second = (number for number, call in enumerate(cloud.calls) if call == "create")
+            assert cloud.calls[first + 1 : second].count("list") >= 3
+
+    run(body())
+
+
+def test_a_refused_order_leaves_nothing(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "refused")]))
+        async with world(tmp_path, cloud) as w:
+            with pytest.raises(NoCapacity):
+                await w.fleet.launch("box", PLAN, why="asked for")
+
+            assert await w.fleet.machines() == []
+            assert [deed.end for deed in await w.deeds("box")] == ["given-up"]
+            await w.fleet.launch("box", PLAN, why="again")  # the name is free
+            assert (await w.fleet.machine("box")).cloud_id == "1"
+
+    run(body())
+
+
+def test_what_a_refused_order_made_all_the_same_is_destroyed(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock(), fate=fates([("create", "leftover"), ("destroy", "refused")]))
+        async with world(tmp_path, cloud) as w:
+            with pytest.raises(NoCapacity):
+                await w.fleet.launch("box", PLAN, why="asked for")
+            await w.rounds(120)
+
+            assert cloud.truth["1"].state is State.GONE
+            assert [(deed.what, deed.end) for deed in await w.deeds("box")] == [
+                ("create", "given-up"),
+                ("destroy", "done"),
+            ]
+
+    run(body())
+
+
+def test_a_refused_start_is_followed_by_a_stop(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock())
+        async with world(tmp_path, cloud) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+            await w.fleet.settled("box")
+            cloud.fate = fates([("start", "queued")])
+
+            with pytest.raises(NoCapacity):
+                await w.fleet.start("box", why="again")
+
+            assert cloud.calls[-1] == "stop 1"
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            await w.rounds(3 * 3600, 60)
+            assert cloud.truth["1"].state is State.STOPPED
+
+    run(body())
+
+
+def test_a_start_that_waits_for_a_gpu_is_given_up_and_stopped(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock())
+        async with world(tmp_path, cloud) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+            await w.fleet.settled("box")
+            await w.fleet.start("box", why="again")
+            cloud.truth["1"].state, cloud.truth["1"].until = State.QUEUED, None
+
+            with pytest.raises(GivenUp, match="GPU is not free"):
+                await w.fleet.settled("box")
+
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_a_price_above_the_ceiling_is_neither_launched_nor_started(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            with pytest.raises(PriceTooHigh):
+                await w.fleet.launch("dear", PLAN._replace(ceiling_usd_per_hour=Decimal("0.39")), why="asked for")
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+            await w.fleet.settled("box")
+            w.cloud.truth["1"].price = Decimal("0.60")
+            w.clock.advance(30)
+
+            with pytest.raises(PriceTooHigh, match=r"\$0.60"):
+                await w.fleet.start("box", why="again")
+
+            assert not any(call.startswith("start") for call in w.cloud.calls)
+            assert w.cloud.calls.count("create") == 1
+
+    run(body())
+
+
+def test_a_machine_that_comes_up_dearer_than_allowed_is_destroyed(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            w.cloud.truth["1"].price = Decimal("0.90")
+
+            with pytest.raises(GivenUp, match="more than the"):
+                await w.fleet.settled("box")
+
+            assert w.cloud.truth["1"].state is State.GONE
+
+    run(body())
+
+
+def test_a_stop_during_boot_takes_the_place_of_the_order(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.stop("box", why="changed my mind")
+
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert [(deed.what, deed.end) for deed in await w.deeds("box")] == [
+                ("create", "overtaken"),
+                ("stop", "done"),
+            ]
+
+    run(body())
+
+
+def test_a_start_during_a_stop_waits_for_the_stop(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+            w.clock.advance(1)
+
+            await w.fleet.start("box", why="no, go on")
+            assert "start 1" not in w.cloud.calls
+            record = await w.fleet.settled("box")
+
+            assert (record.state, record.desired) == (MachineState.BOOTING, Desired.RUNNING)
+            assert w.cloud.truth["1"].state is State.RUNNING
+
+    run(body())
+
+
+def test_a_destruction_takes_the_place_of_a_stop_and_nothing_takes_its_place(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+            await w.fleet.destroy("box", why="no more")
+
+            for wish in (w.fleet.stop, w.fleet.start):
+                with pytest.raises(MachineBusy, match="is being destroyed"):
+                    await wish("box", why="too late")
+            assert (await w.fleet.settled("box")).state is MachineState.GONE
+
+    run(body())
+
+
+def test_what_a_cloud_cannot_do_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock(), capabilities=EVERYTHING - {Capability.STOP})
+        async with world(tmp_path, cloud) as w:
+            with pytest.raises(CloudCannot, match="only destroy"):
+                await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.launch("box", PLAN._replace(at_end="destroy"), why="asked for")
+            with pytest.raises(CloudCannot, match="cannot stop"):
+                await w.fleet.stop("box", why="enough")
+
+            assert [deed.what for deed in await w.deeds("box")] == ["create"]
+
+    run(body())
+
+
+def test_a_machine_that_is_not_there_is_named_with_its_nearest(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("inference", PLAN, why="asked for")
+
+            with pytest.raises(NotFound) as caught:
+                await w.fleet.machine("inferense")
+
+            assert caught.value.hint == "Did you mean 'inference'?"
+
+    run(body())
