@@ -89,7 +89,9 @@ def _models(shell: Shell) -> list[str]:
             settings = runtime.settings
             seen = await (await runtime.store()).models_seen()
             listed = [
-                f"{endpoint.name}/{model}" for endpoint in settings.endpoints.values() for model in endpoint.models
+                f"{endpoint.name}/{model}"
+                for endpoint in settings.endpoints.values()
+                for model in (*endpoint.models, *endpoint.expected)
             ]
             return [*settings.aliases, *settings.routes, *listed, *(f"{each.endpoint}/{each.name}" for each in seen)]
 

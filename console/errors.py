@@ -42,6 +42,7 @@
         ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
         └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
 
+A `NoWay` is a `LinkError` in the shape of a `ProviderError`, for those who ask a machine's service.
 A * marks what only a person can mend: trying again changes nothing (`LinkError.is_permanent`).
 
 Every error has a plain sentence and, where there is one, a hint that names the next step.
@@ -282,6 +283,17 @@ class LinkBroken(LinkError):
     title = "The connection broke"
 
 
+class NoWay(outside.Unreachable):
+    """A `LinkError` as whoever asks a machine's service meets it; it is told in the words of its cause."""
+
+    def __init__(self, cause: LinkError) -> None:
+        super().__init__(cause.text, hint=cause.hint)
+        self.cause = cause
+        # One that did not answer in time has had its time.
+        is_slow = isinstance(cause.__cause__, TimeoutError)
+        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken | LinkEnded) and not is_slow
+
+
 class RemoteRefused(LinkError):
     title = "The machine refuses"
     exit_code = Exit.MACHINE
@@ -320,6 +332,8 @@ def explain(error: BaseException) -> Explanation:
     """Title, sentence, hint and exit code for any error; the only place that knows them all."""
     if isinstance(error, ConsoleError):
         return Explanation(error.title, error.text, error.hint, error.exit_code)
+    if isinstance(error, NoWay):
+        return explain(error.cause)
     if isinstance(error, outside.ProviderError):
         for kind, title, code, hint in _OUTSIDE:
             if isinstance(error, kind):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from console import __version__
 from console.clock import Clock, SystemClock
+from console.errors import StoreError
 from console.events import Bus
 from console.keys import Keys
 from console.logs import start_log, stop_log
@@ -19,19 +21,29 @@ from providers.chat.base import ChatProvider, Host, ModelInfo
 from providers.registry import chat_provider
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+    from pathlib import Path
+
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
-    from console.links.connector import LoginManners
+    from console.links.connector import Connector, LoginManners
+    from console.links.identity import Target, Whereabouts
     from console.links.link import Links
     from console.links.offers import Offers
+    from console.links.shared import Shared
     from console.links.tunnels import Tunnels
+    from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.clouds import Clouds
     from console.machines.fleet import Fleet
     from console.machines.records import MachineRecord
-    from providers.clouds.base import Cloud
+    from console.machines.services import Service
     from console.money.budget import Budget
     from console.notify import Alerts
+    from providers.clouds.base import Cloud
+    from providers.reach import Reach
+
+_log = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -47,14 +59,22 @@ class Runtime:
         *,
         ends_process: bool = False,
         environment: Mapping[str, str] | None = None,
+        login_manners: Callable[[], LoginManners] | None = None,
+        looks_for_tunnels: bool = True,
     ) -> None:
+        """`login_manners` says how links deal with what only a person knows; without it nobody is asked. Without
+        `looks_for_tunnels` the store is not opened to find those of other processes."""
         self.paths = paths
         self.settings = settings
         self.keys = keys
         self.clock = clock
         self.bus = Bus()
-        self.login_manners: LoginManners | None = None
-        """How links deal with what only a person knows; set before the first link. Unless set, nobody is asked."""
+        self.login_manners = login_manners
+        """May be replaced before the first link."""
+        self.stays = False
+        """Whether this process lives long enough to offer its tunnels to others; said before the first link."""
+        self.ready: Ready | None = None
+        """What wakes a machine before a link to it is opened for a question; said before the first link."""
         self.ring: Callable[[str], None] | None = None
         """Puts an alert on the terminal; set before the first one, where there is a terminal."""
         self._environment = environment or {}
@@ -64,9 +84,13 @@ class Runtime:
         self._opening = asyncio.Lock()
         self._offering = asyncio.Lock()
         self._jobs: Jobs | None = None
+        self._connector: Connector | None = None
         self._links: Links | None = None
         self._tunnels: Tunnels | None = None
         self._offers: Offers | None = None
+        self._ways: Ways | None = None
+        self._published: Shared | None = None
+        self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
@@ -104,10 +128,12 @@ class Runtime:
             from console.links.connector import Connector, LoginManners, Nobody
             from console.links.link import Links
 
-            manners = self.login_manners or LoginManners(Nobody())
-            connector = Connector(self.settings, self.paths, self._environment, self.bus, manners)
-            self._links = Links(connector.to, self.clock, self.bus)
-            connector.may_ask = self._links.may_ask
+            manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
+            self._connector = Connector(
+                self.settings, self.paths, self._environment, self.bus, manners, find=self._whereabouts
+            )
+            self._links = Links(self._connector.to, self.clock, self.bus)
+            self._connector.may_ask = self._links.may_ask
         return self._links
 
     @property
@@ -129,19 +155,47 @@ class Runtime:
                 self._offers = await Offers(Shared(await self.store(), self.clock), self.clock, self.bus).__aenter__()
         return self._offers
 
+    @property
+    def ways(self) -> Ways:
+        """How services of machines are reached, by name."""
+        if self._ways is None:
+            from console.links.ways import Ways
+
+            self._ways = Ways(
+                self.settings.machines,
+                self.clock,
+                lambda: self.links,
+                lambda: self.tunnels,
+                shared=self._shared if self._looks_for_tunnels else None,
+                offers=self.offers if self.stays else None,
+                ready=self.ready,
+                is_asking=lambda: self._connector is not None and self._connector.is_asking,
+            )
+        return self._ways
+
+    async def _shared(self) -> Shared:
+        """What other processes have. Looking needs no heartbeat of our own."""
+        if self._published is None:
+            from console.links.shared import Shared
+
+            self._published = Shared(await self.store(), self.clock)
+        return self._published
+
+    def host(self, endpoint: Endpoint, key: str | None = None) -> Host:
+        """Where an endpoint is: at its address, or behind the link to its machine."""
+        reach: Reach | None = None
+        if endpoint.machine is not None:
+            reach = self.ways.reach(*self._service_of(endpoint))
+        headers = {"user-agent": f"hawser/{__version__}", **endpoint.headers}
+        return Host(endpoint.name, endpoint.base_url, key, headers, endpoint.connect_s, reach)
+
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
         if isinstance(endpoint, str):
             endpoint = self.settings.endpoint(endpoint)
         provider = self._providers.get(endpoint.name)
         if provider is None:
-            host = Host(
-                endpoint.name,
-                endpoint.base_url,
-                self.keys.for_endpoint(endpoint),
-                {"user-agent": f"hawser/{__version__}", **endpoint.headers},
-                endpoint.connect_s,
-            )
+            host = self.host(endpoint, self.keys.for_endpoint(endpoint))
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
             while self.keys.notes:
                 self._tell(self.keys.notes.pop(0))
@@ -172,18 +226,51 @@ class Runtime:
         if self._fleet is None:  # nothing is awaited from here on
             from console.links.fleet_key import fleet_key
             from console.machines.fleet import Fleet
+            from console.money.meter import Meter
 
+            own = {name: machine for name, machine in self.settings.machines.items() if machine.cloud == "ssh"}
             self._fleet = Fleet(
                 self.settings,
                 store,
                 self.cloud,
                 self.clock,
                 self.bus,
+                hooks=(Meter(own),),
+                may_spend=self._may_spend,
                 public_key=lambda: fleet_key(self.paths).public_line,
                 accounts=self.clouds.names,
                 keep_key=self._keep_key_of,
             )
         return self._fleet
+
+    async def target(self, name: str, *, ssh_config: Path | None = None) -> Target:
+        """Who a machine is and how to log in to it, wherever its name stands: settings, fleet or SSH configuration."""
+        from console.links.identity import resolve
+
+        return await resolve(
+            name,
+            self.settings,
+            self.paths,
+            ssh_config=ssh_config,
+            environment=self._environment,
+            find=self._whereabouts,
+        )
+
+    async def _whereabouts(self, name: str) -> Whereabouts | None:
+        from console.machines.whereabouts import find
+
+        try:
+            fleet = await self.fleet()
+        except StoreError as error:
+            _log.warning("The rented machines are not known: %s", error.text)
+            return None
+        return await find(fleet, self.clock, name)
+
+    async def _may_spend(self, machine: str, usd_per_hour: Decimal | None) -> None:
+        own = self.settings.machines.get(machine)
+        if usd_per_hour is None and own is not None and own.cloud == "ssh":
+            return  # nobody asks money for it
+        await (await self.budget()).allow_machine(usd_per_hour, machine=machine)
 
     async def _keep_key_of(self, machine: MachineRecord, key: str) -> None:
         """The key with which a machine can end itself, kept where keys are, under the machine's label."""
@@ -208,13 +295,35 @@ class Runtime:
                 breakers=breakers,
                 seen=store.models_seen,
                 remember=self.remember_models,
+                is_near=self._is_near,
             )
             prices = Prices(self.settings.prices)
             budget = await self.budget()
             self._conversation = Conversation(
-                self.settings, store, router, catalogue, breakers, prices, budget, self.provider, self.clock, self.bus
+                self.settings,
+                store,
+                router,
+                catalogue,
+                breakers,
+                prices,
+                budget,
+                self.provider,
+                self.clock,
+                self.bus,
+                make_ready=self._make_ready,
             )
         return self._conversation
+
+    async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
+        return await self.ways.make_ready(*self._service_of(endpoint), tell)
+
+    async def _is_near(self, endpoint: Endpoint) -> bool:
+        return await self.ways.is_open(*self._service_of(endpoint))
+
+    def _service_of(self, endpoint: Endpoint) -> tuple[str, Service]:
+        assert endpoint.machine is not None
+        assert endpoint.service is not None
+        return endpoint.machine, self.ways.service(endpoint.machine, endpoint.service)
 
     async def budget(self) -> Budget:
         """What says yes or no before money is spent."""
@@ -289,6 +398,7 @@ async def open_runtime(
     clock: Clock | None = None,
     discover: bool = True,
     ends_process: bool = False,
+    login_manners: Callable[[], LoginManners] | None = None,
 ) -> AsyncIterator[Runtime]:
     """A runtime for the length of a block.
 
@@ -299,7 +409,14 @@ async def open_runtime(
     keys = Keys(paths, environment)
     log_file = start_log(paths.log_file, settings.log.level, keys.secrets)
     runtime = Runtime(
-        paths, settings, keys, clock or SystemClock(), tell, ends_process=ends_process, environment=environment
+        paths,
+        settings,
+        keys,
+        clock or SystemClock(),
+        tell,
+        ends_process=ends_process,
+        environment=environment,
+        login_manners=login_manners,
     )
     for note in settings.notes:
         tell(note)

@@ -140,6 +140,9 @@ class Settings:
             last = name.rpartition(".")[2]
             if last in LIMITS:
                 return self.origin(f"chat.{last}")
+            for endpoint in self.endpoints.values():
+                if endpoint.machine and f"{name}.".startswith(f"endpoints.{endpoint.name}."):
+                    return self.origin(f"machines.{endpoint.machine}")
             for known, origin in self._origins.items():  # an endpoint that was found, not configured
                 if known.startswith("endpoints.") and name.startswith(f"{known}."):
                     return origin
@@ -184,9 +187,17 @@ def settings_from(
     limits = {name: getattr(values["chat"], name) for name in LIMITS}
     found, notes = found_endpoints(paths, environment) if discover else ({}, ())
     try:
-        values["endpoints"] = _read_endpoints(source.document.get("endpoints", {}), found, limits, origins)
+        configured = _read_endpoints(source.document.get("endpoints", {}), found, limits)
     except Unfit as unfit:
         raise source.error(unfit.under("endpoints")) from None
+    if values["machines"]:
+        from console.machines.endpoints import machine_endpoints  # loaded by those who have machines
+
+        try:
+            configured |= machine_endpoints(values["machines"], configured, limits)
+        except Unfit as unfit:
+            raise source.error(unfit.under("machines")) from None
+    values["endpoints"] = configured | _found_beside(configured, found, limits, origins)
     return Settings(source, origins, {**values, "notes": notes})
 
 
@@ -352,9 +363,8 @@ def _read_endpoints(
     tables: Mapping[str, object],
     found: Mapping[str, tuple[Mapping[str, Any], tuple[OriginKind, str]]],
     limits: Mapping[str, Any],
-    origins: dict[str, Origin],
 ) -> dict[str, Endpoint]:
-    """The configured endpoints, then those that are there by themselves."""
+    """The configured endpoints."""
     from console.found_endpoints import SHIPPED
 
     endpoints = {}
@@ -366,9 +376,20 @@ def _read_endpoints(
             # The key was stored for the shipped address; another address gets it only when the file says so.
             given.update({k: v for k, v in shipped.items() if k != "key" or same_place})
         endpoints[name] = _named(Endpoint, name, table, given)
-    has_ollama = any(endpoint.wire == "ollama" for endpoint in endpoints.values())
+    return endpoints
+
+
+def _found_beside(
+    configured: Mapping[str, Endpoint],
+    found: Mapping[str, tuple[Mapping[str, Any], tuple[OriginKind, str]]],
+    limits: Mapping[str, Any],
+    origins: dict[str, Origin],
+) -> dict[str, Endpoint]:
+    """Those that are there by themselves, beside the others."""
+    endpoints = {}
+    has_ollama = any(endpoint.wire == "ollama" for endpoint in configured.values())
     for name, (values, (kind, detail)) in found.items():
-        if name not in endpoints and not (name == "ollama" and has_ollama):
+        if name not in configured and not (name == "ollama" and has_ollama):
             endpoints[name] = Endpoint(name=name, **{**limits, **values})
             origins[f"endpoints.{name}"] = Origin(kind, detail)
     return endpoints

@@ -210,6 +210,14 @@ class Endpoint(Group):
         "How long an Ollama server keeps a model in memory after an answer.",
         default=None,
     )
+    machine: str | None = setting(text(), "The machine whose service it is.", default=None, key="")
+    service: str | None = setting(text(), "The name of that service.", default=None, key="")
+    expected: tuple[str, ...] = setting(
+        list_of(text(), most=1000, expects="a list of model names"),
+        "The models that a machine is to have; counts until it has said what it has.",
+        default=(),
+        key="",
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -401,6 +409,9 @@ class Machine(Group):
     )
     host: str | None = setting(
         text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
+    )
+    key_file: str | None = setting(
+        text(), "The private key to log in with, where your SSH configuration does not name it.", default=None
     )
     services: tuple[str | Mapping[str, object], ...] = setting(
         list_of(Kind("a service", _read_service), most=100, expects="a list of services"),

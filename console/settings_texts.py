@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from console.keys import KEY_VARIABLES
-from console.settings import GROUPS, LATER, NAMED, ChainEntry, Origin, Routes, Settings, variable_of
+from console.settings import GROUPS, LATER, NAMED, ChainEntry, Endpoint, Origin, Routes, Settings, variable_of
 from console.settings_kinds import Field, Group
 
 _EXAMPLES = {
@@ -76,6 +76,8 @@ def values_in_force(settings: Settings) -> Iterator[tuple[str, object, Origin]]:
         yield from _values(name, group, getattr(settings, name), settings)
     for name, group in NAMED.items():
         for each, values in getattr(settings, name).items():
+            if isinstance(values, Endpoint) and values.machine is not None:
+                continue  # it is set by its machine
             yield from _values(f"{name}.{each}", group, values, settings)
     for name in ("aliases", "routes"):
         for each, chain in getattr(settings, name).items():

@@ -12,6 +12,7 @@ from console.paths import Paths, find_paths
 from console.text import neutralise
 
 if TYPE_CHECKING:
+    from console.links.connector import LoginManners
     from console.runtime import Runtime
 
 SCHEMA = 1
@@ -101,10 +102,21 @@ class Shell:
         return open_runtime(
             self.paths,
             self.environment,
-            lambda text: self.note(f"hawser: {text}"),
+            self._tell,
             discover=not self.isolated,
             ends_process=self.ends_process,
+            login_manners=self._login_manners,
         )
+
+    def _tell(self, text: str) -> None:
+        self.note(f"hawser: {text}")
+
+    def _login_manners(self) -> LoginManners:
+        """What only a person knows is asked on the terminal."""
+        from console.links.connector import LoginManners
+        from console.terminal_ask import TerminalAsk
+
+        return LoginManners(TerminalAsk(self), tell=self._tell)
 
 
 def _is_figure(cell: str) -> bool:

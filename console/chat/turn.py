@@ -70,6 +70,7 @@ class Answer(NamedTuple):
     usage: Usage
     estimated: bool
     cost_usd: Decimal | None
+    wake_ms: float | None
     connect_ms: float | None
     first_token_ms: float | None
     total_ms: float | None
@@ -121,7 +122,7 @@ class Answer(NamedTuple):
                 "total": self.cost_usd if self.machine is None else None,
             },
             "timings_ms": {
-                "wake": None,
+                "wake": _rounded(self.wake_ms),
                 "connect": _rounded(self.connect_ms),
                 "first_token": _rounded(self.first_token_ms),
                 "total": _rounded(self.total_ms),
@@ -154,6 +155,7 @@ NO_ANSWER = Answer(
     usage=Usage(),
     estimated=False,
     cost_usd=None,
+    wake_ms=None,
     connect_ms=None,
     first_token_ms=None,
     total_ms=None,

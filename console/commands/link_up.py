@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from console.errors import LinkError
     from console.events import Event
     from console.links.link import Link
+    from console.links.login import FirstContact
     from console.links.offers import Offers
     from console.links.shared import Published
     from console.links.tunnels import Forward, Tunnel
@@ -76,16 +77,16 @@ async def _keep_up(
     import asyncio
 
     from console.links.connector import LoginManners
-    from console.links.identity import resolve
     from console.terminal_ask import TerminalAsk
 
     _stop_on_signals()
     async with shell.runtime() as runtime:
         name = arguments.target
         # A name that leads nowhere is a mistake to be told at once, not an outage to wait out.
-        await resolve(name, runtime.settings, runtime.paths, ssh_config=ssh_config, environment=shell.environment)
+        await runtime.target(name, ssh_config=ssh_config)
         ask = TerminalAsk(shell)
-        runtime.login_manners = LoginManners(ask, "known-only" if arguments.known_only else "ask", ssh_config)
+        first: FirstContact = "known-only" if arguments.known_only else "ask"
+        runtime.login_manners = lambda: LoginManners(ask, first, ssh_config)
         with runtime.bus.subscribe() as events:
             link = runtime.links.make(name)
             services: Mapping[str, Service] = {}

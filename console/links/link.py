@@ -125,6 +125,8 @@ class Link:
         self._old_legs: dict[Leg, asyncio.TimerHandle] = {}
         self._legs_made = 0
         self._waiters: set[asyncio.Future[Leg]] = set()
+        self._impatient: set[asyncio.Future[Leg]] = set()
+        """Those of the waiters that do not want another try."""
         self._nudge = asyncio.Event()
         self._next_try = self._urgent_try = 0.0
         self._urgent_until = 0.0
@@ -139,6 +141,11 @@ class Link:
     @property
     def is_up(self) -> bool:
         return self._leg is not None and not self._leg.is_late
+
+    @property
+    def was_up(self) -> bool:
+        """Whether it has ever been up."""
+        return self._legs_made > 0
 
     @property
     def round_trip_s(self) -> float | None:
@@ -175,9 +182,10 @@ class Link:
             await asyncio.wait([asyncio.ensure_future(leg.closed()) for leg in legs], timeout=2.0)
         self._bus.publish(LinkClosed(self.name))
 
-    async def wait_up(self, limit_s: float | None = None) -> None:
-        """Return when requests can flow; raises what `connection` raises."""
-        await self._usable_leg(limit_s)
+    async def wait_up(self, limit_s: float | None = None, *, is_patient: bool = True) -> None:
+        """Return when requests can flow; raises what `connection` raises, and without patience what the next try that
+        fails says. A try has its own limits, and takes longer only while somebody is asked."""
+        await self._usable_leg(limit_s, is_patient=is_patient)
 
     async def connection(self, limit_s: float | None = None) -> asyncssh.SSHClientConnection:
         """The live connection, waited for up to a limit (one minute unless given).
@@ -265,16 +273,18 @@ class Link:
 
     # Waiting for it
 
-    async def _usable_leg(self, limit_s: float | None) -> Leg:
+    async def _usable_leg(self, limit_s: float | None, *, is_patient: bool = True) -> Leg:
         if self._leg is not None and not self._leg.is_late:
             return self._leg
         if self.state is LinkState.CLOSED:
             raise LinkEnded(f"The link to {self.name} was closed.")
         if self.state is LinkState.BLOCKED and self.error is not None and not self._kicked:
             raise _again(self.error)
-        limit_s = self.pace.hold if limit_s is None else limit_s
+        limit_s = self.pace.hold if limit_s is None and is_patient else limit_s
         waiter: asyncio.Future[Leg] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
+        if not is_patient:
+            self._impatient.add(waiter)
         self._nudge.set()
         try:
             async with asyncio.timeout(limit_s):
@@ -282,11 +292,12 @@ class Link:
         except TimeoutError:
             reason = f" {self.error.text}" if self.error is not None else ""
             raise LinkUnreachable(
-                f"{self.name} did not come back within {self.pace.hold:.0f} s.{reason}",
+                f"{self.name} did not come back within {limit_s:.0f} s.{reason}",
                 hint=self.error.hint if self.error is not None else None,
             ) from self.error
         finally:
             self._waiters.discard(waiter)
+            self._impatient.discard(waiter)
 
     async def _until_gone(self, leg: Leg) -> None:
         """A leg that broke under a call is about to be told as gone; let that happen before asking for the next."""
@@ -402,6 +413,9 @@ class Link:
             if self._leg is None:
                 self._block(error, is_news=is_news)
             return
+        for waiter in self._impatient:
+            if not waiter.done():
+                waiter.set_exception(_again(error))
         self._next_try = now + self._backoff.next_s()
         if self._leg is None:
             self.state = LinkState.DOWN

@@ -7,6 +7,7 @@ A host key is checked against our pins and nothing else, before anything is offe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 FirstContact: TypeAlias = Literal["ask", "known-only"]
 """What to do with a machine that neither the pins, nor its cloud, nor the user's known_hosts know: ask whoever can
 answer (without a terminal, that pins it and says so), or refuse."""
-How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
+How: TypeAlias = Literal["cloud", "known_hosts", "rented", "accepted"]
+"""Who vouched for a key: the cloud, the user's known_hosts, our having rented the machine, or a person."""
 
 LIMIT_S = 5.0
 """How long connecting may take, from the first packet to the end of the login."""
@@ -82,9 +84,29 @@ async def connect(
     Each hop takes at most 5 s, and longer only while somebody is asked. Jump hosts are closed with the connection; a
     `tunnel` stays. `ask` may be a `Keychain`, which remembers answers for the other calls that share it. `told` hears
     of every key that is pinned, and `may_ask` of every machine that asks for a code or a password, before anybody is
-    asked. `extra` goes to asyncssh as it is. There is no keepalive until `set_keepalive`.
+    asked. `extra` goes to asyncssh as it is. There is no keepalive until `set_keepalive`. A machine that cannot be
+    reached in one way is tried in its others; the error is that of the first.
     """
     keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    try:
+        return await _connect(target, pins, keychain, first, tunnel, extra, told, may_ask)
+    except LinkUnreachable:
+        for way in target.others:
+            with contextlib.suppress(LinkUnreachable):
+                return await _connect(way, pins, keychain, first, tunnel, extra, told, may_ask)
+        raise
+
+
+async def _connect(
+    target: Target,
+    pins: Pins,
+    keychain: Keychain,
+    first: FirstContact,
+    tunnel: asyncssh.SSHClientConnection | None,
+    extra: Mapping[str, Any] | None,
+    told: Callable[[Met], None] | None,
+    may_ask: MayAsk | None,
+) -> asyncssh.SSHClientConnection:
     below = tunnel
     try:
         for hop in (*target.jumps, target):
@@ -165,6 +187,8 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
         seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
         if _is_vouched_for(target.name, seen, known):
             how = "known_hosts"
+        elif target.is_ours and first == "ask":
+            how = "rented"  # it opens to a key that only we have, and that our order brought there
     async with keychain.one_at_a_time:
         if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
             return

@@ -30,10 +30,11 @@ from providers.clouds.base import (
 from providers.clouds.fields import Row, identity, kept, price, row, rows, text, whole
 from providers.clouds.pace import ALL, Limit
 from providers.clouds.wire import Answer, Wire, quoted
-from providers.errors import KeyRefused, ProviderError
+from providers.errors import KeyRefused, ProviderError, ServiceFailed
 
 BASE_URL = "https://cloud.lambda.ai/api/v1"
-LIMITS = {ALL: Limit(1.0), "create": Limit(12.0)}
+LIMITS = {ALL: Limit(1.05), "create": Limit(12.5)}
+"""A request a second, and a launch in twelve, which is counted where it arrives."""
 _MAX_NAME, _MAX_USER_DATA = 64, 1_000_000
 _STATES = {
     "booting": (State.STARTING, Bills.NOTHING),
@@ -43,7 +44,7 @@ _STATES = {
     "terminated": (State.GONE, Bills.NOTHING),
     "preempted": (State.OUTBID, Bills.NOTHING),
 }
-"""Billing runs from the first `active` to the end; one that is `unhealthy` bills on."""
+"""Billing runs from the first `active` to the end; one that is `unhealthy` bills on. See also `reading`."""
 _RAW = ("status", "ssh_key_names", "file_system_names", "is_reserved", "hostname", "private_ip")
 _SHOWS_ADDRESS = frozenset({State.RUNNING, State.LOST, State.STARTING, State.UNKNOWN})
 
@@ -144,7 +145,7 @@ class LambdaCloud(Refusing):
         await self._wire.close()
 
     def _judge(self, answer: Answer) -> ProviderError | None:
-        if answer.is_success:
+        if answer.is_success and "error" not in answer.row:
             return None
         where, code = self._wire.place, answer.code
         tail = f"{answer.said or code}{'' if answer.said.endswith(('.', '!', '?', '…')) else '.'}"
@@ -161,7 +162,7 @@ class LambdaCloud(Refusing):
             return OrderRefused(f"{where} gives this account no more machines: {tail}")
         if answer.status == 409 and answer.kind == "reboot":
             return CannotDo(f"{where} cannot restart it now: {tail}")
-        return None
+        return ServiceFailed(f"{where} reports an error: {tail}") if answer.is_success else None
 
 
 def reading(fields: Row) -> Reading:
@@ -172,6 +173,9 @@ def reading(fields: Row) -> Reading:
     cents = price(kind.get("price_cents_per_hour"))
     gpu = text(kind.get("gpu_description")) or text(kind.get("description"))
     ip = text(fields.get("ip"), 100)
+    if state is State.STARTING and ip:
+        bills = Bills.EVERYTHING  # it has run before: this is a restart
+    port = whole(fields.get("ssh_port")) or 22  # which only a stand-in tells
     return Reading(
         id=identity(fields.get("id")),
         label=text(fields.get("name")),
@@ -179,7 +183,7 @@ def reading(fields: Row) -> Reading:
         bills=bills,
         words=word,
         usd_per_hour=None if cents is None else cents / 100,
-        addresses=(Address(ip, 22, "ubuntu"),) if ip and state in _SHOWS_ADDRESS else (),
+        addresses=(Address(ip, port, "ubuntu"),) if ip and state in _SHOWS_ADDRESS else (),
         gpu=gpus.shown(gpu) if gpu else "",
         gpu_count=whole(specs.get("gpus")),
         vram_gb=gpus.vram_gb(gpu) if gpu else None,

@@ -32,13 +32,24 @@ class Pace:
 
     async def turn(self, kind: str) -> None:
         """Wait until this call may go."""
-        for lane in (self._lane(kind), self._lane(ALL)):
-            async with lane.order:
-                while (wait_s := lane.wait_s()) > 0:
-                    if lane.held_s() > PATIENCE_S:
-                        raise too_many(self._name, lane.held_s())
-                    await self._clock.sleep(wait_s)
-                lane.take()
+        assert kind != ALL
+        own, shared = self._lane(kind), self._lane(ALL)
+        async with own.order:
+            while True:
+                await self._until_free(own)
+                async with shared.order:
+                    await self._until_free(shared)
+                    if own.wait_s() <= 0:
+                        # Counted together, in the moment that the call goes: the cloud counts from there as well.
+                        own.take()
+                        shared.take()
+                        return
+
+    async def _until_free(self, lane: _Lane) -> None:
+        while (wait_s := lane.wait_s()) > 0:
+            if lane.held_s() > PATIENCE_S:
+                raise too_many(self._name, lane.held_s())
+            await self._clock.sleep(wait_s)
 
     def hold(self, kind: str, seconds: float) -> None:
         """Let no call of this kind go for so long."""

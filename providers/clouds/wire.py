@@ -59,6 +59,8 @@ class Answer(NamedTuple):
     """Its word for the complaint, where it has one."""
     wait_s: float | None
     """When to come back, where it says so."""
+    is_page: bool = False
+    """A web page: what answered is not the cloud's API, but something before it."""
 
     @property
     def row(self) -> Row:
@@ -245,22 +247,23 @@ class Wire:
     def _read(self, kind: str, response: httpx.Response, body: bytes) -> Answer:
         payload: Any = None
         said = code = ""
-        is_json = False
+        is_json = is_page = False
         if body.strip():
             try:
                 payload = json.loads(body)
                 is_json = True
             except (ValueError, RecursionError):
-                said = self._without_key(plain(body[:2000].decode("utf-8", "replace"), 300))
+                is_page = body.lstrip()[:1] == b"<"
+                said = "" if is_page else self._without_key(plain(body[:2000].decode("utf-8", "replace"), 300))
         fields = row(payload)
         if not response.is_success or "error" in fields or "errors" in fields or fields.get("success") is False:
             complained, code = _complaint(payload)
             said = self._without_key(complained) or said
         elif body.strip() and not is_json:
-            raise self.bad_reply("it is a web page" if body.lstrip().startswith(b"<") else "it is no JSON")
+            raise self.bad_reply("it is a web page" if is_page else "it is no JSON")
         wait_s = self._come_back(response.headers)
         self._heed(response)
-        return Answer(kind, response.status_code, payload, said, code, wait_s)
+        return Answer(kind, response.status_code, payload, said, code, wait_s, is_page)
 
     def _without_key(self, words: str) -> str:
         key = self._cloud_host.key
@@ -285,6 +288,8 @@ class Wire:
     # ---- what a refusal means
 
     def _error(self, answer: Answer) -> ProviderError | None:
+        if answer.is_page and answer.status not in (401, 408, 429) and 400 <= answer.status < 500:
+            return self.bad_reply("it is a web page")
         error = self._judge(answer)
         if error is not None or answer.is_success:
             return error

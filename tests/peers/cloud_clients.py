@@ -117,9 +117,9 @@ class Runpod:
             self._process.wait()
         _of(self._process.stdout).close()
 
-    def __call__(self, name: str, **arguments: Any) -> Any:
-        """Call a function of the package; raises RunpodError with what it raised."""
-        print(json.dumps([name, arguments]), file=_of(self._process.stdin), flush=True)
+    def __call__(self, function: str, /, **arguments: Any) -> Any:
+        """Call one of its functions; raises RunpodError with what it raised."""
+        print(json.dumps([function, arguments]), file=_of(self._process.stdin), flush=True)
         for line in _of(self._process.stdout):
             if line.startswith("\x1e"):  # the package prints remarks of its own
                 said = json.loads(line[1:])

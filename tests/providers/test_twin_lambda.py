@@ -302,7 +302,7 @@ def test_name_tags_and_user_data_are_kept_and_the_name_can_be_changed() -> None:
     run(body())
 
 
-def test_restart_keeps_the_address_and_is_refused_while_booting() -> None:
+def test_restart_does_not_show_and_is_refused_while_booting() -> None:
     async def body() -> None:
         async with cloud_of() as cloud:
             number = await cloud.launch()
@@ -311,11 +311,13 @@ def test_restart_keeps_the_address_and_is_refused_while_booting() -> None:
             ip = (await cloud.row(number))["ip"]
             await cloud.restart(number)
             during = await cloud.row(number)
+            is_reachable = cloud.twin.rentals[number].ssh_up
             cloud.clock.forward(BOOT_S)
 
             assert early.status_code == 409
-            assert (during["status"], during["ip"]) == ("booting", ip)
+            assert (during["status"], during["ip"], is_reachable) == ("active", ip, False)
             assert (await cloud.row(number))["ip"] == ip
+            assert cloud.twin.rentals[number].ssh_up
 
     run(body())
 

@@ -401,6 +401,35 @@ def test_released_gpu_can_be_gone_and_a_held_one_cannot() -> None:
     run(body())
 
 
+def test_gpu_that_is_held_is_free_again_when_its_machine_is_deleted() -> None:
+    async def body() -> None:
+        async with dock() as cloud:
+            number = await cloud.stopped()
+            held = (await cloud.hostnode())["available_resources"]["gpus"][0]["availableCount"]
+            await cloud.call("DELETE", f"/instances/{number}")
+            cloud.clock.forward(STOP_S)
+
+            assert held == 3
+            assert (await cloud.hostnode())["available_resources"]["gpus"][0]["availableCount"] == 4
+
+    run(body())
+
+
+def test_machine_that_holds_its_gpu_loses_it_with_the_last_of_the_money() -> None:
+    async def body() -> None:
+        async with dock(balance_usd=FULL + DISK + 1, has_card=True) as cloud:
+            number = await cloud.stopped()
+            cloud.clock.forward(hours=1)
+            before = await cloud.status(number)
+            cloud.clock.forward(hours=3)
+
+            assert before == "stopped"
+            assert await cloud.status(number) == "stoppeddisassociated"
+            assert await cloud.hourly_cost() == DISK
+
+    run(body())
+
+
 def test_start_of_what_runs_and_stop_of_what_is_stopped_are_conflicts() -> None:
     async def body() -> None:
         async with dock() as cloud:
@@ -483,18 +512,25 @@ def test_modify_needs_a_stopped_machine_and_only_grows_the_disk() -> None:
             smaller = await modify(diskGb=100)
             odd = await modify(cpuCores=5)
             other = await modify(gpus={"gpuV0Name": "h100-sxm5-80gb", "count": 1})
-            good = await modify(cpuCores=4, ramGb=16, diskGb=400, gpus={"gpuV0Name": GPU, "count": 2})
+            large = await modify(ramGb=512, diskGb=4000, cpuCores=128)
+            larger = await modify(diskGb=4002)
+            many = await modify(gpus={"gpuV0Name": GPU, "count": 5})
+            await modify(ramGb=32, cpuCores=8)
+            good = await modify(cpuCores=4, ramGb=16, diskGb=4000, gpus={"gpuV0Name": GPU, "count": 2})
             row = await cloud.show(number)
 
             assert while_running == (400, "Instance must be stopped to be modified")
             assert smaller == (400, "Storage can only be increased")
             assert odd == (400, "vcpu_count must be an even number")
             assert other == (400, "GPU model is not available on this hostnode")
+            assert large == (200, "")
+            assert larger == (400, "Not enough resources on this hostnode")
+            assert many == (400, "Not enough GPUs on this hostnode")
             assert good == (200, "")
             assert row["resources"]["vcpu_count"] == 4
             assert row["resources"]["gpus"] == {GPU: {"count": 2, "v0Name": GPU}}
-            assert row["rateHourly"] == 0.764
-            assert await cloud.hourly_cost() == DISK * 2
+            assert row["rateHourly"] == 0.944
+            assert await cloud.hourly_cost() == DISK * 20
 
     run(body())
 

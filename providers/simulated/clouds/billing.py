@@ -11,6 +11,7 @@ from typing import NamedTuple
 HOURS_PER_MONTH = Decimal(720)
 """How the clouds turn a price per month into one per hour."""
 _MICROSECOND = timedelta(microseconds=1)
+_LEAST_USD = Decimal("1e-18")
 _YEAR_IN_MICROSECONDS = Decimal(timedelta(days=365) // _MICROSECOND)
 _MICROSECONDS_PER_HOUR = Decimal(3_600_000_000)
 
@@ -40,7 +41,8 @@ def hours(length: timedelta) -> Decimal:
 
 
 def spent(usd_per_hour: Decimal, length: timedelta) -> Decimal:
-    return usd_per_hour * Decimal(length // _MICROSECOND) / _MICROSECONDS_PER_HOUR
+    """To eighteen places, so that sums are exact in whatever order they are made."""
+    return (usd_per_hour * Decimal(length // _MICROSECOND) / _MICROSECONDS_PER_HOUR).quantize(_LEAST_USD)
 
 
 def lasts(usd: Decimal, usd_per_hour: Decimal) -> timedelta:
@@ -65,11 +67,20 @@ class Bill:
         """What runs up at this moment."""
         return sum((rate for rate, _ in self._open.values()), Decimal(0))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anything runs up."""
+        return bool(self._open)
+
     def rates(self) -> dict[ChargeKind, Decimal]:
         return {kind: rate for kind, (rate, _) in self._open.items()}
 
-    def charge_at(self, moment: datetime, rates: Mapping[ChargeKind, Decimal]) -> None:
-        """From `moment` on, charge these rates and no others."""
+    def charge_at(self, moment: datetime, rates: Mapping[ChargeKind, Decimal]) -> bool:
+        """From `moment` on, charge these rates and no others; whether that changes anything."""
+        if len(rates) == len(self._open) and all(
+            kind in self._open and self._open[kind][0] == rate for kind, rate in rates.items()
+        ):
+            return False
         for kind in (*self._open, *(kind for kind in rates if kind not in self._open)):
             rate = rates.get(kind, Decimal(0))
             before = self._open.get(kind)
@@ -80,6 +91,7 @@ class Bill:
                 self._close(self._stretch(kind, *before, moment))
             if rate:
                 self._open[kind] = (rate, moment)
+        return True
 
     def charge_once(self, moment: datetime, kind: ChargeKind, usd: Decimal) -> None:
         self._close(Charge(self.machine_id, self.label, kind, moment, moment, None, usd))

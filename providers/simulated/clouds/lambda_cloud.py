@@ -17,7 +17,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from providers.simulated.clouds.billing import Charge, ChargeKind
+from providers.simulated.clouds.billing import ChargeKind
 from providers.simulated.clouds.faults import Call, CloudFaultKind
 from providers.simulated.clouds.hosts import Host
 from providers.simulated.clouds.lambda_disks import FileSystems
@@ -139,10 +139,6 @@ class LambdaTwin(CloudTwin):
 
     # for tests
 
-    def invoice(self) -> list[Charge]:
-        """Machines, and file systems under their ids."""
-        return super().invoice() + self.file_systems.charges(self.now)
-
     def preempt(self, machine_id: str) -> None:
         """Take a machine away, as the cloud does that needs it for somebody else."""
         self.market.advance()
@@ -179,7 +175,7 @@ class LambdaTwin(CloudTwin):
         if not rental.host.is_online:
             return "unhealthy"
         if rental.phase in ON_THE_WAY:
-            return "booting"
+            return "active" if rental.has_run else "booting"  # a restart does not show
         return "active" if rental.phase is Phase.RUNNING else "unhealthy"
 
     def _said_status(self, rental: Rental, asked: Asked) -> str:

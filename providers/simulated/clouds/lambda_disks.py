@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from providers.simulated.clouds.billing import HOURS_PER_MONTH, Bill, Charge, ChargeKind
+from providers.simulated.clouds.billing import HOURS_PER_MONTH, Bill, ChargeKind
 from providers.simulated.clouds.faults import Call
 from providers.simulated.clouds.lambda_launches import Launch
 from providers.simulated.clouds.lambda_types import REGIONS, region_row
@@ -62,7 +62,6 @@ class FileSystems:
     def __init__(self, twin: LambdaTwin) -> None:
         self._twin = twin
         self._there: dict[str, FileSystem] = {}
-        self._removed: list[FileSystem] = []
 
     def __getitem__(self, name: str) -> FileSystem:
         return next(disk for disk in self._there.values() if disk.name == name)
@@ -72,9 +71,6 @@ class FileSystems:
         route("GET", f"{base}/file-systems", Call.OTHER, self._list)
         route("POST", f"{base}/filesystems", Call.OTHER, self._add)
         route("DELETE", f"{base}/filesystems/{{file_system}}", Call.OTHER, self._remove)
-
-    def charges(self, now: datetime) -> list[Charge]:
-        return [charge for disk in (*self._there.values(), *self._removed) for charge in disk.bill.charges(now)]
 
     def mounts(self, launch: Launch) -> list[tuple[FileSystem, str]]:
         """The file systems of a machine, and where they are on it."""
@@ -103,12 +99,13 @@ class FileSystems:
 
     async def _add(self, asked: Asked) -> Answer:
         name, region = asked.fields.get("name"), asked.fields.get("region")
-        if not isinstance(name, str) or not name or region not in REGIONS:
+        if not isinstance(name, str) or not name or not isinstance(region, str) or region not in REGIONS:
             return self._twin.error(400, "name and region are required")
         if any(disk.name == name for disk in self._there.values()):
             return self._twin.error(400, "A file system with that name exists already.", "global/duplicate")
         disk = FileSystem(self._twin.new_id(), name, region, self._twin.market.now)
         self._there[disk.id] = disk
+        self._twin.market.bill_besides(disk.bill, {})
         return as_json({"data": disk.row(is_in_use=False)})
 
     async def _remove(self, asked: Asked) -> Answer:
@@ -118,6 +115,5 @@ class FileSystems:
         if self._is_in_use(disk):
             return self._twin.error(400, "The file system is in use.", "filesystems/filesystem-in-use")
         del self._there[disk.id]
-        self._removed.append(disk)
         disk.remove(self._twin.market.now)
         return as_json({"data": {"deleted_ids": [disk.id]}})

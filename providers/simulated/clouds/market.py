@@ -459,11 +459,14 @@ class Market:
 
     def _settle(self) -> None:
         """Charge everybody for the state they are in."""
+        has_changed = False
         for rental in self.rentals.values():
+            if rental.is_gone and not rental.bill.is_open:
+                continue
             rental.bill.label = rental.label
-            if not (rental.is_gone and not rental.bill.usd_per_hour):
-                rental.bill.charge_at(self.now, {} if rental.is_gone else self._tariff(rental))
-        self._money_changed()
+            has_changed |= rental.bill.charge_at(self.now, {} if rental.is_gone else self._tariff(rental))
+        if has_changed:
+            self._money_changed()
 
     def _money_changed(self) -> None:
         """Plan for the moment the money is gone."""

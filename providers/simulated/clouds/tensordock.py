@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from providers.simulated.clouds import tensordock_places as places
 from providers.simulated.clouds.billing import ChargeKind
-from providers.simulated.clouds.faults import Call, CloudFaultKind
+from providers.simulated.clouds.faults import ActiveFaults, Call, CloudFaultKind
 from providers.simulated.clouds.hosts import Host
 from providers.simulated.clouds.limits import Window, Windows
 from providers.simulated.clouds.market import NoGpuError
@@ -27,7 +27,7 @@ from providers.simulated.clouds.tensordock_orders import BadOrderError, change_f
 from providers.simulated.clouds.tensordock_orders import Order as Wanted
 from providers.simulated.clouds.tensordock_shapes import ListShape, ShowShape, Spelling, listed, shown, spelled
 from providers.simulated.clouds.tensordock_v0 import V0
-from providers.simulated.clouds.twin import CloudTwin
+from providers.simulated.clouds.twin import CloudTwin, Route
 from providers.simulated.clouds.wire import Answer, Asked, Identity, RefusedError, as_json, form_fields
 from providers.simulated.http_server import Request
 
@@ -145,7 +145,7 @@ class TensorDockTwin(CloudTwin):
     def key_of(self, request: Request) -> str | None:
         return self._v0.key_of(request) if self._v0.is_for(request) else super().key_of(request)
 
-    def _identity(self, request: Request, route: Any, faults: Any) -> Identity:
+    def _identity(self, request: Request, route: Route, faults: ActiveFaults) -> Identity:
         try:
             return super()._identity(request, route, faults)
         except RefusedError:
@@ -326,16 +326,19 @@ class TensorDockTwin(CloudTwin):
             check_parts(vcpus, ram_gb, disk_gb)
         except BadOrderError as problem:
             return self.error(400, str(problem))
+        host = rental.host
+        if vcpus > host.cpu_cores or ram_gb > host.ram_gb or disk_gb > host.disk_gb:
+            return self.error(400, "Not enough resources on this hostnode")
         if disk_gb < rental.disk_gb:
             return self.error(400, "Storage can only be increased")
-        if change.gpu not in (None, places.v0_name(rental.host.gpu)):
+        if change.gpu not in (None, places.v0_name(host.gpu)):
             return self.error(400, "GPU model is not available on this hostnode")
         gpus = rental.gpus if change.gpu_count is None else change.gpu_count
-        if rental.keeps_gpu and gpus - rental.gpus > self.market.free_gpus(rental.host):
+        if gpus > host.gpus or (rental.keeps_gpu and gpus - rental.gpus > self.market.free_gpus(host)):
             return self.error(400, "Not enough GPUs on this hostnode")
         rental.gpus, rental.disk_gb = gpus, Decimal(disk_gb)
         rental.extra |= {"vcpus": vcpus, "ram_gb": ram_gb}
-        self.market.raise_price(rental, places.usd_per_hour(rental.host, gpus, vcpus, ram_gb))
+        self.market.raise_price(rental, places.usd_per_hour(host, gpus, vcpus, ram_gb))
         return self._accepted(rental, self.status_of(rental))
 
     # start, stop, delete
