@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from console.money.verdicts import Level
     from console.settings import AlertSettings
+    from providers.gpu_smi import Gpu
 
 COOLER_C = Decimal(3)
 """An alert about heat is over when the GPU is this much below the level, so that it does not come and go."""
@@ -23,15 +23,6 @@ class Finding(NamedTuple):
     subject: str
     level: Level | None
     text: str
-
-
-class GpuReading(NamedTuple):
-    """One GPU as it was measured; None for what was not told."""
-
-    number: int
-    temperature_c: Decimal | float | None = None
-    used_mb: Decimal | float | None = None
-    total_mb: Decimal | float | None = None
 
 
 class GpuState(NamedTuple):
@@ -55,7 +46,7 @@ class GpuOutcome(NamedTuple):
 
 def judge_gpus(
     machine: str,
-    gpus: Iterable[GpuReading],
+    gpus: Iterable[Gpu],
     states: Mapping[int, GpuState],
     now_s: float,
     settings: AlertSettings,
@@ -86,7 +77,7 @@ def judge_gpus(
 
 
 def _heat(
-    machine: str, gpu: GpuReading, temperature_c: Decimal, state: GpuState, now_s: float, settings: AlertSettings
+    machine: str, gpu: Gpu, temperature_c: Decimal, state: GpuState, now_s: float, settings: AlertSettings
 ) -> tuple[GpuState, Finding]:
     level = _level(temperature_c, state.heat, settings.gpu_warm_c, settings.gpu_hot_c, COOLER_C)
     hot_since_s = (now_s if state.hot_since_s is None else state.hot_since_s) if level == "alarm" else None
@@ -102,7 +93,7 @@ def _heat(
 
 
 def _memory(
-    machine: str, gpu: GpuReading, share: Decimal, state: GpuState, settings: AlertSettings
+    machine: str, gpu: Gpu, share: Decimal, state: GpuState, settings: AlertSettings
 ) -> tuple[GpuState, Finding]:
     level = _level(share, state.memory, settings.vram_warning, settings.vram_alarm, LESS_MEMORY)
     text = f"The memory of GPU {gpu.number} of {machine} is {share * 100:.0f} % full."
@@ -115,35 +106,6 @@ def _level(value: Decimal, before: Level | None, warning: Decimal, alarm: Decima
     if value >= warning or (before is not None and value > warning - slack):
         return "warning"
     return None
-
-
-def unconfirmed(machine: str, what: str, since: datetime, now: datetime) -> Finding:
-    """A stop or an end that the cloud has not proved."""
-    minutes = max(int((now - since).total_seconds()) // 60, 0)
-    done = {"destroy": "destroyed", "stop": "stopped"}.get(what, what)
-    text = f"{machine} is not proved to be {done} after {minutes} min: it may go on costing money. It is tried again."
-    return Finding(f"unconfirmed:{machine}", "alarm", text)
-
-
-def guard_lost(machine: str, protection: str) -> Finding:
-    """Of the two that can stop it, one is missing or both are; `protection` is the word for what is left."""
-    level: Level = "alarm" if protection == "UNPROTECTED" else "warning"
-    return Finding(f"guard:{machine}", level, f"{machine} is {protection}: if this computer ends, who stops it?")
-
-
-def outbid(machine: str, market_usd_per_hour: Decimal | None = None) -> Finding:
-    now = f" The bid that is needed now: ${market_usd_per_hour.normalize():f} an hour." if market_usd_per_hour else ""
-    return Finding(f"outbid:{machine}", "warning", f"{machine} was taken away for a higher bid.{now}")
-
-
-def lost(machine: str, why: str = "") -> Finding:
-    reason = f": {why.rstrip('.')}" if why else ""
-    return Finding(f"lost:{machine}", "alarm", f"{machine} is lost{reason}.")
-
-
-def over(finding: Finding, text: str) -> Finding:
-    """The same subject, with all well again."""
-    return Finding(finding.subject, None, text)
 
 
 class Teller(Protocol):

@@ -154,13 +154,6 @@ def last_price(connection: sqlite3.Connection, name: str) -> tuple[Decimal, Deci
     return None if row is None or row[0] is None else (Decimal(row[0]), Decimal(row[1] or 0))
 
 
-def note(connection: sqlite3.Connection, machine: int, at: datetime, text: str) -> None:
-    """A line about money in the log of a machine."""
-    connection.execute(
-        "INSERT INTO machine_log (machine, at, what, text) VALUES (?, ?, 'price', ?)", (machine, to_ms(at), text)
-    )
-
-
 def _row(values: Iterable[Any]) -> MeterRow:
     machine, kind, seen_at, billing, gap, price, source, open_from, open_to, estimated, unbooked = values
     return MeterRow(

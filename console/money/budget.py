@@ -250,9 +250,10 @@ class Budget:
     async def verdict(self) -> list[BudgetVerdict]:
         """How every budget stands, and which machines are to be stopped for it; of machines, those that cost money."""
         from console.history import books, meters
+        from console.money.forecast import clock_time, reached_at
         from console.money.verdicts import ALL, BudgetVerdict, highest_passed, to_stop
 
-        limits = self.spans()
+        now, limits = self._clock.now(), self.spans()
         day = limits[0]
 
         def look(connection: sqlite3.Connection) -> tuple[list[Spent], list[tuple[meters.Running, Decimal]]]:
@@ -264,18 +265,19 @@ class Budget:
         sums, machines = await self._books.run(look)
         strict = self._limits.at_limit == "stop"
         running = [one for one, _ in machines]
+        usd_per_hour = sum((one.usd_per_hour for one in running if not one.fixed), ZERO)
         verdicts = []
         for span, limit, sum_ in zip(_SPANS, limits, sums, strict=True):
             booked = sum_.known_usd - sum_.reserved_usd
-            levels = (*self._limits.warn_at, ALL)
-            passed = highest_passed(booked, limit.limit_usd, levels)
+            passed = highest_passed(booked, limit.limit_usd, (*self._limits.warn_at, ALL))
             is_full = strict and passed == 1
             stop = to_stop(running) if is_full else ()
             text = _stands(f"{span.title} budget", span.when, booked, limit.limit_usd, stop)
+            soon = reached_at(limit.limit_usd - booked, usd_per_hour, now)
+            if passed < 1 and soon is not None and soon < limit.until:
+                text += f" It reaches {usd(limit.limit_usd)} at {clock_time(soon, now, self._zone)}."
             verdicts.append(
-                BudgetVerdict(
-                    f"budget:{span.name}", booked, limit.limit_usd, passed, text, levels, stop=stop, block=is_full
-                )
+                BudgetVerdict(f"budget:{span.name}", booked, limit.limit_usd, passed, text, stop, block=is_full)
             )
         for one, spent_usd in machines:
             limit_usd = self.machine_limit(one.name)
@@ -285,9 +287,8 @@ class Budget:
             passed = highest_passed(spent_usd, limit_usd, levels)
             stop = to_stop([one]) if strict and passed == 1 else ()
             text = _stands(f"The budget of {one.name}", "today", spent_usd, limit_usd, stop)
-            verdicts.append(
-                BudgetVerdict(f"budget:machine:{one.name}", spent_usd, limit_usd, passed, text, levels, loud_from, stop)
-            )
+            subject = f"budget:machine:{one.name}"
+            verdicts.append(BudgetVerdict(subject, spent_usd, limit_usd, passed, text, stop, loud_from=loud_from))
         return verdicts
 
     def _machine_levels(self, machine: str, limit_usd: Decimal) -> tuple[tuple[Decimal, ...], Decimal]:

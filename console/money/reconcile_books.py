@@ -91,9 +91,10 @@ class Reconciler:
         """Reconcile the accounts whose day is over; what was done in the last day is left alone, whoever did it."""
         done = []
         for account in accounts:
-            outcome = await self._one(account)
-            if outcome is not None:
+            while (outcome := await self._one(account)) is not None:
                 done.append(outcome)
+                if outcome.by != "charges" or outcome.until is None:
+                    break  # the days of charges are done one by one
         return done
 
     async def _one(self, account: str) -> Reconciled | None:
@@ -114,11 +115,12 @@ class Reconciler:
         return None
 
     async def _by_charges(self, account: str, known: _Account | None) -> Reconciled | None:
-        until = _day_begins(self._clock.now() - SETTLED_AFTER)
+        closed = _day_begins(self._clock.now() - SETTLED_AFTER)
         since = await self._store.run(lambda connection: _first_day(connection, account, known))
-        if since is None or since >= until:
+        if since is None or since >= closed:
             return None
-        since = max(since, until - FARTHEST_BACK)
+        since = max(since, closed - FARTHEST_BACK)
+        until = since + timedelta(days=1)
         charges = await self._cloud(account).charges(since, until)
 
         def settle(connection: sqlite3.Connection) -> Reconciled | None:

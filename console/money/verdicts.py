@@ -31,14 +31,12 @@ class BudgetVerdict(NamedTuple):
     passed: Decimal
     """The highest of its levels that is reached, as a share; 0 for none."""
     text: str
-    levels: tuple[Decimal, ...]
-    """All the shares at which something is said, up to 1."""
-    loud_from: Decimal = LOUD_FROM
-    """The share from which on it is an alarm."""
     stop: tuple[str, ...] = ()
     """The machines to stop, in this order."""
     block: bool = False
     """Nothing that costs money may begin; `Budget.allow` and `allow_machine` refuse it by themselves."""
+    loud_from: Decimal = LOUD_FROM
+    """The share from which on it is an alarm."""
 
     @property
     def level(self) -> Level:
@@ -51,11 +49,6 @@ class BudgetVerdict(NamedTuple):
         """Of which machine it is the budget."""
         kind, _, name = self.subject.removeprefix("budget:").partition(":")
         return name if kind == "machine" else None
-
-    @property
-    def when(self) -> str:
-        """The span in words, as forecasts name it; empty for a machine's."""
-        return {"budget:day": "today", "budget:month": "this month"}.get(self.subject, "")
 
 
 def highest_passed(spent_usd: Decimal, limit_usd: Decimal, levels: Sequence[Decimal]) -> Decimal:

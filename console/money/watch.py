@@ -1,9 +1,13 @@
-"""The watch over money: how budgets and balances stand, as alerts, and what is to be stopped for them."""
+"""The watch over money beside the budgets: balances that run out, and the daily look into the clouds' own books.
+
+The guard asks for `round` now and then; budgets themselves it asks for directly, since it acts on them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console.alarms import Finding, Teller, tell
@@ -16,62 +20,39 @@ if TYPE_CHECKING:
     from console.clock import Clock
     from console.money.budget import Budget
     from console.money.forecast import Forecast
-    from console.money.verdicts import BudgetVerdict, Level
+    from console.money.reconcile_books import Reconciled, Reconciler
+    from console.money.verdicts import Level
 
 EMPTY_WITHIN = (timedelta(hours=2), timedelta(hours=12))
 """A balance that ends this soon is an alarm, or a warning: some clouds destroy machines when it is gone."""
+WORTH_TELLING_USD = Decimal(1)
+WORTH_TELLING_SHARE = Decimal("0.10")
+"""A correction of this much, and of this share of what was counted, is told; `hawser cost` shows every one."""
 
 
 class MoneyWatch:
-    """Asked once in a round of the guard."""
-
-    def __init__(self, budget: Budget, alerts: Teller, clock: Clock, *, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        reconciler: Reconciler,
+        accounts: Callable[[], Awaitable[Sequence[str]]],
+        alerts: Teller,
+        clock: Clock,
+        *,
+        zone: tzinfo | None = None,
+    ) -> None:
+        """`accounts` names those that may have something on them."""
         self._budget = budget
+        self._reconciler = reconciler
+        self._accounts = accounts
         self._alerts = alerts
         self._clock = clock
         self._zone = zone
-        self._machines: dict[str, BudgetVerdict] = {}
 
-    async def round(self) -> list[BudgetVerdict]:
-        """Raise and clear the alerts about money. Whoever asked stops the machines that the verdicts name."""
-        verdicts = await self._budget.verdict()
-        forecast = await self._budget.forecast()
-        now = self._clock.now()
-        findings = [*budget_findings(verdicts, forecast, now, self._zone)]
-        findings += balance_findings(forecast, now, self._zone)
-        findings += self._no_longer([verdict for verdict in verdicts if verdict.machine is not None])
-        await tell(self._alerts, findings)
-        return verdicts
-
-    def _no_longer(self, verdicts: Sequence[BudgetVerdict]) -> list[Finding]:
-        """Alerts about machines that were there in the last round and cost nothing in this one."""
-        before, self._machines = self._machines, {verdict.subject: verdict for verdict in verdicts}
-        return [
-            Finding(f"{subject}:{share}", None, f"{verdict.machine} costs nothing any more.")
-            for subject, verdict in before.items()
-            if subject not in self._machines
-            for share in verdict.levels
-        ]
-
-
-def budget_findings(
-    verdicts: Iterable[BudgetVerdict], forecast: Forecast, now: datetime, zone: tzinfo | None = None
-) -> list[Finding]:
-    """For each level of each budget whether it is reached. Only the highest is raised: who heard of all of it needs no
-    word of half."""
-    reaching = {one.when: one for one in forecast.reaching}
-    findings = []
-    for verdict in verdicts:
-        text = verdict.text
-        soon = reaching.get(verdict.when)
-        if soon is not None and 0 < verdict.passed < 1:
-            text += f" It reaches {usd(soon.limit_usd)} at {clock_time(soon.at, now, zone)}."
-        for share in verdict.levels:
-            if share == verdict.passed:
-                findings.append(Finding(f"{verdict.subject}:{share}", verdict.level, text))
-            elif share > verdict.passed:
-                findings.append(Finding(f"{verdict.subject}:{share}", None, text))
-    return findings
+    async def round(self) -> None:
+        """Tell of balances, and reconcile what is due."""
+        await tell(self._alerts, balance_findings(await self._budget.forecast(), self._clock.now(), self._zone))
+        await tell(self._alerts, correction_findings(await self._reconciler.run_due(await self._accounts())))
 
 
 def balance_findings(forecast: Forecast, now: datetime, zone: tzinfo | None = None) -> list[Finding]:
@@ -85,6 +66,17 @@ def balance_findings(forecast: Forecast, now: datetime, zone: tzinfo | None = No
     return findings
 
 
-def to_stop(verdicts: Sequence[BudgetVerdict]) -> tuple[str, ...]:
-    """All machines that some budget ends, each once, in the order to stop them."""
-    return tuple(dict.fromkeys(name for verdict in verdicts for name in verdict.stop))
+def correction_findings(reconciled: Iterable[Reconciled]) -> list[Finding]:
+    """For each account that was compared, whether its own books were far from ours."""
+    findings = []
+    for one in reconciled:
+        if one.charged_usd is None:
+            continue
+        off_usd = abs(one.charged_usd - one.counted_usd)
+        is_far = bool(one.corrections) and off_usd >= max(WORTH_TELLING_USD, one.counted_usd * WORTH_TELLING_SHARE)
+        text = (
+            f"{one.cloud} charged {usd(one.charged_usd.quantize(Decimal('0.01')))}"
+            f" where {usd(one.counted_usd.quantize(Decimal('0.01')))} were counted; the books are corrected."
+        )
+        findings.append(Finding(f"books:{one.cloud}", "warning" if is_far else None, text))
+    return findings

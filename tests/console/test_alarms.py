@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,19 +13,13 @@ from hypothesis import strategies as st
 from console.alarms import (
     Finding,
     GpuOutcome,
-    GpuReading,
     GpuState,
-    guard_lost,
     judge_gpus,
-    lost,
-    outbid,
-    over,
     tell,
-    unconfirmed,
 )
 from console.settings import AlertSettings
+from providers.gpu_smi import Gpu
 from tests.conftest import run
-from tests.console.money_kit import NOON
 
 
 def heat(*temperatures: tuple[float, float | None], **settings: Any) -> list[GpuOutcome]:
@@ -34,7 +27,9 @@ def heat(*temperatures: tuple[float, float | None], **settings: Any) -> list[Gpu
     states: Mapping[int, GpuState] = {}
     outcomes = []
     for at_s, temperature in temperatures:
-        outcome = judge_gpus("gpu1", [GpuReading(0, temperature)], states, at_s, AlertSettings(**settings))
+        outcome = judge_gpus(
+            "gpu1", [Gpu(0, "RTX 4090", temperature_c=temperature)], states, at_s, AlertSettings(**settings)
+        )
         states = outcome.states
         outcomes.append(outcome)
     return outcomes
@@ -88,7 +83,7 @@ def test_memory_warns_from_80_and_alarms_from_95_percent() -> None:
     found: list[Finding] = []
     states: Mapping[int, GpuState] = {}
     for used in (7999, 8000, 9500, 9399, 9300, 7801, 7800):
-        outcome = judge_gpus("gpu1", [GpuReading(1, None, used, 10_000)], states, 0, AlertSettings())
+        outcome = judge_gpus("gpu1", [Gpu(1, "RTX 4090", used_mb=used, total_mb=10_000)], states, 0, AlertSettings())
         states = outcome.states
         found += outcome.findings
 
@@ -97,7 +92,9 @@ def test_memory_warns_from_80_and_alarms_from_95_percent() -> None:
 
 
 def test_a_gpu_that_tells_nothing_is_no_finding() -> None:
-    outcome = judge_gpus("gpu1", [GpuReading(0), GpuReading(1, None, 5, 0)], {}, 0, AlertSettings())
+    outcome = judge_gpus(
+        "gpu1", [Gpu(0, "RTX 4090"), Gpu(1, "RTX 4090", used_mb=5, total_mb=0)], {}, 0, AlertSettings()
+    )
 
     assert outcome.findings == ()
     assert (outcome.pause, outcome.stop) == (False, False)
@@ -120,20 +117,6 @@ def test_jobs_wait_exactly_while_a_gpu_has_been_too_hot_for_a_minute(steps: list
     assert [outcome.pause for outcome in heat(*readings)] == expected
 
 
-def test_the_words_for_machines() -> None:
-    late = unconfirmed("gpu1", "stop", NOON - timedelta(minutes=3), NOON)
-
-    assert late == Finding(
-        "unconfirmed:gpu1",
-        "alarm",
-        "gpu1 is not proved to be stopped after 3 min: it may go on costing money. It is tried again.",
-    )
-    assert (guard_lost("gpu1", "half-guarded").level, guard_lost("gpu1", "UNPROTECTED").level) == ("warning", "alarm")
-    assert outbid("gpu1", Decimal("0.310")).text.endswith("The bid that is needed now: $0.31 an hour.")
-    assert lost("gpu1", "the host is offline.").text == "gpu1 is lost: the host is offline."
-    assert over(late, "gpu1 is stopped.") == Finding("unconfirmed:gpu1", None, "gpu1 is stopped.")
-
-
 def test_findings_are_raised_or_cleared() -> None:
     class Ear:
         def __init__(self) -> None:
@@ -148,6 +131,6 @@ def test_findings_are_raised_or_cleared() -> None:
             return True
 
     ear = Ear()
-    run(tell(ear, [lost("gpu1"), Finding("heat:gpu1:0", None, "60 °C")]))
+    run(tell(ear, [Finding("heat:gpu1:1", "alarm", "90 °C"), Finding("heat:gpu1:0", None, "60 °C")]))
 
-    assert ear.heard == [("raise", "lost:gpu1", "alarm", "gpu1 is lost."), ("clear", "heat:gpu1:0", "60 °C")]
+    assert ear.heard == [("raise", "heat:gpu1:1", "alarm", "90 °C"), ("clear", "heat:gpu1:0", "60 °C")]

@@ -154,7 +154,7 @@ def test_a_cloud_that_is_away_is_asked_again_for_all_its_days(tmp_path: Path) ->
         clock.at += timedelta(days=3)
         await keeper.run_due(["first"])
 
-        assert ledgers.asked == [(DAY, NEXT + timedelta(days=3))]
+        assert ledgers.asked == [(DAY + timedelta(days=day), NEXT + timedelta(days=day)) for day in range(4)]
 
     with_store(tmp_path, body)
 

@@ -17,7 +17,8 @@ from console.machines.records import Desired
 from console.money.budget import Budget
 from console.money.forecast import clock_time, next_morning, projected_month, reached_at, sentences
 from console.money.meter import Meter
-from console.money.watch import MoneyWatch, to_stop
+from console.money.reconcile_books import Correction, Reconciled, Reconciler
+from console.money.watch import MoneyWatch, correction_findings
 from console.settings import BudgetSettings
 from providers.clouds.base import Bills
 from tests.console.money_kit import NOON, StillClock, add_machine, call, reading, record, with_store
@@ -62,7 +63,7 @@ def test_machines_and_calls_fill_one_budget(tmp_path: Path) -> None:
             Decimal("0.5"),
             "warning",
         )
-        assert day.text == "60 % of today's budget is spent: $3.00 of $5.00 today."
+        assert day.text == "60 % of today's budget is spent: $3.00 of $5.00 today. It reaches $5.00 at 16:40."
         assert (day.stop, day.block) == ((), False)
         assert (month.passed, month.level) == (Decimal(0), "info")
         assert machine.machine == "gpu1"
@@ -133,7 +134,6 @@ def test_a_machine_over_its_own_limit_is_stopped_alone(tmp_path: Path) -> None:
             Decimal("0.5"),
             "alarm",
         )
-        assert to_stop(list(verdicts.values())) == ("small",)
 
     with_store(tmp_path, body)
 
@@ -310,46 +310,6 @@ class Ear:
         return self.standing.pop(subject, None) is not None
 
 
-def test_the_watch_tells_the_highest_level_and_ends_it_with_the_day(tmp_path: Path) -> None:
-    async def body(store: Store, clock: StillClock) -> None:
-        ear = Ear()
-        watch = MoneyWatch(budget(store, clock), ear, clock, zone=UTC)
-        await run_machines(store, clock, 6, record(usd_per_hour=Decimal("0.70")))
-
-        await watch.round()
-        assert ear.standing == {
-            "budget:day:0.8": "alarm: 84 % of today's budget is spent: $4.20 of $5.00 today. It reaches $5.00 at 19:08."
-        }
-
-        await store.book(call("1", clock.at))
-        assert to_stop(await watch.round()) == ("gpu1",)
-        assert set(ear.standing) == {"budget:day:0.8", "budget:day:1"}
-
-        clock.at = datetime(2026, 11, 21, 0, 1, tzinfo=UTC)
-        assert to_stop(await watch.round()) == ()
-        assert ear.standing == {}
-
-    with_store(tmp_path, body)
-
-
-def test_a_machine_that_costs_nothing_any_more_is_no_alarm(tmp_path: Path) -> None:
-    async def body(store: Store, clock: StillClock) -> None:
-        ear, machine = Ear(), record(usd_per_hour=Decimal(2), usd_per_hour_stopped=None)
-        watch = MoneyWatch(budget(store, clock, "50", machine_limits={"gpu1": Decimal(4)}), ear, clock, zone=UTC)
-        await run_machines(store, clock, 2, machine)
-        await watch.round()
-        assert set(ear.standing) == {"budget:machine:gpu1:1"}
-
-        await store.run(
-            lambda c: Meter(zone=UTC)(c, machine, reading(Bills.NOTHING), clock.move(minutes=1)), write=True
-        )
-        await watch.round()
-
-        assert ear.standing == {}
-
-    with_store(tmp_path, body)
-
-
 def test_a_balance_that_ends_soon_is_told(tmp_path: Path) -> None:
     async def body(store: Store, clock: StillClock) -> None:
         ear = Ear()
@@ -361,10 +321,30 @@ def test_a_balance_that_ends_soon_is_told(tmp_path: Path) -> None:
                 (balance, int(clock.at.timestamp() * 1000)),
             )
 
-        watch = MoneyWatch(budget(store, clock, "90", "900"), ear, clock, zone=UTC)
+        async def accounts() -> list[str]:
+            return []
+
+        def cloud(name: str) -> Any:
+            raise AssertionError("there is no account to ask")
+
+        keeper = Reconciler(store, cloud, clock, Meter(zone=UTC))
+        watch = MoneyWatch(budget(store, clock, "90", "900"), keeper, accounts, ear, clock, zone=UTC)
         for balance, level in (("13", None), ("12", "warning"), ("1.5", "alarm")):
             await store.run(partial(account, balance=balance), write=True)
             await watch.round()
             assert ear.standing.get("balance:first", "").partition(":")[0] == (level or "")
 
     with_store(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("counted", "charged", "level"),
+    [("5", "7", "warning"), ("5", "5.9", None), ("50", "52", None), ("50", "44", "warning")],
+)
+def test_books_that_are_far_from_the_clouds_are_told(counted: str, charged: str, level: str | None) -> None:
+    correction = Correction("gpu1", "gpu", Decimal(counted), Decimal(charged))
+    outcome = Reconciled("first", "charges", NOON, NOON, Decimal(counted), Decimal(charged), (correction,))
+
+    (finding,) = correction_findings([outcome, Reconciled("second", "count")])
+
+    assert (finding.subject, finding.level) == ("books:first", level)
