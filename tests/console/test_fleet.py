@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -168,6 +169,7 @@ def test_what_a_refused_order_made_all_the_same_is_destroyed(tmp_path: Path) -> 
         async with world(tmp_path, cloud) as w:
             with pytest.raises(NoCapacity):
                 await w.fleet.launch("box", PLAN, why="asked for")
+            assert cloud.calls[-1] == "destroy 1"
             await w.rounds(120)
 
             assert cloud.truth["1"].state is State.GONE
@@ -346,6 +348,7 @@ def test_a_stop_proved_by_an_old_list_is_taken_up_again(tmp_path: Path) -> None:
             w.cloud.fate = fates([("list", "stale")])
             await w.fleet.refresh(max_age_s=0)
             assert (await w.fleet.machine("box")).state is MachineState.STOPPED  # so the cloud said
+            w.cloud.truth["1"].state, w.cloud.truth["1"].until = State.RUNNING, None  # and has not done it
 
             w.clock.advance(5)
             await w.fleet.refresh(max_age_s=0)
@@ -356,32 +359,32 @@ def test_a_stop_proved_by_an_old_list_is_taken_up_again(tmp_path: Path) -> None:
     run(body())
 
 
-def test_a_start_that_is_answered_after_the_stop_is_stopped_again(tmp_path: Path) -> None:
+def test_a_start_that_is_answered_after_the_stop_of_another_process_is_stopped_again(tmp_path: Path) -> None:
     async def body() -> None:
-        async with world(tmp_path) as w:
+        cloud = FakeCloud(EagerClock())
+        async with world(tmp_path, cloud) as w, world(tmp_path, cloud, owner=f"{os.getppid()}:?") as other:
             await with_stopped_box(w)
             on_its_way, arrived = asyncio.Event(), asyncio.Event()
-            really_start = w.cloud.start
+            really_start = cloud.start
 
             async def slow_start(id: str) -> None:  # noqa: A002
                 on_its_way.set()
                 await arrived.wait()
                 await really_start(id)
 
-            w.cloud.start = slow_start  # type: ignore[method-assign]
+            cloud.start = slow_start  # type: ignore[method-assign]
             starting = asyncio.ensure_future(w.fleet.start("box", why="again"))
             await on_its_way.wait()
-            stopping = asyncio.ensure_future(w.fleet.stop("box", why="no, do not"))
-            while (deed := await w.fleet.deed("box")) is None or deed.what != "stop":
-                await asyncio.sleep(0)
+            await other.fleet.stop("box", why="no, do not")
+            assert (await other.fleet.settled("box")).state is MachineState.STOPPED
             arrived.set()
-            await asyncio.gather(starting, stopping)
-            await w.rounds(120)
+            await starting
 
-            assert (await w.fleet.machine("box")).state is MachineState.STOPPED
-            assert w.cloud.truth["1"].state is State.STOPPED
-            assert "start 1" in w.cloud.calls
-            assert w.cloud.calls.index("start 1") < len(w.cloud.calls) - 1 - w.cloud.calls[::-1].index("stop 1")
+            deed = await w.fleet.deed("box")
+            assert deed is not None
+            assert (deed.what, deed.why) == ("stop", "A start that was withdrawn was accepted all the same.")
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert cloud.truth["1"].state is State.STOPPED
 
     run(body())
 
