@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console import __version__
 from console.clock import Clock, SystemClock
-from console.errors import StoreError
+from console.errors import NotFound, StoreError
 from console.events import Bus
 from console.keys import Keys
 from console.logs import start_log, stop_log
@@ -21,31 +22,42 @@ from providers.chat.base import ChatProvider, Host, ModelInfo
 from providers.registry import chat_provider
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from pathlib import Path
+
+    import asyncssh
 
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
     from console.links.identity import Target, Whereabouts
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.offers import Offers
+    from console.links.remote import Connect
     from console.links.shared import Shared
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.clouds import Clouds
-    from console.machines.fleet import Fleet
+    from console.machines.ensure import Ensure
+    from console.machines.fleet import Fleet, LaunchPlan
+    from console.machines.guard import Guard
     from console.machines.heat import HeatWatch
+    from console.machines.leases import Leases
     from console.machines.records import MachineRecord
     from console.machines.services import Service
+    from console.machines.signals import Signals
     from console.money.budget import Budget
     from console.money.watch import MoneyWatch
     from console.notify import Alerts
-    from providers.clouds.base import Cloud
+    from console.settings import Machine
+    from providers.chat.ollama_admin import OllamaAdmin
+    from providers.clouds.base import Cloud, Offer, Search
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
+
+REACH_S = 15.0
+"""How long the guard waits for the link to a machine that it looks at."""
 
 
 class Runtime:
@@ -96,7 +108,10 @@ class Runtime:
         self._conversation: Conversation | None = None
         self._clouds: Clouds | None = None
         self._fleet: Fleet | None = None
+        self._ensure: Ensure | None = None
         self._alerts: Alerts | None = None
+        self._signals: Signals | None = None
+        self._guard: Guard | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -128,7 +143,7 @@ class Runtime:
         """The SSH links of this process. asyncssh is loaded when the first of them connects."""
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
@@ -164,7 +179,7 @@ class Runtime:
             from console.links.ways import Ways
 
             self._ways = Ways(
-                self.settings.machines,
+                lambda: self.settings.machines,
                 self.clock,
                 lambda: self.links,
                 lambda: self.tunnels,
@@ -268,6 +283,53 @@ class Runtime:
             return None
         return await find(fleet, self.clock, name)
 
+    async def ensure(self) -> Ensure:
+        """What starts machines and makes them useful."""
+        fleet, store = await self.fleet(), await self.store()
+        if self._ensure is None:  # nothing is awaited from here on
+            from console.machines.ensure import Ensure
+            from console.machines.useful import Useful
+
+            useful = Useful(self.settings, lambda: self.links, lambda: self.ways, self.clock, admin=self._models_on)
+            self._ensure = Ensure(
+                self.settings, store, fleet, lambda: self.links, useful, self.clock, self.bus, plan=self._plan
+            )
+        return self._ensure
+
+    def _models_on(self, machine: str, service: str) -> OllamaAdmin:
+        """The administration of an Ollama that runs on a machine."""
+        from providers.chat.ollama_admin import OllamaAdmin
+
+        its = self.ways.service(machine, service)
+        address = f"http://127.0.0.1:{its.port}"
+        return OllamaAdmin(Host(machine, address, None, {}, reach=self.ways.reach(machine, its)))
+
+    async def _plan(self, machine: Machine) -> LaunchPlan:
+        """What to rent for a machine of the settings."""
+        from console.chat.catalogue import Catalogue
+        from console.machines import plans
+
+        wanted = plans.wanted_by(machine, Catalogue(self.settings.models), at_end=self.settings.lease.at_end)
+        found = await plans.look(wanted, self.offers_of, await self.boot_times())
+        quote = plans.best(found, wanted)
+        return plans.order(quote, wanted, self.cloud(quote.cloud))
+
+    async def offers_of(self, cloud: str, search: Search) -> list[Offer]:
+        """What can be rented at a cloud; for `console/machines/offers.py`."""
+        return await self.cloud(cloud).offers(search)
+
+    async def boot_times(self) -> Callable[[str, Offer], float]:
+        """What a boot with an offer takes without its downloads, by what was learned."""
+        from console.machines import boot
+
+        store = await self.store()
+        rows = await store.run(boot.Known)
+
+        def boot_s(cloud: str, offer: Offer) -> float:
+            return boot.expected_total_s(rows.expected(cloud, offer.host), boot.WITHOUT_DOWNLOADS)
+
+        return boot_s
+
     async def _may_spend(self, machine: str, usd_per_hour: Decimal | None) -> None:
         own = self.settings.machines.get(machine)
         if usd_per_hour is None and own is not None and own.cloud == "ssh":
@@ -278,9 +340,47 @@ class Runtime:
         """The key with which a machine can end itself, kept where keys are, under the machine's label."""
         self.keys.set(machine.label, key, in_file=True)
 
+    async def learn_rented(self) -> None:
+        """Let the settings know the machines that were rented without being written there."""
+        store = await self.store()
+        from console.machines.rented import rented
+
+        if machines := await store.run(rented):
+            self.settings.learn_machines(machines)
+
+    @property
+    def signals(self) -> Signals:
+        """Where work on machines is noted; nothing is opened before there is some."""
+        if self._signals is None:
+            from console.machines.signals import Signals
+
+            self._signals = Signals(self.store, self.clock)
+        return self._signals
+
+    async def leases(self) -> Leases:
+        """How long each machine may live."""
+        from console.machines.leases import Leases
+
+        return Leases(self.settings, await self.store(), self.clock)
+
+    async def guard(self) -> Guard:
+        """What looks after the machines; for a process that stays, which runs it beside its other work."""
+        store, fleet = await self.store(), await self.fleet()
+        leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
+        if self._guard is None:
+            from console.machines.guard import Guard
+            from console.machines.watch import Watch
+            from console.machines.work import read_work
+
+            reach = MachineLinks(self)
+            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
+            self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+        return self._guard
+
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
         if self._conversation is None:
+            await self.learn_rented()
             from console.chat.breaker import Breakers
             from console.chat.catalogue import Catalogue
             from console.chat.conversation import Conversation
@@ -317,7 +417,33 @@ class Runtime:
         return self._conversation
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
-        return await self.ways.make_ready(*self._service_of(endpoint), tell)
+        machine, service = self._service_of(endpoint)
+        readied = await self.ways.make_ready(machine, service, tell)
+        return readied._replace(usd_per_hour=await self._price_of(machine))
+
+    async def _price_of(self, machine: str) -> Decimal | None:
+        """What an hour of a machine costs; one of the user's own is free unless the settings say otherwise."""
+        own = self.settings.machines.get(machine)
+        if own is not None and own.cloud == "ssh":
+            if own.usd_per_month is not None:
+                return own.usd_per_month / (365 * 2)  # of 730 hours
+            return own.usd_per_hour or Decimal(0)
+        with suppress(NotFound, StoreError):
+            return (await (await self.fleet()).machine(machine)).usd_per_hour
+        return None
+
+    @property
+    def woken(self) -> frozenset[str]:
+        """The machines that were started for a prompt by this process."""
+        return frozenset(self._ensure.woken) if self._ensure is not None else frozenset()
+
+    async def wake(self, machine: str, tell: Tell) -> None:
+        """What `ready` may be set to: start a machine that is off, within the limits for prompts."""
+        await (await self.ensure()).ready(machine, tell)
+
+    async def only_if_on(self, machine: str, tell: Tell) -> None:
+        """The other: a machine that is off stays off, and that is an error."""
+        await (await self.ensure()).check_on(machine)
 
     async def _is_near(self, endpoint: Endpoint) -> bool:
         return await self.ways.is_open(*self._service_of(endpoint))
@@ -410,6 +536,36 @@ class Runtime:
         if self._store is not None:
             await self._store.close(leave=self._ends_process)
         self.bus.close()
+
+
+class MachineLinks:
+    """The links that the guard looks at machines over: those of this process, or its own where there is none."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._made: set[str] = set()
+
+    def reach(self, name: str) -> Connect:
+        async def connect() -> asyncssh.SSHClientConnection:
+            links = self._runtime.links
+            if all(link.name != name for link in links):
+                self._made.add(name)
+            link = links.make(name)
+            await link.start()
+            return await link.connection(REACH_S)
+
+        return connect
+
+    async def leave(self, name: str) -> None:
+        """The machine is off, or about to be. A link that somebody else uses stays."""
+        if name in self._made:
+            self._made.discard(name)
+            await self._runtime.links.drop(name)
+
+    async def reached(self, name: str) -> None:
+        from console.machines.records import MachineState
+
+        await (await self._runtime.fleet()).reached(name, MachineState.REACHABLE)
 
 
 @asynccontextmanager

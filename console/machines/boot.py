@@ -7,7 +7,7 @@ else of that cloud, else a first guess. A phase that takes much longer than that
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -42,6 +42,9 @@ _FIRST_GUESS_S = {
     Phase.WEIGHTS: 120.0,
     Phase.WARM: 20.0,
 }
+
+WITHOUT_DOWNLOADS = (Phase.RENTED, Phase.SSH, Phase.SERVICE, Phase.WARM)
+"""What does not depend on how fast the host's line is."""
 
 _LEARNED_FROM = 10
 """The newest boots of a kind; older ones say little about a host of today."""
@@ -109,6 +112,27 @@ def expected_total_s(expectations: dict[Phase, Expected], phases: Sequence[Phase
     return sum(expectations[phase].seconds for phase in phases)
 
 
+class Known:
+    """The boots of all hosts, read once, for a list of offers."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        newest_first = connection.execute("SELECT cloud, host, phase, seconds FROM boots ORDER BY at DESC")
+        self._seconds: dict[tuple[str, str, str], list[float]] = {}
+        for cloud, host, phase, seconds in newest_first:
+            for key in {(cloud, host, phase), (cloud, "", phase)}:
+                there = self._seconds.setdefault(key, [])
+                if len(there) < _LEARNED_FROM:
+                    there.append(seconds)
+
+    def expected(self, cloud: str, host: str) -> dict[Phase, Expected]:
+        """As `expected`, for any image."""
+        return {phase: self._of(cloud, host, phase) for phase in Phase}
+
+    def _of(self, cloud: str, host: str, phase: Phase) -> Expected:
+        seconds = self._seconds.get((cloud, host, phase.value)) or self._seconds.get((cloud, "", phase.value))
+        return Expected(median(seconds), len(seconds)) if seconds else Expected(_FIRST_GUESS_S[phase], 0)
+
+
 def _expected(connection: sqlite3.Connection, cloud: str, host: str, image: str, phase: Phase) -> Expected:
     narrowest_first = (
         ("cloud = ? AND host = ? AND image = ?", (cloud, host, image)),
@@ -146,15 +170,11 @@ class Timeline:
         expectations: dict[Phase, Expected],
         clock: Clock,
         bus: Bus,
-        *,
-        learned: Callable[[Phase, float], None] | None = None,
     ) -> None:
-        """`learned(phase, seconds)` is called for each phase that was gone through from its beginning to its end."""
         self.machine = machine
         self._expectations = expectations
         self._clock = clock
         self._bus = bus
-        self._learned = learned
         self._began_s = clock.monotonic()
         self._phase: Phase | None = None
         self._phase_began_s = self._began_s
@@ -218,8 +238,6 @@ class Timeline:
         expectation = self._expectations[self._phase]
         self._over.append(Passed(self._phase, seconds, expectation, True, self._was_stalled))
         self._bus.publish(BootPhaseEnded(self.machine, self._phase, seconds))
-        if self._learned is not None:
-            self._learned(self._phase, seconds)
         self._phase = None
 
 

@@ -77,7 +77,7 @@ class Clouds:
         if name not in CLOUD_KINDS:
             known = [*self._settings.clouds, *CLOUD_KINDS]
             raise NotFound(f"There is no account {name!r} in the settings.", hint=f"There are: {', '.join(known)}.")
-        return CloudAccount.read({"name": name})
+        return CloudAccount.read({}, given={"name": name})
 
     def _key(self, account: CloudAccount) -> str | None:
         if account.key is not None:

@@ -30,7 +30,7 @@ class MachineDrifted(Event):
 
 @dataclass(frozen=True, slots=True)
 class MachineFound(Event):
-    """A machine with our label that nobody here knew was taken over as it is. It may cost money."""
+    """A machine with our label that nobody here knew, or that was thought gone, is there. It may cost money."""
 
     name: str
     cloud: str

@@ -213,11 +213,14 @@ class Fleet:
             return record
         if deed is None and record.reading is not None and record.reading.state in (State.RUNNING, State.STARTING):
             return record
+        if record.cloud_id is None:
+            raise MachineBusy(f"{name!r} is not found at its cloud yet.")
         self._check_price(record)
         if self._may_spend is not None:
             await self._may_spend(name, record.usd_per_hour)
 
         def work(connection: sqlite3.Connection) -> Deed:
+            _check_there(connection, record)
             there = machines.deed_of(connection, record.seq)
             if there is not None and there.what not in ("stop", "start"):
                 raise MachineBusy(f"{name!r} is being changed by another Hawser.")
@@ -246,6 +249,7 @@ class Fleet:
 
     async def _end(self, record: MachineRecord, what: DeedKind, why: str) -> MachineRecord:
         def work(connection: sqlite3.Connection) -> Deed | None:
+            _check_there(connection, record)
             there = machines.deed_of(connection, record.seq)
             if there is not None and there.what == "destroy" and what == "stop":
                 raise MachineBusy(f"{record.name!r} is being destroyed.")
@@ -308,8 +312,8 @@ class Fleet:
         await self.poll.read(record.cloud, max_age_s=CHANGING_S / 2, patient=True)
         record, open_deed = await self._store.run(lambda c: (machines.by_seq(c, seq), machines.deed_of(c, seq)))
         if open_deed is not None:
-            await self.deeds.go_on(record, open_deed)
             await self.deeds.alarm(record, open_deed)
+            await self.deeds.go_on(record, open_deed)
 
     async def set_bid(self, name: str, usd_per_hour: Decimal) -> MachineRecord:
         record = await self.machine(name)
@@ -427,10 +431,10 @@ class Fleet:
         by_seq = {record.seq: record for record in await self._store.run(machines.every)}
         deeds = await self._store.run(machines.open_deeds)
         pairs = [(by_seq[seq], deed) for seq, deed in deeds.items() if seq in by_seq]
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
-        for record, deed in pairs:
+        for record, deed in pairs:  # first, for what follows may take its time
             if lifecycle.is_overdue(deed, self._clock.now()):
                 await self.deeds.alarm(record, deed)
+        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""
@@ -613,6 +617,12 @@ def _check_ceiling(name: str, price: Decimal, ceiling: Decimal | None) -> None:
             f"{name!r} would cost ${price} an hour, and may cost at most ${ceiling}.",
             hint="Raise max_price_usd_per_hour, or take another offer.",
         )
+
+
+def _check_there(connection: sqlite3.Connection, record: MachineRecord) -> None:
+    """What was read a moment ago may be gone by now."""
+    if machines.by_seq(connection, record.seq).is_gone:
+        raise _no_machine(connection, record.name)
 
 
 def _no_machine(connection: sqlite3.Connection, name: str) -> NotFound:

@@ -114,11 +114,13 @@ def after(
     asked_at: datetime | None = None,
     alone: bool = False,
     just_stopped: bool = False,
+    stopped_by_us: bool = False,
 ) -> Change:
     """What becomes of a machine. `reading` is None when a list came without it.
 
     `asked_at` is when the reading was asked for (now, unless given); `alone` says that the cloud was asked for this one
-    machine; `just_stopped` that we stopped it so short ago that it being up is no wish of anybody's.
+    machine; `stopped_by_us` that our stop was the last thing done to it, and `just_stopped` that this is so short ago
+    that it being up is no wish of anybody's.
     """
     asked_at = asked_at or now
     if reading is None:
@@ -132,7 +134,7 @@ def after(
         fields["gone_at"] = None
     notes = _prices(record, reading, fields)
     if deed is None:
-        turn = _by_itself(record, reading, now, fields, just_stopped)
+        turn = _by_itself(record, reading, now, fields, just_stopped, stopped_by_us)
     else:
         turn = _under_way(record, reading, deed, now, asked_at)
     if reading.state is State.RUNNING and record.started_at is None:
@@ -183,11 +185,16 @@ def _prices(record: MachineRecord, reading: Reading, fields: dict[str, Any]) -> 
 
 
 def _by_itself(
-    record: MachineRecord, reading: Reading, now: datetime, fields: dict[str, Any], just_stopped: bool
+    record: MachineRecord,
+    reading: Reading,
+    now: datetime,
+    fields: dict[str, Any],
+    just_stopped: bool,
+    stopped_by_us: bool,
 ) -> _Turn:
     if record.desired is Desired.GONE and not _is_gone(reading):
         return _Turn(MachineState.DESTROYING, "It is there after all, and is to be gone.", follow="destroy")
-    if record.desired is Desired.STOPPED and reading.state in _COMING_UP:
+    if record.desired is Desired.STOPPED and _is_up(reading):
         if just_stopped:
             return _Turn(MachineState.STOPPING, "It is up again after its stop.", follow="stop")
         if record.is_gone:
@@ -195,6 +202,8 @@ def _by_itself(
         fields["desired"] = Desired.RUNNING
         turn = _plain(record._replace(desired=Desired.RUNNING), reading, now)
         return turn._replace(why="It was started at its cloud, not here." + (f" {turn.why}" if turn.why else ""))
+    if stopped_by_us and reading.bills is Bills.EVERYTHING and reading.state in (State.STOPPED, State.STOPPING):
+        return _Turn(MachineState.STOPPING, _paid(reading), follow="stop")
     if record.desired is Desired.RUNNING and reading.state is State.STOPPED:
         fields["desired"] = Desired.STOPPED
         turn = _plain(record._replace(desired=Desired.STOPPED), reading, now)
@@ -203,6 +212,12 @@ def _by_itself(
     if turn.state is record.state and not turn.why:
         return turn._replace(why=record.state_why)
     return turn
+
+
+def _is_up(reading: Reading) -> bool:
+    """Whether it runs or is about to, or has a GPU that is paid for without anything running on it."""
+    paid_idle = reading.bills is Bills.EVERYTHING and reading.state in (State.DIED, State.BROKEN, State.LOST)
+    return reading.state in _COMING_UP or paid_idle
 
 
 def _is_gone(reading: Reading) -> bool:
@@ -439,7 +454,9 @@ def next_act(record: MachineRecord, deed: Deed, now: datetime, *, orphan: bool) 
 def _can_start(record: MachineRecord, due: bool) -> bool:
     """A start over a stop that is under way waits for the stop: the two would be done in any order."""
     state = record.reading.state if record.reading is not None else State.UNKNOWN
-    return state is not State.STOPPING and (due or state in (State.STOPPED, State.OUTBID))
+    return (
+        record.cloud_id is not None and state is not State.STOPPING and (due or state in (State.STOPPED, State.OUTBID))
+    )
 
 
 def was_never_there(record: MachineRecord, now: datetime, limit_s: float = NEVER_SEEN_S) -> bool:

@@ -92,8 +92,18 @@ class Sighting:
         if record.seen_at is not None and self._asked_at < record.seen_at:
             return  # somebody has seen it since this was asked for
         deed = machines.deed_of(self._connection, record.seq)
-        late = deed is None and record.desired is Desired.STOPPED and self._was_just_stopped(record)
-        change = lifecycle.after(record, reading, deed, self._now, asked_at=self._asked_at, just_stopped=late)
+        just_stopped = stopped_by_us = False
+        if deed is None and record.desired is Desired.STOPPED:
+            just_stopped, stopped_by_us = self._our_stop(record)
+        change = lifecycle.after(
+            record,
+            reading,
+            deed,
+            self._now,
+            asked_at=self._asked_at,
+            just_stopped=just_stopped,
+            stopped_by_us=stopped_by_us,
+        )
         record = self.write(record, deed, change)
         self._tell_hooks(record, reading)
 
@@ -163,6 +173,8 @@ class Sighting:
             if name != record.name:
                 fields["name"] = name
         changed = record._replace(**fields)
+        if record.is_gone and not changed.is_gone and (back := changed.reading) is not None:
+            self.events.append(MachineFound(changed.name, self._cloud, back.id, back.label, back.bills))
         machines.change(self._connection, record.seq, **fields)
         if changed.state is not record.state:
             text = changed.state_why or f"It is {changed.state}."
@@ -198,13 +210,14 @@ class Sighting:
         if deed is not None and deed.what == "create":
             machines.step_deed(self._connection, deed.seq, step="accepted", tried_at=self._now, error=None)
 
-    def _was_just_stopped(self, record: MachineRecord) -> bool:
-        """Whether the last thing done was a stop, too short ago for somebody else to have started it since."""
+    def _our_stop(self, record: MachineRecord) -> tuple[bool, bool]:
+        """Whether the last thing done was our stop, too short ago for somebody else to have started it since; and
+        whether it was our stop at all."""
         deeds = machines.deeds(self._connection, record.seq, limit=2)
         if not deeds or deeds[0].what != "stop" or deeds[0].ended_at is None:
-            return False
+            return False, False
         over_a_start = len(deeds) == 2 and deeds[1].what in ("start", "create") and deeds[1].end != "done"
-        return self._now - deeds[0].ended_at < (LATE_START if over_a_start else STALE)
+        return self._now - deeds[0].ended_at < (LATE_START if over_a_start else STALE), True
 
     def _name_again(self, record: MachineRecord) -> str:
         return free_name(record.name, {other.name for other in machines.every(self._connection)})

@@ -120,8 +120,14 @@ class LambdaCloud(Refusing):
             from hashlib import sha256
 
             name = f"hawser-{sha256(ours.encode()).hexdigest()[:12]}"
-            await self._wire.ask("keys", "POST", "ssh-keys", body={"name": name, "public_key": public_key.strip()})
-            self._key_names[ours] = name
+            try:
+                await self._wire.ask("keys", "POST", "ssh-keys", body={"name": name, "public_key": public_key.strip()})
+                self._key_names[ours] = name
+            except CloudError:
+                # Somebody else added it in the same moment, or we did, and the answer was lost.
+                await self._read_keys()
+                if ours not in self._key_names:
+                    raise
         return self._key_names[ours]
 
     async def _read_keys(self) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING
 from typing import Any, ClassVar
 
-from providers.clouds import gpus, regions
+from providers.clouds import regions
 from providers.clouds.adapter import Refusing, base_url_of, body_of_key, cheapest
 from providers.clouds.base import (
     Account,
-    Address,
     AnswerLost,
-    Bills,
     CannotDo,
     Capability,
     Charge,
@@ -35,8 +33,9 @@ from providers.clouds.base import (
     Search,
     State,
 )
-from providers.clouds.fields import Row, identity, kept, moment, number, per_hour, price, row, rows, text, whole
+from providers.clouds.fields import identity, moment, number, row, rows, text
 from providers.clouds.pace import ALL, Limit
+from providers.clouds.runpod_rows import CONTAINER_GB, LEAST_VOLUME_GB, offers_of, reading
 from providers.clouds.wire import Answer, Wire, quoted
 from providers.errors import ProviderError, ServiceFailed
 
@@ -44,23 +43,7 @@ BASE_URL = "https://api.runpod.io/v2"
 DEFAULT_IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
 LIMITS = {ALL: Limit(1.25, burst=8)}
 """60 requests a minute, 3000 an hour."""
-CONTAINER_GB = 20
-LEAST_VOLUME_GB = 10
 VOLUME_PATH = "/workspace"
-_DISK_RUNNING, _DISK_STOPPED = Decimal("0.10"), Decimal("0.20")
-"""USD per GB and month; stopped, only the volume is left."""
-_STATES = {
-    "PROVISIONING": State.STARTING,
-    "STARTING": State.STARTING,
-    "RUNNING": State.RUNNING,
-    "EXITED": State.STOPPED,
-    "ERROR": State.DIED,
-    "TERMINATED": State.GONE,
-}
-_RAW = (
-    "status", "actions", "image", "disk", "mounts", "ports", "cloud", "dataCenterId", "cudaVersion", "cost", "locked",
-    "runtime", "startedAt",
-)  # fmt: skip
 _NO_ROOM = ("no longer any instances", "not enough free gpus", "no instances available", "out of stock", "no capacity")
 _BALANCE = "{ myself { clientBalance currentSpendPerHr spendLimit } }"
 _CHARGES: tuple[tuple[str, ChargeKind], ...] = (("gpuAmount", "gpu"), ("cpuAmount", "other"), ("diskAmount", "disk"))
@@ -107,7 +90,7 @@ class RunPod(Refusing):
         return reading(fields) if identity(fields.get("id")) else None
 
     async def offers(self, search: Search) -> list[Offer]:
-        """By kind of GPU and pool; with a region, by data centre."""
+        """By kind of GPU and pool; with a region by data centre, which hosts of the community are in none of."""
         if search.spot:
             return []
         query = {"include": "AVAILABILITY", "product": "POD"}
@@ -130,7 +113,7 @@ class RunPod(Refusing):
             placed += [
                 offer._replace(id=f"{offer.id}@{name}", region=place)
                 for offer in found
-                if has.get(offer.id.partition("|")[0], "NONE") != "NONE"
+                if offer.raw.get("cloud") == "secure" and has.get(offer.id.partition("|")[0], "NONE") != "NONE"
             ]
         return placed
 
@@ -270,91 +253,3 @@ class RunPod(Refusing):
         if answer.status == 403:
             return CannotDo(f"{where} does not let this key do that: {tail}")
         return None
-
-
-def reading(fields: Row) -> Reading:
-    word = text(fields.get("status"), 60)
-    state = _STATES.get(word, State.UNKNOWN)
-    gpu_fields = row(fields.get("gpu"))
-    gpu = text(gpu_fields.get("id"))
-    cost = price(fields.get("cost"))
-    volume_gb = price(row(row(fields.get("mounts")).get("persistent")).get("size")) or Decimal(0)
-    container_gb = price(fields.get("disk")) or Decimal(0)
-    return Reading(
-        id=identity(fields.get("id")),
-        label=text(fields.get("name")),
-        state=state,
-        bills=_bills(state, cost, volume_gb),
-        words=word,
-        usd_per_hour=cost + per_hour((volume_gb + container_gb) * _DISK_RUNNING) if cost else None,
-        usd_per_hour_stopped=per_hour(volume_gb * _DISK_STOPPED),
-        addresses=_addresses(fields) if state is State.RUNNING else (),
-        gpu=gpus.shown(gpu) if gpu else "",
-        gpu_count=whole(gpu_fields.get("count")),
-        vram_gb=gpus.vram_gb(gpu) if gpu else None,
-        disk_gb=volume_gb or container_gb or None,
-        region=_region(text(fields.get("dataCenterId"))),
-        created_at=moment(fields.get("createdAt")),
-        raw=kept(fields, _RAW),
-    )
-
-
-def _bills(state: State, cost: Decimal | None, volume_gb: Decimal) -> Bills:
-    """The price falls to 0 when a pod is stopped, and says nothing of the volume that is kept."""
-    if state is State.GONE:
-        return Bills.NOTHING
-    at_rest = Bills.DISK if volume_gb else Bills.NOTHING
-    if state is State.STOPPED:
-        return Bills.EVERYTHING if cost else at_rest
-    if state in (State.DIED, State.UNKNOWN):
-        return Bills.UNKNOWN if cost is None else Bills.EVERYTHING if cost else at_rest
-    return Bills.EVERYTHING
-
-
-def _region(datacenter: str) -> str:
-    return regions.place(datacenter, regions.country_of_datacenter(datacenter)) if datacenter else ""
-
-
-def _addresses(fields: Row) -> tuple[Address, ...]:
-    """The direct way, which alone can forward; then the proxy, which is a shell and no more."""
-    ssh = row(fields.get("ssh"))
-    found: list[Address] = []
-    direct = row(ssh.get("direct"))
-    if (host := text(direct.get("host"))) and 0 < (port := whole(direct.get("port"))) < 65536:
-        found.append(Address(host, port, text(direct.get("username")) or "root"))
-    for mapped in rows(row(fields.get("runtime")).get("ports")) if not found else []:
-        host, port = text(mapped.get("ip")), whole(mapped.get("public"))
-        if mapped.get("private") == 22 and mapped.get("type") == "tcp" and host and 0 < port < 65536:
-            found.append(Address(host, port, "root"))
-            break
-    proxy = row(ssh.get("proxy"))
-    if (host := text(proxy.get("host"))) and 0 < (port := whole(proxy.get("port"))) < 65536:
-        found.append(Address(host, port, text(proxy.get("username")), forwards=False))
-    return tuple(found)
-
-
-def offers_of(fields: Row, search: Search) -> list[Offer]:
-    """A kind of GPU in the secure and in the community cloud."""
-    if text(fields.get("availability")) == "NONE":
-        return []
-    name = text(fields.get("id"))
-    prices, most = row(fields.get("price")), row(fields.get("maxCount"))
-    volume_gb = max(search.disk_gb.to_integral_value(ROUND_CEILING), Decimal(LEAST_VOLUME_GB))
-    disk = per_hour((volume_gb + CONTAINER_GB) * _DISK_RUNNING)
-    memory_gb = price(fields.get("memory"))
-    return [
-        Offer(
-            id=f"{name}|{pool.upper()}",
-            gpu=gpus.shown(name),
-            gpu_count=search.gpu_count,
-            vram_gb=gpus.vram_gb(name, None if memory_gb is None else memory_gb * 1024) or Decimal(0),
-            usd_per_hour=each * search.gpu_count + disk,
-            disk_usd_per_hour=per_hour(volume_gb * _DISK_STOPPED),
-            raw={**kept(fields, ("id", "pool", "availability")), "cloud": pool, "price": float(each)},
-        )
-        for pool in ("secure", "community")
-        if name
-        and fields.get(pool) is not False
-        and (each := price(prices.get(pool)))
-        and (pool not in most or whole(most.get(pool)) >= search.gpu_count)
-    ]

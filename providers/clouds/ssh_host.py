@@ -86,13 +86,13 @@ class SshHosts(Refusing):
     async def start(self, id: str) -> None:  # noqa: A002
         host = self._host(id)
         if host.start is None:
-            raise CannotDo(f"{id} has no command that starts it.", hint=f'Set one: [machines.{id}] start = "…"')
+            raise CannotDo(f"{id} has no command that starts it.", hint=f'[machines.{id}] start = "…" sets one.')
         await self._done(host, "start", host.start)
 
     async def stop(self, id: str) -> None:  # noqa: A002
         host = self._host(id)
         if host.stop is None:
-            raise CannotDo(f"{id} has no command that stops it.", hint=f'Set one: [machines.{id}] stop = "…"')
+            raise CannotDo(f"{id} has no command that stops it.", hint=f'[machines.{id}] stop = "…" sets one.')
         await self._done(host, "stop", host.stop)
 
     def _host(self, name: str) -> SshHost:

@@ -7,16 +7,12 @@ in the older v0, which wants a key of its own: it is told where the key in the s
 from __future__ import annotations
 
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any, ClassVar
 
-from providers.clouds import gpus, regions
 from providers.clouds.adapter import Refusing, base_url_of, cheapest, cloud_init
 from providers.clouds.base import (
     Account,
-    Address,
     AnswerLost,
-    Bills,
     CannotDo,
     Capability,
     Clock,
@@ -30,41 +26,29 @@ from providers.clouds.base import (
     OrderRefused,
     Reading,
     Search,
-    State,
 )
-from providers.clouds.fields import Row, identity, kept, number, price, row, rows, text, whole
+from providers.clouds.fields import Row, identity, number, row, rows, whole
 from providers.clouds.pace import ALL, Limit
+from providers.clouds.tensordock_rows import (
+    LEAST_DISK_GB,
+    has_way_in,
+    instance,
+    instances,
+    offers_of,
+    parts_of,
+    reading,
+    word_of,
+)
 from providers.clouds.wire import AlreadySo, Answer, Wire, quoted
 from providers.errors import KeyRefused, OutOfCredit, ProviderError, RateLimited, ServiceFailed
 
 BASE_URL = "https://dashboard.tensordock.com/api/v2"
 OLD_URL = "https://marketplace.tensordock.com/api/v0"
 IMAGE = "ubuntu2404_ml_everything"
-LEAST_DISK_GB = Decimal(100)
 LIMITS = {ALL: Limit(0.66, burst=9)}
 """100 requests a minute for the whole organisation."""
 RELEASE = {"disassociate_resources": True}
 """Gives the GPU back. Where v2 looks for it, nobody knows, so it is said in the body and in the query."""
-_RAM_GB = (2, 4, 6, 8, 10, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 512)
-_CPUS, _RAM = 8, 32
-"""What is taken for each GPU, where the host has it."""
-_STATES = {
-    "creating": (State.STARTING, Bills.EVERYTHING),
-    "starting": (State.STARTING, Bills.EVERYTHING),
-    "queued": (State.QUEUED, Bills.DISK),
-    "running": (State.RUNNING, Bills.EVERYTHING),
-    "stopping": (State.STOPPING, Bills.EVERYTHING),
-    "stopped": (State.STOPPED, Bills.EVERYTHING),
-    "stoppeddisassociated": (State.STOPPED, Bills.DISK),
-    "outbid": (State.OUTBID, Bills.DISK),
-    "deleting": (State.DESTROYING, Bills.EVERYTHING),
-    "deleted": (State.GONE, Bills.NOTHING),
-    "terminated": (State.GONE, Bills.NOTHING),
-    "error": (State.BROKEN, Bills.UNKNOWN),
-}
-_HELD = "It is stopped but holds its GPU, which costs as much as running."
-_SHOWS_ADDRESS = frozenset({State.RUNNING, State.STARTING, State.STOPPING, State.UNKNOWN})
-_RAW = ("status", "rateHourly", "resources", "region", "type", "hostnode_id", "location_id")
 _DETAILS = ("rateHourly", "resources")
 _NO_ROOM = ("unavailable", "not enough", "no available", "no capacity", "insufficient resources", "out of stock")
 
@@ -101,7 +85,7 @@ class TensorDock(Refusing):
 
     async def machines(self) -> list[Reading]:
         answer = await self._wire.ask("list", "GET", "instances")
-        listed = _instances(answer)
+        listed = instances(answer)
         if listed is None:
             raise self._wire.bad_reply("there is no list of instances in it")
         found = [await self._filled(fields) for fields in listed if identity(fields.get("id"))]
@@ -112,7 +96,7 @@ class TensorDock(Refusing):
         """A row with all its fields. Lists may tell no more than a name and a state: the rest is asked for where it is
         not known, or where it may have changed with the state."""
         before = self._details.get(identity(fields.get("id")), {})
-        if _word(fields) == _word(before) and (_has_way_in(before) or _word(fields) != "running"):
+        if word_of(fields) == word_of(before) and (has_way_in(before) or word_of(fields) != "running"):
             return {**before, **fields}
         if all(name in fields for name in (*_DETAILS, "ipAddress")):
             return fields
@@ -130,7 +114,7 @@ class TensorDock(Refusing):
         return None if shown is None else reading(shown)
 
     async def _shown(self, id: str) -> Row | None:  # noqa: A002
-        fields = _instance(await self._wire.ask("show", "GET", f"instances/{quoted(id)}"))
+        fields = instance(await self._wire.ask("show", "GET", f"instances/{quoted(id)}"))
         return fields if identity(fields.get("id")) else None
 
     async def offers(self, search: Search) -> list[Offer]:
@@ -145,8 +129,8 @@ class TensorDock(Refusing):
     async def create(self, order: Order) -> Created:
         self.check_order(order)
         node_id, _, gpu = order.offer.id.partition("/")
-        node = _instance(await self._wire.ask("offers", "GET", f"hostnodes/{quoted(node_id)}"))
-        parts = _parts(row(node.get("available_resources")), order.offer.gpu_count)
+        node = instance(await self._wire.ask("offers", "GET", f"hostnodes/{quoted(node_id)}"))
+        parts = parts_of(row(node.get("available_resources")), order.offer.gpu_count)
         attributes: dict[str, Any] = {
             "name": order.label,
             "type": "virtualmachine",
@@ -257,132 +241,3 @@ def _is_done(kind: str, said: str) -> bool:
     if kind == "start":
         return any(words in said for words in ("is running", "already running", "must be stopped", "is starting"))
     return any(words in said for words in ("is stopp", "already stopped", "not running"))
-
-
-def _word(fields: Row) -> str:
-    spelled = text(fields.get("status"), 60).lower()
-    return spelled.replace("_", "").replace("-", "").replace(" ", "")
-
-
-def _instances(answer: Any) -> list[Row] | None:
-    """The rows of a list in any of its shapes, each with its attributes at the top."""
-    data = row(answer).get("data", answer)
-    for listed in (data, row(data).get("instances"), row(row(data).get("attributes")).get("instances")):
-        if isinstance(listed, list):
-            return [_flat(fields) for fields in rows(listed)]
-    return None
-
-
-def _instance(answer: Any) -> Row:
-    """One thing, bare, in `data`, or in `data.attributes`."""
-    fields = row(answer)
-    return _flat(row(fields["data"]) if isinstance(fields.get("data"), dict) else fields)
-
-
-def _flat(fields: Row) -> Row:
-    return {**fields, **row(fields.get("attributes"))}
-
-
-def _forwards(fields: Row) -> list[tuple[int, int]]:
-    """Inside and outside; v0 has a map from the outside."""
-    listed = fields.get("portForwards", fields.get("port_forwards"))
-    if isinstance(listed, dict):
-        return [(whole(inside), whole(outside)) for outside, inside in listed.items()]
-    return [(whole(pair.get("internal_port")), whole(pair.get("external_port"))) for pair in rows(listed)]
-
-
-def _addresses(fields: Row) -> tuple[Address, ...]:
-    host = text(fields.get("ipAddress"), 100)
-    if not host:
-        return ()
-    forwards = _forwards(fields)
-    outside = [port for inside, port in forwards if inside == 22 and 0 < port < 65536]
-    if not outside and "portForwards" not in fields and "port_forwards" not in fields:
-        return ()
-    return tuple(Address(host, port, "user") for port in outside or [22])
-
-
-def _has_way_in(fields: Row) -> bool:
-    return bool(_addresses(fields))
-
-
-def _gpus(resources: Row) -> tuple[str, int]:
-    for name, amount in row(resources.get("gpus")).items():
-        return text(row(amount).get("v0Name")) or text(name), whole(row(amount).get("count"))
-    return "", 0
-
-
-def reading(fields: Row) -> Reading:
-    state, bills = _STATES.get(_word(fields), (State.UNKNOWN, Bills.UNKNOWN))
-    resources = row(fields.get("resources"))
-    gpu, count = _gpus(resources)
-    return Reading(
-        id=identity(fields.get("id")),
-        label=text(fields.get("name")),
-        state=state,
-        bills=bills,
-        words=text(fields.get("status"), 60),
-        message=_HELD if (state, bills) == (State.STOPPED, Bills.EVERYTHING) else "",
-        usd_per_hour=price(fields.get("rateHourly")),
-        addresses=_addresses(fields) if state in _SHOWS_ADDRESS else (),
-        gpu=gpus.shown(gpu) if gpu else "",
-        gpu_count=count,
-        vram_gb=gpus.vram_gb(gpu) if gpu else None,
-        disk_gb=price(resources.get("storage_gb")),
-        region=regions.place(text(fields.get("region"))),
-        host=identity(fields.get("hostnode_id")),
-        raw=kept(fields, _RAW),
-    )
-
-
-def _parts(there: Row, count: int) -> tuple[int, int]:
-    """Processors, of which there must be an even number, and memory, of which there are only certain sizes."""
-    cpus, ram_gb = _CPUS * count, _RAM * count
-    for name, share in (("vcpu_count", 1), ("max_vcpus_per_gpu", count)):
-        cpus = min(cpus, whole(there.get(name)) * share or cpus)
-    for name, share in (("ram_gb", 1), ("max_ram_per_gpu", count)):
-        ram_gb = min(ram_gb, whole(there.get(name)) * share or ram_gb)
-    return max(2, cpus - cpus % 2), max((size for size in _RAM_GB if size <= ram_gb), default=_RAM_GB[0])
-
-
-def offers_of(node: Row, search: Search) -> list[Offer]:
-    """What a host has free, with as much of a machine around each GPU as we would take."""
-    there, prices, place = row(node.get("available_resources")), row(node.get("pricing")), row(node.get("location"))
-    disk_gb = max(search.disk_gb, LEAST_DISK_GB)
-    disk = (price(prices.get("per_gb_storage_hr")) or Decimal(0)) * disk_gb
-    uptime = price(node.get("uptime_percentage"))
-    cpus, ram_gb = _parts(there, search.gpu_count)
-    parts = (price(prices.get("per_vcpu_hr")) or 0) * cpus + (price(prices.get("per_gb_ram_hr")) or 0) * ram_gb
-    found: list[Offer] = []
-    for fields in rows(there.get("gpus")):
-        name, each = text(fields.get("v0Name")), price(fields.get("price_per_hr"))
-        free = whole(fields.get("availableCount"))
-        has_door = there.get("has_public_ip_available") is True or there.get("available_ports") != []
-        if not name or each is None or free < search.gpu_count or not has_door:
-            continue
-        found.append(
-            Offer(
-                id=f"{identity(node.get('id'))}/{name}",
-                gpu=gpus.shown(name),
-                gpu_count=search.gpu_count,
-                vram_gb=gpus.vram_gb(name) or Decimal(0),
-                usd_per_hour=each * search.gpu_count + parts + disk,
-                disk_usd_per_hour=disk,
-                disk_gb=price(there.get("storage_gb")),
-                cpus=Decimal(cpus),
-                ram_gb=Decimal(ram_gb),
-                down_mbps=_mbps(place.get("network_speed_gbps")),
-                up_mbps=_mbps(place.get("network_speed_upload_gbps")),
-                reliability=None if uptime is None else uptime / 100,
-                region=regions.place(*(text(place.get(name)) for name in ("city", "stateprovince", "country"))),
-                host=identity(node.get("id")),
-                available=free // search.gpu_count,
-                raw={"tier": place.get("tier"), "location_id": node.get("location_id"), "price_per_hr": float(each)},
-            )
-        )
-    return found
-
-
-def _mbps(gbps: object) -> Decimal | None:
-    speed = price(gbps)
-    return None if speed is None else speed * 1000

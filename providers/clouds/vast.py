@@ -279,7 +279,7 @@ class Vast(Refusing):
         where, said = self._wire.place, answer.said or answer.code or f"status {answer.status}"
         tail = f"{said}{'' if said.endswith(('.', '!', '?', '…')) else '.'}"
         leftover = identity(answer.row.get("new_contract")) or None
-        if answer.status == 429 or answer.mentions("too frequent", "rate_limit"):
+        if answer.status == 429 or answer.mentions("too frequent", "rate_limit_exceeded"):
             wait_s = answer.wait_s
             if found := _THRESHOLD.search(answer.said):
                 self._wire.pace.slow(answer.kind, float(found.group(1)))

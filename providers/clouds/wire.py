@@ -210,7 +210,8 @@ class Wire:
             if not known.key:
                 raise KeyMissing(f"There is no key for {self.name}.", host=known.name)
             key = known.key if self._shows_key else None
-            self._open = Host(known.name, self.base_url, key, known.headers, known.connect_s)
+            headers = {"accept": "application/json", **known.headers}
+            self._open = Host(known.name, self.base_url, key, headers, known.connect_s)
             self._http = client(self._open)
         return self._http, self._open
 

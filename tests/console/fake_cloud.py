@@ -87,6 +87,9 @@ class FakeCloud:
         self.keeps_gone = keeps_gone
         """Whether lists go on naming what was destroyed."""
         self.plain_stops = False
+        """Whether stops keep the GPU, and its price."""
+        self.way_s: Callable[[], float] = lambda: 0.0
+        """How long a request is on its way."""
         self.truth: dict[str, Truth] = {}
         self.calls: list[str] = []
         self.orders: list[Order] = []
@@ -179,6 +182,8 @@ class FakeCloud:
     # What it is asked
 
     async def create(self, order: Order) -> Created:
+        if (way_s := self.way_s()) > 0:
+            await self.clock.sleep(way_s)
         self.calls.append("create")
         fate = self.fate("create")
         if fate == "unsent":
@@ -197,22 +202,24 @@ class FakeCloud:
         return Created(machine.id)
 
     async def start(self, id: str) -> None:  # noqa: A002
-        machine = self._asked("start", id)
+        machine = await self._arrived("start", id)
         fate = self.fate("start")
         if fate == "unsent":
             raise Unreachable("The cloud does not answer.")
         if fate == "refused":
             raise NoCapacity("The GPU is taken.")
-        if machine is not None and machine.state not in (State.RUNNING, State.STARTING, State.GONE):
+        if machine is not None and machine.state not in (State.RUNNING, State.STARTING, State.GONE, State.DESTROYING):
             if fate == "queued":
                 self._towards(machine, State.QUEUED, State.RUNNING, 7200.0)
+                machine.unasked = False
                 raise NoCapacity("The start is queued.", queued=True)
             self._towards(machine, State.STARTING, State.RUNNING, self.boot_s)
+            machine.unasked = False
         if fate == "lost":
             raise TimedOut("The answer did not come.", phase="total", limit_s=60)
 
     async def stop(self, id: str) -> None:  # noqa: A002
-        machine = self._asked("stop", id)
+        machine = await self._arrived("stop", id)
         fate = self.fate("stop")
         if fate in ("unsent", "refused", "queued"):
             raise ServiceFailed("The cloud is broken.", status=500)
@@ -226,7 +233,7 @@ class FakeCloud:
             raise TimedOut("The answer did not come.", phase="total", limit_s=60)
 
     async def destroy(self, id: str) -> None:  # noqa: A002
-        machine = self._asked("destroy", id)
+        machine = await self._arrived("destroy", id)
         fate = self.fate("destroy")
         if fate in ("unsent", "refused", "queued"):
             raise ServiceFailed("The cloud is broken.", status=500)
@@ -234,6 +241,11 @@ class FakeCloud:
             self._towards(machine, State.DESTROYING, State.GONE, self.stop_s)
         if fate == "lost":
             raise TimedOut("The answer did not come.", phase="total", limit_s=60)
+
+    async def _arrived(self, what: str, id: str) -> Truth | None:  # noqa: A002
+        if (way_s := self.way_s()) > 0:
+            await self.clock.sleep(way_s)
+        return self._asked(what, id)
 
     def _asked(self, what: str, id: str) -> Truth | None:  # noqa: A002
         self.calls.append(f"{what} {id}")

@@ -33,7 +33,7 @@ from tests.console.fleet_kit import PLAN, Heard
 from tests.console.store_kit import paths_in
 
 T = TypeVar("T")
-NAMES = ("ada", "bob", "cid")
+NAMES = ("ada", "bob")
 
 WISHES: dict[str, tuple[Fate, ...]] = {
     "create": ("well", "well", "unsent", "lost", "refused", "leftover"),
@@ -87,6 +87,7 @@ class History:
             stop_s=self.chance.choice((1.0, 10.0, 90.0)),
             keeps_gone=self.chance.random() < 0.3,
         )
+        self.cloud.way_s = lambda: 0.0 if self.is_calm else self.chance.choice((0.0, 0.5, 4.0, 40.0))
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.deserialize(tables)
         self.lists = LYING if lying else HONEST
@@ -100,6 +101,8 @@ class History:
         """Ids of machines that the user wished to be gone."""
         self.has_run: set[str] = set()
         """Ids of machines that were seen to run."""
+        self.hidden: set[str] = set()
+        """Ids of machines that no answer had for a while, though they were there."""
         self.begin_life()
 
     # The world
@@ -146,7 +149,9 @@ class History:
         if not there:
             return
         machine = self.chance.choice(there)
-        what = self.chance.choice(("stop", "start", "outbid", "lost", "hide", "show", "destroy", "die", "late"))
+        what = self.chance.choice(
+            ("stop", "start", "outbid", "lost", "hide", "show", "destroy", "die", "late", "plain")
+        )
         self.story.append(f"{self.clock.monotonic():.0f} {what} {machine.id} at the cloud")
         match what:
             case "stop":
@@ -159,8 +164,9 @@ class History:
             case "lost" if machine.state is State.RUNNING:
                 machine.state, machine.then = State.LOST, State.RUNNING
                 machine.until = self.clock.monotonic() + 600
-            case "hide" if not self.is_calm:
-                machine.missing = self.lists is LYING
+            case "hide" if self.lists is LYING:
+                machine.missing = True
+                self.hidden.add(machine.id)
             case "show":
                 machine.missing = False
             case "destroy":
@@ -169,6 +175,8 @@ class History:
                 machine.state = State.DIED
             case "late" if machine.state is State.STARTING:
                 machine.until = self.clock.monotonic() + 900
+            case "plain":
+                self.cloud.plain_stops = not self.cloud.plain_stops
             case _:
                 pass
 
@@ -176,9 +184,14 @@ class History:
 
     async def wish(self) -> None:
         name = self.chance.choice(NAMES)
-        what = self.chance.choice(("launch", "launch", "stop", "start", "destroy", "forget"))
-        self.story.append(f"{self.clock.monotonic():.0f} {what} {name}")
         record = await self.rows.run(lambda c: machines.get(c, name))
+        if record is None:
+            what = self.chance.choice(("launch",) * 9 + ("stop",))
+        elif record.desired is Desired.STOPPED:
+            what = self.chance.choice(("start",) * 6 + ("stop", "launch", "destroy", "forget"))
+        else:
+            what = self.chance.choice(("stop",) * 6 + ("start", "launch", "destroy", "forget"))
+        self.story.append(f"{self.clock.monotonic():.0f} {what} {name}")
         if what == "destroy" and record is not None:
             self.to_destroy.add(record.label)
         try:
@@ -197,12 +210,14 @@ class History:
             self.story.append(f"    {type(error).__name__}: {error.text}")
 
     async def step(self) -> None:
-        self.clock.advance(self.chance.choice((0.5, 3.0, 10.0, 60.0, 600.0)))
-        if self.chance.random() < 0.15:
+        """Some time, something from outside, and up to two wishes while a round goes on."""
+        self.clock.advance(self.chance.choice((0.5, 2.0, 5.0, 10.0, 20.0, 60.0, 600.0)))
+        if self.chance.random() < 0.2:
             self.drift()
-        if self.chance.random() < 0.3:
-            await self.wish()
-        await self.fleet.reconcile()
+        wishes = [self.wish() for _ in range(self.chance.choice((0, 0, 1, 1, 2)))]
+        for end in await asyncio.gather(self.fleet.reconcile(), *wishes, return_exceptions=True):
+            if isinstance(end, BaseException):
+                raise end
 
     async def live(self, steps: int) -> None:
         for _ in range(steps):
@@ -211,10 +226,11 @@ class History:
             except Killed:
                 self.begin_life()
             self.check()
+        self.cloud.plain_stops = False
         self.is_calm = True
         for machine in self.cloud.truth.values():
             machine.missing = False
-        for pause_s in (5.0,) * 12 + (30.0,) * 12 + (120.0,) * 60:
+        for pause_s in (5.0,) * 6 + (30.0,) * 8 + (300.0,) * 30:
             self.clock.advance(pause_s)
             await self.fleet.reconcile()
             self.check()
@@ -242,12 +258,20 @@ class History:
         told = {event.cloud_id for event in self.bus.of(MachineFound)}
         fresh = [record for record in records if record.seen_at == now]
         truthful = self.last_list == "well"
+        there = list(self.cloud.truth.values())
         for machine in self.cloud.truth.values():
             costs = machine.bills is not Bills.NOTHING
             known = machine.id in owned or machine.label in owned or machine.id in told
             if costs and not known and truthful and fresh and not machine.missing:
                 self.broken(f"{machine.id} costs money and nobody owns it")
         self.has_run |= {str(record.cloud_id) for record in records if record.started_at is not None}
+        if self.lists is HONEST and len({machine.label for machine in there}) < len(there):
+            self.broken("an order was carried out twice")
+        for record in self.records(gone=True):
+            truth = self.cloud.truth.get(str(record.cloud_id))
+            is_there = truth is not None and truth.id not in self.hidden and truth.state is not State.GONE
+            if is_there and record.is_gone and record.seen_at and record.state_why != "It was forgotten.":
+                self.broken(f"{record.name} is called gone, and is there")
         for record in fresh:
             truth = self.cloud.truth[str(record.cloud_id)]
             if record.state is MachineState.STOPPED and truthful and truth.bills is Bills.EVERYTHING:
@@ -287,6 +311,12 @@ class History:
                 self.broken(f"{machine.id} costs the full price and is to be {record.desired}")
             elif machine.bills is Bills.EVERYTHING and record.state in (MachineState.STOPPED, MachineState.STOPPING):
                 self.broken(f"{machine.id} costs the full price and is called {record.state}")
+            told = {event.cloud_id for event in self.bus.of(MachineFound)}
+            by_us = machine.bills is Bills.EVERYTHING and not machine.unasked and machine.id not in told
+            if record is not None and by_us:
+                last = machines.deeds(self.connection, record.seq, limit=1)
+                if last and (last[0].what not in ("create", "start") or last[0].end != "done"):
+                    self.broken(f"{machine.id} runs by our request, and the last wish was to {last[0].what}")
         overdue = [event for event in self.bus.of(DeedOverdue) if not event.text]
         assert not overdue
 

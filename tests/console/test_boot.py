@@ -69,20 +69,19 @@ def test_only_the_newest_boots_count(tmp_path: Path) -> None:
     run(body())
 
 
-def timeline(clock: HandClock) -> tuple[Timeline, list[Event], dict[Phase, float]]:
+def timeline(clock: HandClock) -> tuple[Timeline, list[Event]]:
     events: list[Event] = []
-    learned: dict[Phase, float] = {}
 
     class Listening(Bus):
         def publish(self, event: Event) -> None:
             events.append(event)
 
-    return Timeline("gpu1", USUAL, clock, Listening(), learned=learned.__setitem__), events, learned
+    return Timeline("gpu1", USUAL, clock, Listening()), events
 
 
 def test_each_phase_ends_where_the_next_begins() -> None:
     clock = HandClock()
-    boot, events, learned = timeline(clock)
+    boot, events = timeline(clock)
 
     boot.enter(Phase.RENTED)
     clock.advance(5)
@@ -91,7 +90,6 @@ def test_each_phase_ends_where_the_next_begins() -> None:
     boot.enter(Phase.SSH, "no answer yet")
     boot.end()
 
-    assert learned == {Phase.RENTED: 5, Phase.SSH: 7}
     assert [(passed.phase, passed.seconds, passed.is_over) for passed in boot.phases()] == [
         (Phase.RENTED, 5, True),
         (Phase.SSH, 7, True),
@@ -103,7 +101,7 @@ def test_each_phase_ends_where_the_next_begins() -> None:
 
 def test_a_stall_is_told_once() -> None:
     clock = HandClock()
-    boot, events, _ = timeline(clock)
+    boot, events = timeline(clock)
     boot.enter(Phase.IMAGE)
 
     for _ in range(5):
@@ -123,7 +121,7 @@ def test_short_phases_get_their_minute_before_they_count_as_stalled() -> None:
 
 def test_what_is_left_shrinks_and_never_below_what_must_follow() -> None:
     clock = HandClock()
-    boot, _, _ = timeline(clock)
+    boot, _ = timeline(clock)
     assert boot.remaining_s() == expected_total_s(USUAL) == 600
 
     boot.enter(Phase.SERVICE)

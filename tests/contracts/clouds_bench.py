@@ -5,6 +5,7 @@ A new adapter begins as a line in `CLOUDS` and one in the table of claims in `te
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -23,7 +24,9 @@ from providers.simulated.clouds.runpod import RunPodTwin
 from providers.simulated.clouds.tensordock import TensorDockTwin
 from providers.simulated.clouds.twin import CloudTwin
 from providers.simulated.clouds.vast import VastTwin
+from providers.simulated.http_server import Exchange, HttpServer
 from tests.clocks import EagerClock
+from tests.conftest import run
 
 OUR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOurKeyOurKeyOurKeyOurKeyOurKeyOurKeyOur hawser"
 THEIR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITheirKeyTheirKeyTheirKeyTheirKeyTheir somebody"
@@ -117,6 +120,14 @@ class CloudBench:
         return sum(one.method == method and part in one.path for one in self.twin.requests)
 
 
+def on(name: str, folder: Path, body: Body) -> None:
+    async def benched() -> None:
+        async with bench_for(name, folder) as bench:
+            await body(bench)
+
+    run(benched())
+
+
 def large(name: str) -> dict[str, Any]:
     """Traits of a cloud that has room and money for a hundred machines."""
     hosts = [replace(host, gpus=128) for host in RENTED[name][1].default_hosts()]
@@ -155,3 +166,22 @@ def own_host(folder: Path, name: str = OWN, **traits: Any) -> SshHost:
         "usd_per_hour": Decimal("0.10"),
     }
     return SshHost(name, "127.0.0.1", 22, "me", **{**given, **traits})
+
+
+@asynccontextmanager
+async def answering(
+    kind: str, answers: Callable[[Exchange], Awaitable[None]], clock: EagerClock | None = None
+) -> AsyncGenerator[Cloud]:
+    """An adapter at a service that answers as the test says, for what no twin does."""
+    server = HttpServer(answers)
+    await server.start()
+    adapter = cloud(kind, CloudHost("lab", f"http://127.0.0.1:{server.port}", "a-key"), clock or EagerClock())
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+        await server.stop()
+
+
+async def reply_json(exchange: Exchange, answer: object, status: int = 200) -> None:
+    await exchange.reply(status, json.dumps(answer).encode(), content_type="application/json")

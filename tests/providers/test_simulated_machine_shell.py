@@ -226,7 +226,7 @@ MISSING = {
     "echo $'a'": 2,
     "python3 -c 1": 127,
     "/opt/tool": 127,
-    "curl http://127.0.0.1:11434": 127,
+    "wget http://127.0.0.1:11434": 127,
     "$((x=1))": 2,
     "set -o vi": 2,
     "read -t 1 x": 2,
