@@ -367,14 +367,20 @@ class Runtime:
         """What looks after the machines; for a process that stays, which runs it beside its other work."""
         store, fleet = await self.store(), await self.fleet()
         leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
+        money, heat = await self.money_watch(), await self.heat_watch()
         if self._guard is None:
-            from console.machines.guard import Guard
+            from functools import partial
+
+            from console.machines.guard import Guard, Part
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
             reach = MachineLinks(self)
-            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
+            read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
+            watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+            self._guard.add(Part("money", money.round, 300.0, 600.0))
+            self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
 
     async def conversation(self) -> Conversation:
@@ -501,7 +507,7 @@ class Runtime:
         return MoneyWatch(await self.budget(), reconciler, fleet.accounts, await self.alerts(), self.clock)
 
     async def heat_watch(self) -> HeatWatch:
-        """What judges the GPU readings on the bus; its `run` ends with the bus."""
+        """What judges the GPU readings that it is given, in the guard's rounds."""
         from console.machines.heat import HeatWatch
 
         fleet = await self.fleet()
@@ -509,7 +515,7 @@ class Runtime:
         async def stop(machine: str, why: str) -> None:
             await fleet.stop(machine, why=why)
 
-        return HeatWatch(self.settings.alerts, await self.alerts(), self.bus, stop)
+        return HeatWatch(self.settings.alerts, await self.alerts(), self.clock, self.bus, stop)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""
