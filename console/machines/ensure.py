@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineError, NotFound
+from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineBusy, MachineError, NotFound
 from console.events import Bus
 from console.machines import boot, wishes
 from console.machines.boot import Phase, Timeline
@@ -30,7 +30,7 @@ from providers.clouds.base import State
 
 if TYPE_CHECKING:
     from console.history.store import Store
-    from console.links.link import Links
+    from console.links.links import Links
 
 _TICK_S = 1.0
 _SEEN_S = 15.0
@@ -84,6 +84,8 @@ class Ensure:
         self._plan = plan
         self._limits = limits or Limits()
         self._turns: dict[str, asyncio.Lock] = {}
+        self.woken: set[str] = set()
+        """What was started for a prompt by this process."""
 
     async def ready(self, name: str, tell: Tell) -> None:
         """For a prompt: see to it that a machine can be asked. One that nobody can start is left to the link."""
@@ -97,6 +99,13 @@ class Ensure:
             elif record.state in (MachineState.REACHABLE, MachineState.READY) or record.origin == "settings":
                 return
             await self._whole_way(name, tell, wishes.BY_PROMPT, warm=False)
+
+    async def check_on(self, name: str) -> None:
+        """Raises `MachineError` for a rented machine that does not run."""
+        record = await self._known(name)
+        is_own = record is not None and record.origin == "settings"
+        if not is_own and (record is None or not await self._is_running(record)):
+            raise MachineError(f"{name!r} is off, and --no-wake leaves it so.", hint=f"hawser vm up {name}")
 
     async def up(self, name: str, tell: Tell, *, why: str, warm: bool = True) -> Up:
         """Rent or start it, and make it useful. Raises what prevents it; the machine is then as far as it came."""
@@ -151,6 +160,8 @@ class Ensure:
         else:
             tell(f"Starting {name}.")
             record = await self._fleet.start(name, why=why)
+        if why == wishes.BY_PROMPT:
+            self.woken.add(name)
         timeline = await self._timeline(record) if record.origin != "settings" else None
         record = await self._until_running(record, tell, timeline)
         if record.reading is None or record.reading.state is not State.RUNNING:
@@ -166,7 +177,10 @@ class Ensure:
         plan = await self._plan(machine)
         price = plan.bid_usd_per_hour if plan.bid_usd_per_hour is not None else plan.offer.usd_per_hour
         tell(f"Renting {plan.offer.gpu} from {plan.cloud} as {name}, for ${price:.4f} an hour.")
-        return await self._fleet.launch(name, plan, why=why)
+        try:
+            return await self._fleet.launch(name, plan, why=why)
+        except MachineBusy:
+            return await self._fleet.machine(name)  # another process was first, and what it rents is for all
 
     async def _until_running(self, record: MachineRecord, tell: Tell, timeline: Timeline | None) -> MachineRecord:
         told = Progress(tell, record.name, self._clock)

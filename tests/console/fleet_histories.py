@@ -345,3 +345,13 @@ def run_histories(folder: Path, seeds: range, *, steps: int = 25, lying: bool) -
 
     asyncio.run(body())
     return told
+
+
+if __name__ == "__main__":
+    import logging
+    import sys
+    import tempfile
+
+    logging.disable(logging.CRITICAL)
+    first, last, manner = sys.argv[1:]
+    print(run_histories(Path(tempfile.mkdtemp()), range(int(first), int(last)), lying=manner == "lying"))
