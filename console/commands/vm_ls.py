@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from console.history.glance import View
     from console.machines.events import AccountTrouble
-    from console.settings import Settings
+    from console.machines.leases import LeaseView
+    from console.machines.noted import Noted
     from console.shell import Shell
 
 HELP = "all machines: state, price, what they cost today and when they end"
@@ -39,45 +40,50 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 def _cached(arguments: argparse.Namespace, shell: Shell) -> int:
     from console.history.glance import View, look_into
-    from console.settings import load_settings
+    from console.machines.noted import at_a_glance
 
-    settings = load_settings(shell.paths, shell.environment, discover=False)
     view: View | None = View([], [])
     if shell.paths.store_file.exists():
-        view = look_into(shell.paths.store_file, _midnight(datetime.now(UTC)), gone=arguments.all)
+        view = look_into(shell.paths.store_file, midnight(datetime.now(UTC)), gone=arguments.all)
     if view is None:
         import asyncio
 
         view = asyncio.run(_remembered(arguments, shell))
-    return _show(arguments, shell, settings, view, datetime.now(UTC), ())
+    return _show(arguments, shell, at_a_glance(shell.paths.config_file), view, datetime.now(UTC))
 
 
 async def _remembered(arguments: argparse.Namespace, shell: Shell) -> View:
     from console.history.glance import look
 
     async with shell.runtime() as runtime:
-        today = _midnight(runtime.clock.now())
+        today = midnight(runtime.clock.now())
         return await (await runtime.store()).run(lambda c: look(c, today, gone=arguments.all))
 
 
 async def _asked(arguments: argparse.Namespace, shell: Shell) -> int:
+    from console.errors import Exit
     from console.history.glance import View, look
+    from console.machines.noted import of_settings
 
     async with shell.runtime() as runtime:
+        noted = of_settings(runtime.settings.machines)
         if not runtime.clouds.names() and not shell.paths.store_file.exists():
-            return _show(arguments, shell, runtime.settings, View([], []), runtime.clock.now(), ())
-        fleet = await runtime.fleet()
+            return _show(arguments, shell, noted, View([], []), runtime.clock.now())
+        fleet, store = await runtime.fleet(), await runtime.store()
         troubles = await fleet.refresh(max_age_s=FRESH_S)
-        if not (await runtime.store()).read_only:
+        leases = await runtime.leases()
+        if not store.read_only:
             await fleet.reconcile()  # what was begun goes on, whoever began it
+            await leases.keep_up()
+        views = {each.name: each for each in await leases.every()}
         now = runtime.clock.now()
-        view = await (await runtime.store()).run(lambda c: look(c, _midnight(now), gone=arguments.all))
-        code = _show(arguments, shell, runtime.settings, view, now, troubles)
-        asked = await fleet.accounts()
-        return 4 if troubles and len(troubles) == len(asked) else code
+        view = await store.run(lambda c: look(c, midnight(now), gone=arguments.all))
+        code = _show(arguments, shell, noted, view, now, views, troubles)
+        return Exit.UNREACHABLE if troubles and len(troubles) == len(await fleet.accounts()) else code
 
 
-def _midnight(now: datetime) -> datetime:
+def midnight(now: datetime) -> datetime:
+    """When the user's day began."""
     from console.money.days import begins
 
     return begins(now.astimezone().date())
@@ -86,35 +92,40 @@ def _midnight(now: datetime) -> datetime:
 def _show(
     arguments: argparse.Namespace,
     shell: Shell,
-    settings: Settings,
+    noted: Mapping[str, Noted],
     view: View,
     now: datetime,
-    troubles: Sequence[AccountTrouble],
+    leases: Mapping[str, LeaseView] | None = None,
+    troubles: Sequence[AccountTrouble] = (),
 ) -> int:
     from console.commands import vm_table
 
-    machines = [*view.machines, *vm_table.not_yet_known(settings, view.machines, now)]
+    machines = [*view.machines, *vm_table.not_yet_known(noted, view.machines, now)]
     if arguments.machine:
-        from console.errors import NotFound
-
         names = {each.name for each in machines}
         for name in arguments.machine:
             if name not in names:
-                raise NotFound(f"There is no machine {name!r}.", hint=_nearest(name, names))
+                _complain(name, names)
         machines = [each for each in machines if each.name in arguments.machine]
     if arguments.json:
-        shell.items([vm_table.as_json(each, settings, now) for each in machines])
+        shell.items(
+            [vm_table.as_json(each, noted.get(each.name), (leases or {}).get(each.name), now) for each in machines]
+        )
     elif machines:
-        vm_table.show(shell, machines, settings, now)
+        vm_table.show(shell, machines, noted, leases, now)
     else:
         shell.note("There are no machines yet. See what can be rented with: hawser vm offers")
-    for line in vm_table.warnings(machines, view.accounts, {each.cloud: each.hint for each in troubles}, now):
+    hints = {each.cloud: each.hint for each in troubles}
+    for line in vm_table.warnings(machines, view.accounts, hints, leases or {}, now):
         shell.note(f"hawser: {line}")
     return 0
 
 
-def _nearest(name: str, names: set[str]) -> str:
+def _complain(name: str, names: set[str]) -> None:
     from difflib import get_close_matches
 
+    from console.errors import NotFound
+
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"Did you mean {nearest[0]!r}?" if nearest else "hawser vm ls shows what there is."
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else "hawser vm ls shows what there is."
+    raise NotFound(f"There is no machine {name!r}.", hint=hint)

@@ -232,11 +232,14 @@ async def _show_all(names: Sequence[str], arguments: argparse.Namespace, runtime
 
 async def _documents(names: Sequence[str], runtime: Runtime) -> list[dict[str, Any]]:
     from console.commands import vm_table
+    from console.commands.vm_ls import midnight
     from console.history.glance import look
-    from console.money.days import begins
+    from console.machines.noted import of_settings
 
     now = runtime.clock.now()
-    today = begins(now.astimezone().date())
-    view = await (await runtime.store()).run(lambda c: look(c, today, gone=True))
+    view = await (await runtime.store()).run(lambda c: look(c, midnight(now), gone=True))
+    leases = {each.name: each for each in await (await runtime.leases()).every()}
+    noted = of_settings(runtime.settings.machines)
     newest = {each.name: each for each in view.machines}  # the last of a name is the one that counts
-    return [vm_table.as_json(newest[name], runtime.settings, now) for name in names if name in newest]
+    known = [newest[name] for name in names if name in newest]
+    return [vm_table.as_json(each, noted.get(each.name), leases.get(each.name), now) for each in known]

@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from console.history.glance import Glance
 from console.machines import words
+from console.machines.noted import SSH, Noted, services_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from console.history.glance import Seen
-    from console.settings import Settings
+    from console.machines.leases import LeaseView
     from console.shell import Shell
 
-SSH = "ssh"
 STALE_S = 90.0
 """A state that was seen longer ago than this is shown with that age."""
 OVERDUE_S = {"stop": 120.0, "destroy": 120.0, "create": 900.0, "start": 900.0}
 """How long something may be without its proof before it is shouted about."""
 _OFF = ("stopped", "gone", "failed")
-_LEAST = ("SERVICES", "CLOUD", "GPU")
+_LEAST = ("SERVICES", "CLOUD", "GPU", "GUARD")
 """Columns that a narrow terminal can do without, the first to go first."""
 
 
-def not_yet_known(settings: Settings, there: Sequence[Glance], now: datetime) -> Iterator[Glance]:
-    """Machines of the settings that nobody has looked at yet: your own, and those that are only planned."""
+def not_yet_known(noted: Mapping[str, Noted], there: Sequence[Glance], now: datetime) -> Iterator[Glance]:
+    """Machines of your own that nobody has looked at yet."""
     names = {each.name for each in there}
-    for name, own in settings.machines.items():
+    for name, own in noted.items():
         if name in names or own.cloud != SSH:
             continue
         yield Glance(
@@ -39,21 +39,32 @@ def not_yet_known(settings: Settings, there: Sequence[Glance], now: datetime) ->
         )  # fmt: skip
 
 
-def show(shell: Shell, machines: Sequence[Glance], settings: Settings, now: datetime) -> None:
-    headings = ("NAME", "CLOUD", "STATE", "GPU", "COSTS NOW", "TODAY", "AT END", "SERVICES")
+def show(
+    shell: Shell,
+    machines: Sequence[Glance],
+    noted: Mapping[str, Noted],
+    leases: Mapping[str, LeaseView] | None,
+    now: datetime,
+) -> None:
+    """`leases` is None where they were not looked at: then there is no word about who guards."""
+    headings = ["NAME", "CLOUD", "STATE", "GPU", "COSTS NOW", "TODAY", "ENDS", "SERVICES"]
     rows = [
-        (
+        [
             each.name,
             each.cloud,
             state(each, now),
             words.gpu(each.gpu, each.gpu_count) or "-",
             price_now(each),
             words.usd(each.today_usd) if each.today_usd else "-",
-            _at_end(each, settings),
-            ", ".join(services(each, settings)) or "-",
-        )
+            ends(each, (leases or {}).get(each.name), now),
+            ", ".join(services_of(noted.get(each.name), each.recipe)) or "-",
+        ]
         for each in machines
     ]
+    if leases is not None:
+        headings.insert(-1, "GUARD")
+        for row, each in zip(rows, machines, strict=True):
+            row.insert(-1, _guard(leases.get(each.name)))
     keep = columns_that_fit(shell, headings, rows, least=_LEAST)
     shell.table([headings[at] for at in keep], [[row[at] for at in keep] for row in rows])
 
@@ -99,25 +110,31 @@ def price_now(each: Glance) -> str:
     return f"{words.per_hour(price)}{still}"
 
 
-def services(each: Glance, settings: Settings) -> list[str]:
-    own = settings.machines.get(each.name)
-    written = own.services if own is not None else ()
-    names = [service if isinstance(service, str) else str(service.get("name", "")) for service in written]
-    recipe = own.recipe if own is not None and own.recipe else each.recipe
-    return names or ({"inference": ["ollama"], "images": ["comfyui"]}.get(recipe or "", []))
-
-
-def _at_end(each: Glance, settings: Settings) -> str:
-    """What is done to it when it is idle or its lease is over, and after how many idle minutes."""
-    if each.at_end == "nothing":
+def ends(each: Glance, lease: LeaseView | None, now: datetime) -> str:
+    """What ends it and when, if nothing more happens; the words are short, for there is little room."""
+    if each.at_end == "nothing" or each.gone_at is not None:
         return "-"
-    own = settings.machines.get(each.name)
-    minutes = own.stop_after_min if own is not None and own.stop_after_min is not None else settings.idle.stop_after_min
-    return each.at_end if minutes == "off" else f"{each.at_end}, idle {minutes.normalize():f} min"
+    pinned = lease.pinned_until if lease is not None else each.pinned_until
+    hard = lease.hard_until if lease is not None else each.hard_until
+    if hard is None:
+        return "-"
+    if pinned is not None and pinned > now:
+        return f"pinned to {words.clock(min(pinned, hard), now)}"
+    if lease is not None and lease.idle_since is not None and lease.ends_at is not None:
+        return f"{each.at_end} {words.clock(lease.ends_at, now)}, idle {words.age(now, lease.idle_since)}"
+    return f"{each.at_end} by {words.clock(hard, now)}"
+
+
+def _guard(lease: LeaseView | None) -> str:
+    return "-" if lease is None or lease.protection.word is None else str(lease.protection.word)
 
 
 def warnings(
-    machines: Iterable[Glance], accounts: Sequence[Seen], hints: Mapping[str, str | None], now: datetime
+    machines: Iterable[Glance],
+    accounts: Sequence[Seen],
+    hints: Mapping[str, str | None],
+    leases: Mapping[str, LeaseView],
+    now: datetime,
 ) -> Iterator[str]:
     """What has to be seen, the most expensive first: what is overdue, under way, lost, and which news are old."""
     for each in machines:
@@ -127,6 +144,9 @@ def warnings(
             yield f"{each.name} is {each.state}. {each.state_why}".rstrip()
         elif each.bills == "everything" and each.desired != "running" and each.gone_at is None:
             yield f"{each.name} is not wanted and still costs {price_now(each)}."
+        lease = leases.get(each.name)
+        if lease is not None and _guard(lease) == "UNPROTECTED":
+            yield f"{each.name} is UNPROTECTED: {lease.protection.text}. Keep one going with: hawser guard"
     for account in accounts:
         if account.error is None:
             continue
@@ -165,7 +185,9 @@ def _doing(each: Glance, now: datetime) -> str:
     return f"OVERDUE: {each.name} {text}.{end}"
 
 
-def as_json(each: Glance, settings: Settings, now: datetime) -> dict[str, Any]:
+def as_json(each: Glance, noted: Noted | None, lease: LeaseView | None, now: datetime) -> dict[str, Any]:
+    """`lease` is None where nobody looked, and what it says is null then."""
+
     def moment(value: datetime | None) -> str | None:
         return None if value is None else value.isoformat(timespec="milliseconds")
 
@@ -197,10 +219,15 @@ def as_json(each: Glance, settings: Settings, now: datetime) -> dict[str, Any]:
         "usd_per_hour_stopped": money(each.usd_per_hour_stopped),
         "today_usd": money(each.today_usd),
         "at_end": each.at_end,
+        "ends_at": moment(lease.ends_at) if lease is not None else None,
+        "idle_since": moment(lease.idle_since) if lease is not None else None,
+        "hard_until": moment(each.hard_until),
+        "pinned_until": moment(each.pinned_until),
+        "protection": None if lease is None or lease.protection.word is None else str(lease.protection.word),
         "created_at": moment(each.created_at),
         "started_at": moment(each.started_at),
         "gone_at": moment(each.gone_at),
-        "services": services(each, settings),
+        "services": list(services_of(noted, each.recipe)),
         "models": list(each.models),
         "doing": None
         if deed is None

@@ -61,6 +61,9 @@ class Glance(NamedTuple):
     models: tuple[str, ...]
     today_usd: Decimal
     doing: Doing | None
+    hard_until: datetime | None = None
+    """When its lease ends whatever it does; None while it has none."""
+    pinned_until: datetime | None = None
 
     @property
     def usd_per_hour_now(self) -> Decimal | None:
@@ -109,10 +112,19 @@ def look(connection: sqlite3.Connection, today: datetime, *, gone: bool = False)
         )
     }
     costs = _costs(connection, today)
+    leases = {
+        machine: (from_ms(hard_until), _moment(pinned_until))
+        for machine, hard_until, pinned_until in connection.execute(
+            "SELECT machine, hard_until, pinned_until FROM leases WHERE ended_at IS NULL"
+        )
+    }
     rows = connection.execute(f"SELECT {_COLUMNS} FROM machines{where} ORDER BY seq")  # noqa: S608
     accounts = connection.execute("SELECT cloud, read_at, error FROM accounts ORDER BY cloud")
     return View(
-        [_machine(row, costs.get(row[1], Decimal(0)), doing.get(row[0])) for row in rows],
+        [
+            _machine(row, costs.get(row[1], Decimal(0)), doing.get(row[0]), leases.get(row[0], (None, None)))
+            for row in rows
+        ],
         [Seen(cloud, _moment(read_at), error) for cloud, read_at, error in accounts],
     )
 
@@ -146,7 +158,7 @@ def names(file: Path) -> list[str]:
 
 
 def _costs(connection: sqlite3.Connection, today: datetime) -> dict[str, Decimal]:
-    """What each machine cost since a moment, booked or confirmed and not yet booked; not what is paid by the month."""
+    """What each machine cost since a moment, as `books.spent_on_machines` tells it, without loading the books."""
     since = (to_ms(today),)
     booked = connection.execute(
         f"SELECT machine, sum({_MILLIONTHS}) FROM ledger WHERE span_from IS NOT NULL AND task <> 'month'"  # noqa: S608
@@ -164,7 +176,12 @@ def _costs(connection: sqlite3.Connection, today: datetime) -> dict[str, Decimal
     return costs
 
 
-def _machine(row: tuple[Any, ...], today_usd: Decimal, doing: Doing | None) -> Glance:
+def _machine(
+    row: tuple[Any, ...],
+    today_usd: Decimal,
+    doing: Doing | None,
+    lease: tuple[datetime | None, datetime | None],
+) -> Glance:
     known, (reading, wanted, price, stopped) = row[:16], row[16:]
     seen: dict[str, Any] = {} if reading is None else json.loads(reading)
     order: dict[str, Any] = json.loads(wanted)
@@ -201,6 +218,7 @@ def _machine(row: tuple[Any, ...], today_usd: Decimal, doing: Doing | None) -> G
         tuple(order.get("models") or ()),
         today_usd.quantize(Decimal("0.000001")),
         doing,
+        *lease,
     )
 
 
