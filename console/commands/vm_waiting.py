@@ -74,7 +74,8 @@ async def _summary(before: MachineRecord, after: MachineRecord, runtime: Runtime
     since = before.started_at or before.created_at
 
     def cost(connection: sqlite3.Connection) -> Decimal:
-        return books.spent_on_machine(connection, before.name, since - timedelta(seconds=1), now + timedelta(seconds=1))
+        sums = books.spent_on_machines(connection, since - timedelta(seconds=1), now + timedelta(seconds=1))
+        return sums.get(before.name, Decimal(0))
 
     spent = await (await runtime.store()).run(cost)
     sentence = f"It cost {words.usd(spent)} since {words.clock(since, now)}."
