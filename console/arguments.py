@@ -24,9 +24,20 @@ class LateParser(Parser):
     other words are not loaded."""
 
     fill: Callable[[argparse.ArgumentParser], None] | None = None
+    takes_rest = False
+    """Whether all that stands behind `--` is a command, kept as `words`. argparse alone would not find it there once
+    an option stands between it and the name before it."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        return super(LateParser, self.filled()).parse_known_args(args, namespace)
+        self.filled()
+        rest: list[str] = []
+        if self.takes_rest and args is not None and "--" in args:
+            at = args.index("--")
+            args, rest = args[:at], args[at + 1 :]
+        found, unknown = super().parse_known_args(args, namespace)
+        if rest:
+            found.words = [*(getattr(found, "words", None) or ()), *rest]
+        return found, unknown
 
     def filled(self) -> LateParser:
         fill, self.fill = self.fill, None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.arguments import LateParser
+
 if TYPE_CHECKING:
     import argparse
 
@@ -16,6 +18,8 @@ HELP = "a shell on a machine, or a command"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    if isinstance(parser, LateParser):
+        parser.takes_rest = True
     parser.add_argument("--ssh-config", type=Path, metavar="FILE", help="read this SSH configuration instead of yours")
     parser.add_argument("--known-only", action="store_true", help="refuse a machine whose host key is not known")
     parser.add_argument("machine", metavar="NAME", help="a machine, an ssh alias or user@host[:port]")

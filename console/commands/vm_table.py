@@ -34,7 +34,7 @@ def not_yet_known(noted: Mapping[str, Noted], there: Sequence[Glance], now: date
             continue
         yield Glance(
             0, name, SSH, name, "", "settings", "running", "unknown", now, "", None, 0, own.at_end or "nothing", now,
-            None, None, "", 0, None, "", "unknown", own.usd_per_hour, None, False, None, None, None, (), Decimal(0),
+            None, None, "", 0, None, "", "", "unknown", own.usd_per_hour, None, False, None, None, None, (), Decimal(0),
             None,
         )  # fmt: skip
 
@@ -90,7 +90,9 @@ def state(each: Glance, now: datetime) -> str:
     """Our word, since when, and how old the news is where that matters."""
     if each.seen_at is None:
         return each.state if each.origin != "settings" else "not looked at yet"
-    word = f"{each.state} {words.age(now, each.state_at)}"
+    # One that nobody here has connected to yet runs all the same.
+    word = "running" if each.state == "booting" and each.seen_state == "running" else each.state
+    word = f"{word} {words.age(now, each.state_at)}"
     seen_s = (now - each.seen_at).total_seconds()
     return word if seen_s < STALE_S or each.gone_at is not None else f"{word}, seen {words.span(seen_s)} ago"
 
@@ -144,9 +146,10 @@ def warnings(
             yield f"{each.name} is {each.state}. {each.state_why}".rstrip()
         elif each.bills == "everything" and each.desired != "running" and each.gone_at is None:
             yield f"{each.name} is not wanted and still costs {price_now(each)}."
-        lease = leases.get(each.name)
-        if lease is not None and _guard(lease) == "UNPROTECTED":
-            yield f"{each.name} is UNPROTECTED: {lease.protection.text}. Keep one going with: hawser guard"
+    alone = [name for name, lease in leases.items() if _guard(lease) == "UNPROTECTED"]
+    if alone:
+        are, them = ("is", "it") if len(alone) == 1 else ("are", "them")
+        yield f"{', '.join(alone)} {are} UNPROTECTED: nobody would end {them}. While it runs, hawser guard does."
     for account in accounts:
         if account.error is None:
             continue
@@ -204,6 +207,7 @@ def as_json(each: Glance, noted: Noted | None, lease: LeaseView | None, now: dat
         "state_since": moment(each.state_at),
         "why": each.state_why or None,
         "wanted": each.desired,
+        "cloud_says": each.seen_state or None,
         "seen_at": moment(each.seen_at),
         "seen_age_s": None if each.seen_at is None else round((now - each.seen_at).total_seconds(), 3),
         "gpu": each.gpu or None,

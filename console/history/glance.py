@@ -49,6 +49,8 @@ class Glance(NamedTuple):
     gpu_count: int
     vram_gb: Decimal | None
     region: str
+    seen_state: str
+    """What the cloud says, in the words of `providers.clouds.base.State`; empty before anything was seen."""
     bills: str
     """nothing, disk, everything or unknown."""
     usd_per_hour: Decimal | None
@@ -208,6 +210,7 @@ def _machine(
         seen.get("gpu_count") or order.get("count") or 0,
         _money(seen.get("vram_gb") or order.get("vram_gb")),
         seen.get("region") or order.get("region") or "",
+        seen.get("state", ""),
         "nothing" if gone_at is not None else seen.get("bills", "unknown"),
         _money(price),
         _money(stopped),
