@@ -199,7 +199,7 @@ class Fleet:
     async def start(self, name: str, *, why: str) -> MachineRecord:
         """Start a machine that is off; of one that runs, or comes up, nothing is asked."""
         record = await self.machine(name)
-        self._check_action(record, "start")
+        self.check_action(record, "start")
         trouble = await self.poll.read(record.cloud, max_age_s=FRESH_S)
         if trouble is not None:
             raise CloudSilent(f"{name!r} is not started, for its account cannot be read: {trouble.text}")
@@ -233,7 +233,7 @@ class Fleet:
     async def stop(self, name: str, *, why: str) -> MachineRecord:
         """Stop a machine. An error says that its cloud has not accepted; the stop stays wished and is sent again."""
         record = await self.machine(name)
-        self._check_action(record, "stop")
+        self.check_action(record, "stop")
         deed = await self.deed(name)
         if deed is not None and deed.what == "destroy":
             raise MachineBusy(f"{name!r} is being destroyed.")
@@ -242,7 +242,7 @@ class Fleet:
     async def destroy(self, name: str, *, why: str) -> MachineRecord:
         """Destroy a machine and all that is on it; else as `stop`."""
         record = await self.machine(name)
-        self._check_action(record, "destroy")
+        self.check_action(record, "destroy")
         return await self._end(record, "destroy", why)
 
     async def _end(self, record: MachineRecord, what: DeedKind, why: str) -> MachineRecord:
@@ -459,7 +459,8 @@ class Fleet:
 
     # Checks
 
-    def _check_action(self, record: MachineRecord, what: DeedKind) -> None:
+    def check_action(self, record: MachineRecord, what: DeedKind) -> None:
+        """Whether that can be done with it at all: `CloudCannot` if not."""
         if record.origin == "settings":
             if what == "destroy":
                 raise CloudCannot(f"{record.name!r} is a machine of your own; it is not ours to destroy.")
