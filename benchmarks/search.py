@@ -76,8 +76,8 @@ def build(home: Path, count: int) -> None:
             text += " onlyquestions" if is_question else " onlyanswers"
             connection.execute(
                 "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at, ended_at)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, 'complete', ?6, '', ?1, ?1)",
-                (at, message, chat, parent, "user" if is_question else "assistant", text),
+                " VALUES (?, ?, ?, ?, ?, 'complete', ?, '', ?, ?)",
+                (at, message, chat, parent, "user" if is_question else "assistant", text, at, at),
             )
             parent = message
         for index in ("message_search", "chat_search"):

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
-    "vm": "machines: ssh",
+    "vm": "machines: ls, offers, new, up, stop, destroy, bid, ssh, run, logs, lease, audit",
     "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
+    "guard": "leases and budgets without a screen",
     "cost": "what was spent, by machine, model, endpoint or day",
+    "alert": "alerts that stand, and a trial of their channels: ls, test",
     "key": "keys: set, ls, rm; values are never shown",
     "config": "settings: show, path, edit",
     "doctor": "what works, what does not, and what to do",

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from console.arguments import new_parser
+from console.arguments import LateParser, new_parser
 from console.cli import COMMANDS, load_command
 from console.errors import ConsoleError
 
@@ -39,7 +39,7 @@ def _parser_of(before: list[str]) -> argparse.ArgumentParser:
         for word in before[1:]:
             inner = _words_of(parser).get(word)
             if inner is not None:
-                parser = inner
+                parser = inner.filled() if isinstance(inner, LateParser) else inner
         return parser
     from console.prompt_options import make_parser
 
@@ -89,7 +89,9 @@ def _models(shell: Shell) -> list[str]:
             settings = runtime.settings
             seen = await (await runtime.store()).models_seen()
             listed = [
-                f"{endpoint.name}/{model}" for endpoint in settings.endpoints.values() for model in endpoint.models
+                f"{endpoint.name}/{model}"
+                for endpoint in settings.endpoints.values()
+                for model in (*endpoint.models, *endpoint.expected)
             ]
             return [*settings.aliases, *settings.routes, *listed, *(f"{each.endpoint}/{each.name}" for each in seen)]
 
@@ -118,6 +120,16 @@ def _templates(shell: Shell) -> list[str]:
     return list(template_names(shell.paths.templates))
 
 
+def _machines(shell: Shell) -> list[str]:
+    from console.history.glance import names
+
+    async def written() -> list[str]:
+        async with shell.runtime() as runtime:
+            return list(runtime.settings.machines)
+
+    return [*names(shell.paths.store_file), *asyncio.run(written())]
+
+
 def _files(_shell: Shell) -> list[str]:
     return [FILES]
 
@@ -127,6 +139,7 @@ _SOURCES: dict[str, Callable[[Shell], list[str]]] = {
     "chat": _chats,
     "endpoint": _endpoints,
     "file": _files,
+    "machine": _machines,
     "model": _models,
     "output": _files,
     "schema": _files,

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from console.chat.breaker import is_down
 from console.doctor import Finding, fail, failed_with, info, ok, warn
-from console.errors import ConsoleError, Exit, KeyStoreError
+from console.errors import ConsoleError, Exit, ForwardRefused, KeyStoreError, NoWay, explain
 from console.key_places import NoKeyring
 from console.keys import HOSTS, Keys
 from console.paths import Paths
@@ -146,6 +147,8 @@ async def _ask(endpoint: Endpoint, probe: Probe, limit_s: float) -> Reached | Ex
 def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Finding:
     area = "endpoints"
     place = f"{endpoint.name} ({endpoint.wire} at {endpoint.base_url})"
+    if endpoint.machine is not None:
+        place = f"{endpoint.name} ({endpoint.service} on the machine {endpoint.machine})"
     match outcome:
         case Reached(models, seconds, _, is_key_accepted):
             counted = f"{models} model{'' if models == 1 else 's'}" + (", key accepted" if is_key_accepted else "")
@@ -155,6 +158,16 @@ def _judge(endpoint: Endpoint, origin: str, outcome: Reached | Exception) -> Fin
         case outside.KeyMissing() | outside.KeyRefused() as error:
             remedy = error.hint or f"Set another with: hawser key set {endpoint.key or endpoint.name}"
             return fail(area, f"{place}: {error.text}", remedy, Exit.SETTINGS)
+        case NoWay(cause=ForwardRefused()) as error:
+            remedy = error.hint or "Is the service running there?"
+            return warn(area, f"{place}: {error.text}", remedy)
+        case NoWay() as error if is_down(error):
+            return info(area, f"{place} is offline: {error.text}", error.hint)
+        case outside.TimedOut() as error if endpoint.machine is not None:
+            return info(area, f"{place} is offline: {error.text}")
+        case NoWay() as error:
+            told = explain(error)
+            return fail(area, f"{place}: {told.text}", told.hint or "See: hawser link pin", told.exit_code)
         case KeyStoreError():
             return warn(area, f"{place} was not asked, for its key cannot be had.", "See the line on its key.")
         case outside.Unreachable() | outside.TimedOut() if origin == "default" and endpoint.is_loopback:

@@ -24,6 +24,7 @@
     │   ├── CloudCannot      its cloud has no such action                                                8
     │   └── GivenUp          what was asked was tried and is not to be had                               8
     ├── PriceTooHigh         a machine costs more than its ceiling allows                                6
+    ├── ChannelFailed        an alert could not be delivered on a channel                                4
     └── LinkError            a machine cannot be reached or logged in to over SSH                        4
         ├── LinkUnreachable  refused, unreachable, no such name, no answer in time, cut off              4
         ├── NotAnSshServer   something answered, but it does not speak SSH                               4
@@ -31,7 +32,7 @@
         ├── NoCommonAlgorithm   the server speaks no algorithm that we accept                         *  4
         ├── HostKeyUnknown   its key is not pinned, and nobody accepted it                            *  3
         ├── HostKeyChanged   it shows another key than the pinned one                                 *  3
-        ├── LoginRefused     no key of ours is accepted                                               *  3
+        ├── LoginRefused     no key of ours is accepted, or no code or password given                 *  3
         ├── KeyFileUnusable  a key file is missing, encrypted with nobody to ask, or no key           *  3
         ├── ConfigUnusable   the SSH configuration, or the name of the machine, cannot be used        *  3
         ├── ForwardRefused   the machine is there; the service, or the forwarding to it, is not          4
@@ -41,6 +42,7 @@
         ├── RemoteRefused    the machine does not do it: no session, no right, no room, no such file     8
         └── TransferFailed   a file cannot be kept here, or changed while it was on its way              1
 
+A `NoWay` is a `LinkError` in the shape of a `ProviderError`, for those who ask a machine's service.
 A * marks what only a person can mend: trying again changes nothing (`LinkError.is_permanent`).
 
 Every error has a plain sentence and, where there is one, a hint that names the next step.
@@ -131,6 +133,11 @@ class NotFound(ConsoleError):
 class AttachmentRefused(ConsoleError):
     title = "The file cannot be attached"
     exit_code = Exit.USAGE
+
+
+class ChannelFailed(ConsoleError):
+    title = "The alert was not delivered"
+    exit_code = Exit.UNREACHABLE
 
 
 class BudgetReached(ConsoleError):
@@ -276,6 +283,18 @@ class LinkBroken(LinkError):
     title = "The connection broke"
 
 
+class NoWay(outside.Unreachable):
+    """What keeps a machine from being asked, a `LinkError` above all, as whoever asks it meets it; it is told in the
+    words of its cause."""
+
+    def __init__(self, cause: ConsoleError) -> None:
+        super().__init__(cause.text, hint=cause.hint)
+        self.cause = cause
+        # One that did not answer in time has had its time.
+        is_slow = isinstance(cause.__cause__, TimeoutError)
+        self.may_retry = isinstance(cause, LinkUnreachable | LinkBroken | LinkEnded) and not is_slow
+
+
 class RemoteRefused(LinkError):
     title = "The machine refuses"
     exit_code = Exit.MACHINE
@@ -314,6 +333,8 @@ def explain(error: BaseException) -> Explanation:
     """Title, sentence, hint and exit code for any error; the only place that knows them all."""
     if isinstance(error, ConsoleError):
         return Explanation(error.title, error.text, error.hint, error.exit_code)
+    if isinstance(error, NoWay):
+        return explain(error.cause)
     if isinstance(error, outside.ProviderError):
         for kind, title, code, hint in _OUTSIDE:
             if isinstance(error, kind):

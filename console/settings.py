@@ -23,8 +23,10 @@ from console.settings_groups import (
     LATER,
     LIMITS,
     NAMED,
+    AlertSettings,
     BudgetSettings,
     ChainEntry,
+    ChannelSettings,
     ChatSettings,
     CloudAccount,
     Endpoint,
@@ -47,8 +49,10 @@ __all__ = [
     "KNOWN",
     "LATER",
     "NAMED",
+    "AlertSettings",
     "BudgetSettings",
     "ChainEntry",
+    "ChannelSettings",
     "ChatSettings",
     "CloudAccount",
     "Endpoint",
@@ -86,12 +90,14 @@ class Settings:
     budget: BudgetSettings
     idle: IdleSettings
     lease: LeaseSettings
+    alerts: AlertSettings
     log: LogSettings
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
     machines: Mapping[str, Machine]
     clouds: Mapping[str, CloudAccount]
+    channels: Mapping[str, ChannelSettings]
     models: Mapping[str, ModelFacts]
     prices: Mapping[str, ModelPrice]
     later: Mapping[str, Mapping[str, Any]]
@@ -115,6 +121,30 @@ class Settings:
             raise SettingsError(f"There is no endpoint {name!r}.", hint=hint)
         return self.endpoints[name]
 
+    def learn_machines(self, machines: Mapping[str, Machine]) -> None:
+        """Add machines that were rented without being written here, and the endpoints that they are. What is written
+        goes before them: one whose name means something here already is left out."""
+        from console.machines.endpoints import machine_endpoints
+
+        limits = {name: getattr(self.chat, name) for name in LIMITS}
+        for name, machine in machines.items():
+            if name in self.machines or name in self.endpoints:
+                continue
+            try:
+                added = machine_endpoints({name: machine}, self.endpoints, limits)
+            except Unfit:
+                continue
+            self.machines = {**self.machines, name: machine}
+            self.endpoints = {**self.endpoints, **added}
+
+    def endpoint_or_shipped(self, name: str) -> Endpoint:
+        """The same, and a well-known service also where it is not set up: its prices are known without a key."""
+        from console.found_endpoints import SHIPPED
+
+        if name not in self.endpoints and name in SHIPPED:
+            return Endpoint(name=name, **SHIPPED[name])
+        return self.endpoint(name)
+
     def origin(self, name: str) -> Origin:
         """Where the value of "chat.model", "endpoints.NAME" or "endpoints.NAME.base_url" came from."""
         if name in self._origins:
@@ -126,6 +156,9 @@ class Settings:
             last = name.rpartition(".")[2]
             if last in LIMITS:
                 return self.origin(f"chat.{last}")
+            for endpoint in self.endpoints.values():
+                if endpoint.machine and f"{name}.".startswith(f"endpoints.{endpoint.name}."):
+                    return self.origin(f"machines.{endpoint.machine}")
             for known, origin in self._origins.items():  # an endpoint that was found, not configured
                 if known.startswith("endpoints.") and name.startswith(f"{known}."):
                     return origin
@@ -170,9 +203,17 @@ def settings_from(
     limits = {name: getattr(values["chat"], name) for name in LIMITS}
     found, notes = found_endpoints(paths, environment) if discover else ({}, ())
     try:
-        values["endpoints"] = _read_endpoints(source.document.get("endpoints", {}), found, limits, origins)
+        configured = _read_endpoints(source.document.get("endpoints", {}), found, limits)
     except Unfit as unfit:
         raise source.error(unfit.under("endpoints")) from None
+    if values["machines"]:
+        from console.machines.endpoints import machine_endpoints  # loaded by those who have machines
+
+        try:
+            configured |= machine_endpoints(values["machines"], configured, limits)
+        except Unfit as unfit:
+            raise source.error(unfit.under("machines")) from None
+    values["endpoints"] = configured | _found_beside(configured, found, limits, origins)
     return Settings(source, origins, {**values, "notes": notes})
 
 
@@ -283,7 +324,7 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         values[reading] = {name: getattr(routes, name) for name in Routes.attributes}
         reading = "aliases"
         values[reading] = _read_aliases(document.get(reading, {}))
-        for reading in ("clouds", "machines", "models", "prices"):
+        for reading in ("clouds", "machines", "channels", "models", "prices"):
             tables = document.get(reading, {})
             values[reading] = {name: _named(NAMED[reading], name, table) for name, table in tables.items()}
         reading = "machines"
@@ -312,9 +353,11 @@ def _check_clouds(machines: Mapping[str, Machine], clouds: Mapping[str, CloudAcc
 
 
 def _check_name(group: type[Group], name: str) -> str:
-    if group in (Endpoint, Machine, CloudAccount):
+    if group in (Endpoint, Machine, CloudAccount, ChannelSettings):
         if group is CloudAccount and name == "ssh":
             raise Unfit("is the name for machines of your own, which are rented nowhere")
+        if group is ChannelSettings and name in ("terminal", "desktop"):
+            raise Unfit("is a channel that is there by itself", hint=f"Switch it with {name} = false under [alerts].")
         return read_endpoint_name(name)
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 200:
         raise Unfit("is not a name that a model can have")
@@ -336,9 +379,8 @@ def _read_endpoints(
     tables: Mapping[str, object],
     found: Mapping[str, tuple[Mapping[str, Any], tuple[OriginKind, str]]],
     limits: Mapping[str, Any],
-    origins: dict[str, Origin],
 ) -> dict[str, Endpoint]:
-    """The configured endpoints, then those that are there by themselves."""
+    """The configured endpoints."""
     from console.found_endpoints import SHIPPED
 
     endpoints = {}
@@ -350,9 +392,20 @@ def _read_endpoints(
             # The key was stored for the shipped address; another address gets it only when the file says so.
             given.update({k: v for k, v in shipped.items() if k != "key" or same_place})
         endpoints[name] = _named(Endpoint, name, table, given)
-    has_ollama = any(endpoint.wire == "ollama" for endpoint in endpoints.values())
+    return endpoints
+
+
+def _found_beside(
+    configured: Mapping[str, Endpoint],
+    found: Mapping[str, tuple[Mapping[str, Any], tuple[OriginKind, str]]],
+    limits: Mapping[str, Any],
+    origins: dict[str, Origin],
+) -> dict[str, Endpoint]:
+    """Those that are there by themselves, beside the others."""
+    endpoints = {}
+    has_ollama = any(endpoint.wire == "ollama" for endpoint in configured.values())
     for name, (values, (kind, detail)) in found.items():
-        if name not in endpoints and not (name == "ollama" and has_ollama):
+        if name not in configured and not (name == "ollama" and has_ollama):
             endpoints[name] = Endpoint(name=name, **{**limits, **values})
             origins[f"endpoints.{name}"] = Origin(kind, detail)
     return endpoints

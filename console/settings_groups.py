@@ -210,6 +210,14 @@ class Endpoint(Group):
         "How long an Ollama server keeps a model in memory after an answer.",
         default=None,
     )
+    machine: str | None = setting(text(), "The machine whose service it is.", default=None, key="")
+    service: str | None = setting(text(), "The name of that service.", default=None, key="")
+    expected: tuple[str, ...] = setting(
+        list_of(text(), most=1000, expects="a list of model names"),
+        "The models that a machine is to have; counts until it has said what it has.",
+        default=(),
+        key="",
+    )
 
     @property
     def is_loopback(self) -> bool:
@@ -402,6 +410,9 @@ class Machine(Group):
     host: str | None = setting(
         text(), "Of a machine of your own: an alias of your SSH configuration, or `user@host:port`.", default=None
     )
+    key_file: str | None = setting(
+        text(), "The private key to log in with, where your SSH configuration does not name it.", default=None
+    )
     services: tuple[str | Mapping[str, object], ...] = setting(
         list_of(Kind("a service", _read_service), most=100, expects="a list of services"),
         'What runs on it, such as `"ollama"`; one of your own is `{ name = "…", port = …, probe = "/…" }`.',
@@ -519,11 +530,132 @@ class LeaseSettings(Group):
     )
 
 
+_LEVEL = one_of("info", "warning", "alarm")
+
+
+class AlertSettings(Group):
+    """What is told, and from where on."""
+
+    terminal: bool = setting(SWITCH, "Ring the terminal's bell, and show a notification by OSC 9.", default=True)
+    desktop: bool = setting(SWITCH, "Show notifications on the desktop, where there is one.", default=True)
+    level: Literal["info", "warning", "alarm"] = setting(
+        _LEVEL, "The least level that terminal and desktop tell; everything is in `hawser alert ls`.", default="warning"
+    )
+    alarm_again_min: Decimal = setting(
+        amount("1", "10080", "a number of minutes"),
+        "Minutes after which an alarm that still stands is told again.",
+        default=Decimal(15),
+    )
+    warning_again_min: Decimal = setting(
+        amount("1", "100000", "a number of minutes"), "The same for a warning.", default=Decimal(360)
+    )
+    gpu_warm_c: Decimal = setting(
+        amount("30", "120", "a temperature in °C"),
+        "The temperature at which a GPU is worth a warning.",
+        default=Decimal(75),
+    )
+    gpu_hot_c: Decimal = setting(
+        amount("30", "120", "a temperature in °C"), "The temperature at which a GPU is too hot.", default=Decimal(85)
+    )
+    gpu_hot_s: float = setting(
+        seconds("0", "3600"), "How long a GPU must be too hot before something is done.", default=60.0
+    )
+    at_hot: Literal["tell", "pause", "stop"] = setting(
+        one_of("tell", "pause", "stop"),
+        "What is done about a GPU that is too hot: only tell, pause our jobs there, or stop the machine as well.",
+        default="pause",
+    )
+    vram_warning: Decimal = setting(
+        amount("0.01", "1", "a share"),
+        "The share of a GPU's memory in use that is worth a warning.",
+        default=Decimal("0.80"),
+    )
+    vram_alarm: Decimal = setting(
+        amount("0.01", "1", "a share"), "The share that is an alarm.", default=Decimal("0.95")
+    )
+    machine_day_usd: Decimal = setting(
+        usd(), "What any one machine may cost in a day before that is an alarm.", default=Decimal(5)
+    )
+    machine_day_stop_usd: Decimal = setting(
+        usd(), "At what cost in a day a machine is stopped that has no `day_usd` of its own.", default=Decimal(10)
+    )
+
+
+def _read_address(value: object) -> str:
+    expects = "a mail address such as me@example.org"
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or len(value) > 254:
+        raise misfit(expects, value)
+    name, _, domain = value.rpartition("@")
+    if not name or not domain or any(c in value for c in ' ,;<>"()'):
+        raise misfit(expects, value)
+    return value
+
+
+_ADDRESS = Kind("a mail address", _read_address)
+
+
+class ChannelSettings(Group):
+    """A way on which alerts reach you, beside the terminal and the desktop. Secrets are keys, never settings."""
+
+    name: str = setting(Kind("a name", read_endpoint_name), "The name of the table.", key="")
+    kind: Literal["mail", "webhook", "ntfy", "slack", "discord", "apprise"] = setting(
+        one_of("mail", "webhook", "ntfy", "slack", "discord", "apprise"),
+        "What it is. `webhook` gets a JSON document; `apprise` is any service of the library of that name, which is "
+        "installed with `pip install 'hawser[alerts]'`.",
+    )
+    level: Literal["info", "warning", "alarm"] = setting(
+        _LEVEL, "The least level that is told here.", default="warning"
+    )
+    url: str | None = setting(
+        URL,
+        "Where a webhook, ntfy topic, Slack or Discord takes it; unset, the key is the whole address.",
+        default=None,
+    )
+    key: str | None = setting(
+        Kind('the name of a key, or "cmd:" and a command', _read_key_name),
+        "The name of its secret: the password of the mail account; the address, where `url` is unset; else a token "
+        "that is sent along.",
+        default=None,
+    )
+    server: str | None = setting(text(), "Of mail: the SMTP server.", default=None)
+    port: int | None = setting(whole(1, 65535), "Its port; unset, the usual one.", default=None)
+    security: Literal["starttls", "tls", "none"] = setting(
+        one_of("starttls", "tls", "none"),
+        "How the way to it is protected; `none` is for a server on this computer only.",
+        default="starttls",
+    )
+    user: str | None = setting(text(), "The name to log in with; unset, nobody logs in.", default=None)
+    sender: str | None = setting(_ADDRESS, "Who the mail is from; unset, its first receiver.", default=None, key="from")
+    to: tuple[str, ...] = setting(
+        list_of(_ADDRESS, most=20, expects="a list of mail addresses"), "Who gets it.", default=()
+    )
+
+    @classmethod
+    def read(cls, table: object, *, given: Mapping[str, object] | None = None) -> Self:
+        channel = super().read(table, given=given)
+        if channel.kind == "mail":
+            if channel.server is None or not channel.to:
+                raise Unfit("needs the settings 'server' and 'to'", hint='As in server = "smtp.example.org".')
+            if channel.security == "none" and channel.server not in ("localhost", "127.0.0.1", "::1"):
+                raise Unfit(
+                    "is for a server on this computer only", path=("security",), hint='Use "starttls" or "tls".'
+                )
+            if (channel.user is None) != (channel.key is None):
+                raise Unfit("needs both 'user' and 'key' to log in, or neither")
+        elif channel.kind == "apprise":
+            if channel.key is None:
+                raise Unfit("needs a 'key' that holds the address", hint="Store it with: hawser key set NAME")
+        elif channel.url is None and channel.key is None:
+            raise Unfit("needs a 'url', or a 'key' that holds the whole address")
+        return channel
+
+
 GROUPS: dict[str, type[Group]] = {
     "chat": ChatSettings,
     "budget": BudgetSettings,
     "idle": IdleSettings,
     "lease": LeaseSettings,
+    "alerts": AlertSettings,
     "log": LogSettings,
 }
 """Groups with one table and variables in the environment."""
@@ -531,6 +663,7 @@ NAMED: dict[str, type[Group]] = {
     "endpoints": Endpoint,
     "machines": Machine,
     "clouds": CloudAccount,
+    "channels": ChannelSettings,
     "models": ModelFacts,
     "prices": ModelPrice,
 }
@@ -539,4 +672,4 @@ LATER = ("rag",)
 """Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
 LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
 """What an endpoint takes over from the chat group unless it has its own."""
-KNOWN = (*GROUPS, "endpoints", "machines", "clouds", "aliases", "routes", "models", "prices", *LATER)
+KNOWN = (*GROUPS, "endpoints", "machines", "clouds", "channels", "aliases", "routes", "models", "prices", *LATER)

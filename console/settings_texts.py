@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from console.keys import KEY_VARIABLES
-from console.settings import GROUPS, LATER, NAMED, ChainEntry, Origin, Routes, Settings, variable_of
+from console.settings import GROUPS, LATER, NAMED, ChainEntry, Endpoint, Origin, Routes, Settings, variable_of
 from console.settings_kinds import Field, Group
 
 _EXAMPLES = {
@@ -18,6 +18,9 @@ _EXAMPLES = {
     '[machines.gpu1]\ncloud = "vast"\ngpu = "RTX 4090"\ndisk_gb = 70\nmax_price_usd_per_hour = 0.45\n'
     'recipe = "inference"\nmodels = ["qwen3:8b"]',
     "clouds": '[clouds.second]\nkind = "vast"\nkey = "vast-second"',
+    "channels": '[channels.me]\nkind = "mail"\nserver = "smtp.example.org"\nuser = "me"\nkey = "mail"\n'
+    'to = ["me@example.org"]\n\n[channels.phone]\nkind = "ntfy"\nurl = "https://ntfy.sh/my-topic"\nlevel = "alarm"\n\n'
+    '[channels.team]\nkind = "slack"\nkey = "slack-hook"',
     "aliases": '[aliases]\n"gpt-4" = ["inference/qwen3:32b", {model = "openai/gpt-4.1", timeout = 60, retries = 1}]',
     "routes": '[routes]\ncode = "inference/qwen2.5-coder:14b"',
     "models": '[models."my-model:7b"]\nvram_gb = 8\ncontext_tokens = 32768\nrole = "general"',
@@ -73,6 +76,8 @@ def values_in_force(settings: Settings) -> Iterator[tuple[str, object, Origin]]:
         yield from _values(name, group, getattr(settings, name), settings)
     for name, group in NAMED.items():
         for each, values in getattr(settings, name).items():
+            if isinstance(values, Endpoint) and values.machine is not None:
+                continue  # it is set by its machine
             yield from _values(f"{name}.{each}", group, values, settings)
     for name in ("aliases", "routes"):
         for each, chain in getattr(settings, name).items():
@@ -107,6 +112,7 @@ def reference() -> str:
         "endpoints": "NAME",
         "machines": "NAME",
         "clouds": "NAME",
+        "channels": "NAME",
         "models": '"name"',
         "prices": '"endpoint/model"',
     }

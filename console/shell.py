@@ -12,6 +12,7 @@ from console.paths import Paths, find_paths
 from console.text import neutralise
 
 if TYPE_CHECKING:
+    from console.links.connector import LoginManners
     from console.runtime import Runtime
 
 SCHEMA = 1
@@ -88,12 +89,14 @@ class Shell:
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; without one the answer is no."""
-        if not self.is_interactive():
-            return False
-        self.stderr.write(neutralise(question) + " [y/N] ")
+        return self.is_interactive() and self.ask(f"{question} [y/N] ").lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """A line from the terminal; empty at its end."""
+        self.stderr.write(neutralise(question))
         self.stderr.flush()
         assert self.stdin is not None
-        return self.stdin.readline().strip().lower() in ("y", "yes")
+        return self.stdin.readline().strip()
 
     def runtime(self) -> AbstractAsyncContextManager[Runtime]:
         from console.runtime import open_runtime
@@ -101,10 +104,21 @@ class Shell:
         return open_runtime(
             self.paths,
             self.environment,
-            lambda text: self.note(f"hawser: {text}"),
+            self._tell,
             discover=not self.isolated,
             ends_process=self.ends_process,
+            login_manners=self._login_manners,
         )
+
+    def _tell(self, text: str) -> None:
+        self.note(f"hawser: {text}")
+
+    def _login_manners(self) -> LoginManners:
+        """What only a person knows is asked on the terminal."""
+        from console.links.connector import LoginManners
+        from console.terminal_ask import TerminalAsk
+
+        return LoginManners(TerminalAsk(self), tell=self._tell)
 
 
 def _is_figure(cell: str) -> bool:

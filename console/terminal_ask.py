@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from console.links.credentials import Keychain
@@ -13,12 +13,13 @@ from console.text import neutralise
 
 if TYPE_CHECKING:
     from console.links.identity import Target
+    from console.links.questions import Challenge
     from console.shell import Shell
 
 
 class TerminalAsk:
     """Asks on the terminal of a shell. Where there is none, a machine that is met for the first time is trusted, and
-    the fingerprint of its key is told; a passphrase is not there."""
+    the fingerprint of its key is told; passphrases, codes and passwords are not there."""
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
@@ -43,6 +44,23 @@ class TerminalAsk:
             return True
         answer = await self._line(f"{met}.\nPin it and go on? [y/N] ", is_hidden=False)
         return answer is not None and answer.strip().lower() in ("y", "yes")
+
+    def can_answer(self) -> bool:
+        return self._shell.is_interactive()
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        if not self.can_answer():
+            return None
+        # Each line says whose it is, so that a machine cannot ask for a passphrase as if we did.
+        for line in challenge.lines:
+            self._shell.note(f"{target.name} says: {line}")
+        typed: list[str] = []
+        for prompt in challenge.prompts:
+            answer = await self._line(f"{target.name} asks: {prompt.text} ", is_hidden=not prompt.is_shown)
+            if answer is None:
+                return None
+            typed.append(answer)
+        return typed
 
     async def _line(self, question: str, *, is_hidden: bool) -> str | None:
         """A line from the terminal; None at its end. The loop goes on meanwhile, and echo comes back in any case."""

@@ -21,9 +21,12 @@ from providers.http import load_httpx, trust
 from providers.reach import addresses, first_to_connect
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     import httpx
+
+    from providers.reach import Reach
 else:
     httpx = load_httpx()
 
@@ -39,7 +42,8 @@ Origin = tuple[str, str, int]
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach | None = None) -> None:
+        self._reach = reach
         self._idle: dict[Origin, list[_Connection]] = {}
         self._busy: set[_Connection] = set()
         self._trust: ssl.SSLContext | None = None
@@ -68,6 +72,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 if stale and request.method in REPEATABLE and isinstance(request.stream, httpx.ByteStream):
                     connection = None
                     continue
+                if self._reach is not None and not connection.answered and isinstance(error, httpx.TransportError):
+                    reason = await self._reach.reason()
+                    if reason is not None:
+                        raise reason from error
                 raise
             body = _Body(self, connection, _origin(request.url), limits.get("read"))
             return httpx.Response(
@@ -118,9 +126,13 @@ class DirectTransport(httpx.AsyncBaseTransport):
         _, host, port = _origin(url)
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
+        reached: socket.socket | None = None
+        if self._reach is not None:
+            reached = await self._reach.dial()
         try:
             async with asyncio.timeout(limit_s):
-                reached = await first_to_connect(await addresses(host, port))
+                if reached is None:
+                    reached = await first_to_connect(await addresses(host, port))
                 _, connection = await loop.create_connection(
                     _Connection, sock=reached, ssl=secure, server_hostname=host if secure else None
                 )

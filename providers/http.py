@@ -97,6 +97,8 @@ def transport(host: Host, url: httpx.URL) -> httpx.AsyncBaseTransport:
     """The way to this address: our own transport, or httpx's where a proxy is set for it."""
     from providers.direct import DirectTransport
 
+    if host.reach is not None:
+        return DirectTransport(host.reach)
     proxy = proxy_for(url)
     if proxy is None:
         return DirectTransport()
@@ -125,6 +127,8 @@ def sendable_key(host: Host) -> str:
 
 def place(host: Host) -> str:
     """The host in an error: its name and where it is, without anything secret that its URL may hold."""
+    if host.reach is not None:
+        return f"{host.name} ({host.reach.place})"
     from urllib.parse import urlsplit
 
     try:

@@ -1,15 +1,38 @@
-"""From a name and a port to a connected socket: the resolver, both address families, whichever connects first."""
+"""From a name and a port to a connected socket: the resolver, both address families, whichever connects first.
+
+`Reach` is for hosts that are not simply at their address: somebody else makes the connections.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from providers.errors import ProviderError
 
 STAGGER_S = 0.25
 """The head start of an address over the next one."""
 
 Address = tuple[int, tuple[Any, ...]]
+
+
+class Reach(Protocol):
+    """A way to a host. Asked for every new connection, so that it may lead elsewhere while a client lives."""
+
+    @property
+    def place(self) -> str:
+        """Where it leads, in the words of an error, behind the host's name: `port 11434`."""
+        ...
+
+    async def dial(self) -> socket.socket:
+        """A connected socket that does not block. Has time limits of its own; raises a `ProviderError`."""
+        ...
+
+    async def reason(self) -> ProviderError | None:
+        """Why the latest connection ended before the first byte of an answer; None where nobody knows."""
+        ...
 
 
 async def addresses(host: str, port: int) -> list[Address]:

@@ -15,7 +15,8 @@ async def server_time(host: Host, *, limit_s: float = 3.0) -> datetime | None:
 
     The request is left as soon as the head is there.
     """
-    nameless = Host(host.name, host.base_url, connect_timeout_s=min(limit_s, host.connect_timeout_s))
+    limit = min(limit_s, host.connect_timeout_s)
+    nameless = Host(host.name, host.base_url, connect_timeout_s=limit, reach=host.reach)
     try:
         async with client(nameless) as http, opened(http, nameless, "GET", "", limit_s=limit_s) as response:
             written = response.headers.get("date")

@@ -62,6 +62,7 @@ def test_a_prompt_loads_nothing_that_only_other_rooms_need(tmp_path: Path) -> No
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text(
         '[endpoints.gone]\nwire = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+        '[machines.gpubox]\ncloud = "ssh"\nhost = "me@gpu.example"\nservices = ["ollama"]\n'
     )
     ask = "import os; os.environ.update(HAWSER_HOME={!r}, HAWSER_ISOLATED='1'); {}".format(
         str(tmp_path), "from console.cli import main; main(['-p', 'hi', '-m', 'gone/m', '--no-stdin'])"

@@ -34,6 +34,7 @@ from providers.errors import ProviderError, RateLimited, StreamBroken, TimedOut,
 
 if TYPE_CHECKING:
     from console.chat.breaker import Breakers
+    from console.chat.readying import MakeReady
     from console.chat.router import Candidate, Choice
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
@@ -53,7 +54,7 @@ AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 class Notice(NamedTuple):
     """Something the reader should know meanwhile, in a sentence."""
 
-    kind: Literal["loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money"]
+    kind: Literal["link", "loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money"]
     """After `restart`, all that came before it is void and the answer begins anew."""
     text: str
 
@@ -116,6 +117,7 @@ async def attempt(
     policy: Policy = Policy(),  # noqa: B008 - immutable
     breakers: Breakers | None = None,
     before_call: Callable[[Candidate], Awaitable[None]] | None = None,
+    make_ready: MakeReady | None = None,
 ) -> AsyncGenerator[Delta | Notice | Answered, None]:
     """Answer with the first candidate that can.
 
@@ -123,6 +125,8 @@ async def attempt(
     tokens are set here. `provider` finds an endpoint's provider by name. `tried` is the caller's and filled as things
     happen, so that it is there whatever becomes of the answer. `before_call` is asked before each try and forbids it by
     raising `BudgetReached` or `PriceUnknown`: the candidate is skipped, or that is the error if it is the last.
+    `make_ready` connects the machine of a candidate that is on one; no limit of the answer runs meanwhile but the
+    candidate's own.
 
     Raises the error of an only candidate, `ChainFailed` when several failed, and what broke an answer that had begun.
     """
@@ -142,6 +146,12 @@ async def attempt(
                 deadline = None if candidate.timeout_s is None else loop.time() + candidate.timeout_s
             if before_call is not None:
                 await before_call(candidate)
+            if make_ready is not None and candidate.endpoint.machine is not None:
+                from console.chat.readying import getting_ready  # only for those who have machines
+
+                async with aclosing(getting_ready(make_ready, candidate, deadline)) as news:
+                    async for text in news:
+                        yield Notice("link", text)
             request = _fitted(request_for(candidate), candidate, "".join(so_far))
             server = provider(candidate.endpoint.name)
             async with aclosing(Watched(server, request, candidate, deadline, policy.ask_load_after_s)) as watched:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.clock import Clock
-from console.errors import StoreError
+from console.errors import LinkError, NoWay, StoreError
 from providers.errors import ServiceFailed, TimedOut, Unreachable
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def is_down(error: BaseException) -> bool:
     """Whether an error says that the endpoint itself is down, rather than that it did not like what it was sent."""
     if isinstance(error, TimedOut):
         return error.phase == "connect"
+    if isinstance(error, NoWay):
+        return isinstance(error.cause, LinkError) and not error.cause.is_permanent
     if isinstance(error, ServiceFailed):
         return error.status is not None and error.status >= 500
     return isinstance(error, Unreachable)

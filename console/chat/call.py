@@ -68,6 +68,7 @@ class Call:
         usage, price, endpoint = counted.usage, self.price, self.candidate.endpoint
         return {
             "endpoint": endpoint.name,
+            "machine": endpoint.machine,
             "wire": endpoint.wire,
             "model": self.candidate.model,
             **usage._asdict(),

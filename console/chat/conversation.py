@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console.chat import attempts, context
@@ -31,7 +32,7 @@ from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd
-from console.money.ledger import ZERO, LedgerEntry
+from console.money.ledger import ZERO, LedgerEntry, to_six_places
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
@@ -41,6 +42,8 @@ from providers.errors import ProviderError
 if TYPE_CHECKING:
     from console.history.chats import Chat
     from console.history.messages import StoredMessage
+    from console.links.ways import Readied, Tell
+    from console.settings import Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +67,11 @@ class Conversation:
         provider: Callable[[str], ChatProvider],
         clock: Clock,
         bus: Bus,
+        *,
+        make_ready: Callable[[Endpoint, Tell], Awaitable[Readied]] | None = None,
     ) -> None:
+        """`make_ready` wakes and connects the machine of an endpoint that is on one."""
+        self.make_ready = make_ready
         self.settings = settings
         self.store = store
         self.router = router
@@ -131,6 +138,8 @@ class OngoingTurn:
         self._notices: list[Notice] = []
         self._text: list[str] = []
         self._thinking: list[str] = []
+        self._readied: Readied | None = None
+        """What it took to connect the machine of the candidate that is being asked."""
         self._end: End | None = None
         self._first_token_ms: float | None = None
         self._total_ms: float | None = None
@@ -152,18 +161,33 @@ class OngoingTurn:
             finish=self._finish,
             endpoint=candidate.endpoint.name if candidate else None,
             model=(self._end.model if self._end else None) or (candidate.model if candidate else None),
-            machine=None,
+            machine=candidate.endpoint.machine if candidate else None,
             chat_id=self._chat_id,
             message_id=self._saver.answer_id if self._saver else None,
             usage=self._counted.usage,
             estimated=self._counted.estimated,
             cost_usd=self._counted.cost_usd,
-            connect_ms=self._end.timings.connect_ms if self._end else None,
+            gpu_usd=self._gpu_usd(candidate.endpoint.machine if candidate else None),
+            wake_ms=self._readied.wake_ms if self._readied else None,
+            connect_ms=self._connect_ms(),
             first_token_ms=self._first_token_ms,
             total_ms=self._total_ms,
             tried=tuple(self._tried),
             route=self._choice.reason if self._choice else "",
         )
+
+    def _gpu_usd(self, machine: str | None) -> Decimal | None:
+        """What the machine cost for as long as this answer took. Its time is booked by the meter, with all the rest."""
+        if machine is None:
+            return Decimal(0)
+        if self._readied is None or self._readied.usd_per_hour is None or self._total_ms is None:
+            return None
+        return to_six_places(self._readied.usd_per_hour * Decimal(str(self._total_ms)) / 3_600_000)
+
+    def _connect_ms(self) -> float | None:
+        """Of the link, where there is one, and of the connection; None on one that was kept from an earlier call."""
+        last = self._end.timings.connect_ms if self._end else None
+        return last if last is None or self._readied is None else last + self._readied.connect_ms
 
     async def events(self) -> AsyncGenerator[Delta | Notice, None]:
         """The answer as it comes. Raises what made it fail, after all that came was kept."""
@@ -190,6 +214,7 @@ class OngoingTurn:
                 policy=Policy(turn.after_break or self._at.settings.chat.after_break),
                 breakers=self._at.breakers,
                 before_call=self._prepare,
+                make_ready=self._make_ready,
             )
             async with aclosing(run) as items:
                 async for item in items:
@@ -273,6 +298,7 @@ class OngoingTurn:
     async def _prepare(self, candidate: Candidate) -> None:
         """Before a candidate is asked: fit the messages into its window, and set the money aside."""
         turn, at = self._turn, self._at
+        self._readied = None
         await self._settle_unanswered()
         max_tokens = _least(turn.max_tokens, candidate.max_tokens, at.settings.chat.max_tokens)
         known = at.catalogue.find(candidate.model)
@@ -308,6 +334,10 @@ class OngoingTurn:
             keep_alive=candidate.endpoint.keep_alive,
         )
         self._call = Call(candidate, request, packed, price, reservation, affordable)
+
+    async def _make_ready(self, candidate: Candidate, tell: Tell) -> None:
+        if self._at.make_ready is not None:
+            self._readied = await self._at.make_ready(candidate.endpoint, tell)
 
     async def _pack(
         self, messages: Sequence[Message], window: int | None, reserve_tokens: int, candidate: Candidate

@@ -1,4 +1,8 @@
-"""Which models the endpoints have: by the settings, by what the store has seen, and at last by their own word."""
+"""Which models the endpoints have: by the settings, by what the store has seen, and at last by their own word.
+
+A machine that is not connected is asked only where nobody else has an answer: connecting takes longer than a short
+answer, and a machine may be off. What it had when it was last asked counts all the same.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
         def sees_images(self) -> bool | None: ...
 
 
+CONNECT_S = 10.0
+"""How long machines have to be connected and to say what they have."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +49,10 @@ class Offers:
         provider: Callable[[str], ChatProvider],
         breakers: Breakers | None,
         ask_s: float,
+        is_near: Callable[[Endpoint], Awaitable[bool]] | None = None,
     ) -> None:
+        """`is_near` tells whether the machine of an endpoint is connected."""
+        self._is_near = is_near
         self._endpoints, self._seen, self._remember = endpoints, seen, remember
         self._provider, self._breakers, self._ask_s = provider, breakers, ask_s
         # Where settings list the models of an endpoint, that list is all it offers.
@@ -51,6 +61,8 @@ class Offers:
         }
         self._has_read = False
         self._asked: set[str] = set()
+        self._far: list[str] = []
+        """Those whose machine was not connected when they would have been asked."""
         self._silent: dict[str, str] = {}
 
     def known(self) -> list[tuple[Endpoint, str]]:
@@ -69,14 +81,23 @@ class Offers:
         of which nothing was ever seen."""
         await self._read()
         if not self._with(model):
-            await self._ask(only_unseen=not asks_all)
+            await self._ask_near(only_unseen=not asks_all)
+        if not self._with(model) and asks_all:
+            await self._ask(self._far, CONNECT_S)
         return self._with(model)
 
     async def everything(self) -> list[tuple[Endpoint, str]]:
-        """All models there are; endpoints of which nothing was ever seen are asked."""
+        """All models there are; endpoints of which nothing was ever seen are asked, machines that are not connected
+        only when there is nothing else."""
         await self._read()
-        await self._ask(only_unseen=True)
+        await self._ask_near(only_unseen=True)
+        if not self.known():
+            await self._ask(self._far, CONNECT_S)
         return self.known()
+
+    async def is_far(self, endpoint: Endpoint) -> bool:
+        """Whether its machine would have to be connected first, or even woken."""
+        return endpoint.machine is not None and self._is_near is not None and not await self._is_near(endpoint)
 
     def _with(self, model: str) -> list[tuple[Endpoint, str]]:
         latest = f"{model}:latest"
@@ -87,26 +108,41 @@ class Offers:
         ]
 
     async def _read(self) -> None:
-        if self._has_read or self._seen is None:
+        if self._has_read:
             return
         self._has_read = True
         listed = set(self._models)
+        rows: Sequence[Seen] = ()
         try:
-            rows = await self._seen()
+            rows = await self._seen() if self._seen is not None else ()
         except StoreError as error:
             _log.warning("The models seen before are not known: %s", error.text)
-            return
         for row in rows:
             if row.endpoint in self._endpoints and row.endpoint not in listed:
                 self._models.setdefault(row.endpoint, {})[row.name] = row.sees_images
+        for name, endpoint in self._endpoints.items():
+            if endpoint.expected and name not in self._models:
+                self._models[name] = dict.fromkeys(endpoint.expected)
 
-    async def _ask(self, *, only_unseen: bool) -> None:
-        """Ask the endpoints at once; whoever has not answered within the limit is passed over."""
-        names = [
-            name
+    async def _ask_near(self, *, only_unseen: bool) -> None:
+        wanted = [
+            (name, endpoint)
             for name, endpoint in self._endpoints.items()
-            if not endpoint.models and name not in self._asked and not (only_unseen and self._models.get(name))
+            if not endpoint.models and not (only_unseen and self._models.get(name))
         ]
+        await self._ask([name for name, endpoint in wanted if await self._is_connected(endpoint)], self._ask_s)
+
+    async def _is_connected(self, endpoint: Endpoint) -> bool:
+        if not await self.is_far(endpoint):
+            return True
+        if endpoint.name not in self._far:
+            self._far.append(endpoint.name)
+            self._silent[endpoint.name] = "its machine is not connected."
+        return False
+
+    async def _ask(self, names: Sequence[str], limit_s: float) -> None:
+        """Ask the endpoints at once, each but once; whoever has not answered within the limit is passed over."""
+        names = [name for name in names if name not in self._asked]
         if self._breakers is not None and len(names) > 1:
             names = [name for name in names if not await self._is_left_alone(name, self._breakers)]
         self._asked.update(names)
@@ -114,13 +150,13 @@ class Offers:
         if not tasks:
             return
         try:
-            await asyncio.wait(tasks.values(), timeout=self._ask_s)
+            await asyncio.wait(tasks.values(), timeout=limit_s)
             late = [name for name, task in tasks.items() if not task.done()]
         finally:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
-        self._silent.update(dict.fromkeys(late, f"no answer within {self._ask_s:g} s."))
+        self._silent.update(dict.fromkeys(late, f"no answer within {limit_s:g} s."))
 
     async def _is_left_alone(self, name: str, breakers: Breakers) -> bool:
         left_s = await breakers.open_for_s(name)
@@ -136,6 +172,7 @@ class Offers:
             if self._breakers is not None:
                 await self._breakers.failed(name, error)
             return
+        self._silent.pop(name, None)
         self._models[name] = {model.name: model.sees_images for model in models}
         if self._remember is not None:
             try:

@@ -42,6 +42,7 @@ async def book_lost_calls(answers: Sequence[StoredMessage], store: Store, settin
                 wire=endpoint.wire if endpoint else "",
                 model=answer.model or "",
                 outcome="failed",
+                machine=endpoint.machine if endpoint else None,
                 chat_id=answer.chat_id,
                 message_id=answer.id,
                 input_tokens=usage.input_tokens,

@@ -68,8 +68,11 @@ class Router:
         seen: Callable[[], Awaitable[Sequence[Seen]]] | None = None,
         remember: Callable[[str, Sequence[ModelInfo]], Awaitable[None]] | None = None,
         ask_s: float = ASK_S,
+        is_near: Callable[[Endpoint], Awaitable[bool]] | None = None,
     ) -> None:
-        """`seen` gives what the store knows of all endpoints' models; `remember` replaces that for one of them."""
+        """`seen` gives what the store knows of all endpoints' models; `remember` replaces that for one of them.
+        `is_near` tells whether the machine of an endpoint is connected."""
+        self._is_near = is_near
         self._settings, self._provider, self._catalogue = settings, provider, catalogue
         self._breakers, self._seen, self._remember, self._ask_s = breakers, seen, remember, ask_s
 
@@ -78,7 +81,13 @@ class Router:
     ) -> Choice:
         """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two."""
         offers = Offers(
-            self._settings.endpoints, self._seen, self._remember, self._provider, self._breakers, self._ask_s
+            self._settings.endpoints,
+            self._seen,
+            self._remember,
+            self._provider,
+            self._breakers,
+            self._ask_s,
+            self._is_near,
         )
         turn = _Turn(self._settings, self._catalogue, offers, prompt)
         candidates, reason = await turn.resolve(name)
@@ -232,16 +241,25 @@ class _Turn:
             return [_limited(explicit, entry)]
         # Where a chain names a model that several endpoints have, all of them may answer: it is a chain after all.
         places = await self._offers.having(target, asks_all=False)
-        return [_limited(Candidate(*place), entry) for place in places]
+        far = {place[0].name for place in places if len(places) > 1 and await self._offers.is_far(place[0])}
+        return [_limited(Candidate(*place), entry) for place in sorted(places, key=lambda place: place[0].name in far)]
 
     async def _nearest(self, wanted: str, route: str) -> Candidate | None:
-        """What stands in for a route's model that is nowhere: what costs nothing first, then what is most like it."""
+        """What stands in for a route's model that is nowhere: what costs nothing first, machines that are not connected
+        behind those that are, then what is most like it."""
         role = route if route in ("code", "quick") else "general"
         places = [place for place in await self._offers.everything() if self._catalogue.is_for_chat(place[1])]
         if not places:
             return None
+        by_name = {endpoint.name: endpoint for endpoint, _ in places}
+        far = {name for name, endpoint in by_name.items() if await self._offers.is_far(endpoint)}
         endpoint, model = min(
-            places, key=lambda place: (_may_cost(place[0]), self._catalogue.distance(wanted, place[1], role=role))
+            places,
+            key=lambda place: (
+                _may_cost(place[0]),
+                place[0].name in far,
+                self._catalogue.distance(wanted, place[1], role=role),
+            ),
         )
         is_same = self._catalogue.distance(wanted, model)[0] == 0
         how = "the same model by another name" if is_same else "the nearest that is there"

@@ -140,10 +140,21 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
 
     from console.clock import SystemClock
     from console.doctor_services import check_endpoints
+    from console.links.connector import strangers_refused
     from console.runtime import Runtime
 
     async def ask() -> list[Finding]:
-        runtime = Runtime(shell.paths, settings, keys, SystemClock(), shell.note)
+        # Nobody is asked, no stranger is met, and the store is not opened: opening it would already repair it.
+        runtime = Runtime(
+            shell.paths,
+            settings,
+            keys,
+            SystemClock(),
+            shell.note,
+            environment=shell.environment,
+            login_manners=strangers_refused,
+            looks_for_tunnels=False,
+        )
         try:
             findings, times = await check_endpoints(settings, _probe(runtime, settings, keys))
         finally:
@@ -160,7 +171,6 @@ def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
 
     from console.doctor_services import Reached
     from console.errors import ConsoleError
-    from providers.chat.base import Host
     from providers.errors import ProviderError
     from providers.server_time import server_time
 
@@ -177,7 +187,7 @@ def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
         if isinstance(prepared, Exception):
             raise prepared
         provider, has_key = prepared
-        clock = asyncio.create_task(server_time(Host(endpoint.name, endpoint.base_url)))
+        clock = asyncio.create_task(server_time(runtime.host(endpoint)))
         try:
             began = time.perf_counter()
             models = await provider.models()

@@ -36,13 +36,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 async def _resolve(arguments: argparse.Namespace, shell: Shell) -> Target:
-    from console.links.identity import resolve
-    from console.settings import load_settings
-
-    settings = load_settings(shell.paths, shell.environment, discover=False)
-    return await resolve(
-        arguments.target, settings, shell.paths, ssh_config=arguments.ssh_config, environment=shell.environment
-    )
+    async with shell.runtime() as runtime:
+        return await runtime.target(arguments.target, ssh_config=arguments.ssh_config)
 
 
 async def _forget(arguments: argparse.Namespace, shell: Shell, pins: Pins) -> int:

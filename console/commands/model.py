@@ -9,6 +9,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from console.chat.breaker import is_down
 from console.errors import ConsoleError, Exit, NotFound, SettingsError, StoreError, UsageError, explain
 from console.pull_meter import PullMeter, size_words, time_words
 from providers.errors import ProviderError, StreamBroken, TimedOut
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Sequence
 
+    from console.history.models_seen import SeenModel
     from console.runtime import Runtime
     from console.settings import Endpoint
     from console.shell import Shell
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 HELP = "models on your endpoints: ls, show, pull, rm, load, unload"
 
 LIST_LIMIT_S = 10.0
+MACHINE_LIMIT_S = 4.0
+"""The same for a machine among others: it may be off, and whoever looks at the list does not want to wait for it."""
 TAKEN_UP_AGAIN_AFTER_S = 1.0
 
 
@@ -62,6 +66,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
     async with shell.runtime() as runtime:
+        await runtime.learn_rented()
         command = Command(arguments, shell, runtime)
         if arguments.action == "ls":
             return await (command.list_loaded() if arguments.loaded else command.list_models())
@@ -91,15 +96,39 @@ class Command:
     async def list_models(self) -> int:
         endpoints = self._asked_endpoints()
         found, failed = await self._ask_all(endpoints, self._models_of)
-        rows = [(endpoint, model) for endpoint, models in found for model in models]
+        here = [(endpoint, model, True) for endpoint, models in found for model in models]
+        rows = [*here, *await self._seen_on([one for one in failed if one.machine is not None])]
+        rows.sort(key=lambda row: endpoints.index(row[0]))
         if self.arguments.json:
-            self.shell.items([{"endpoint": endpoint.name, **_facts(model)} for endpoint, model in rows])
+            self.shell.items(
+                [
+                    {"endpoint": one.name, "machine": one.machine, "online": is_online, **_facts(model)}
+                    for one, model, is_online in rows
+                ]
+            )
         elif rows:
-            headings = ("ENDPOINT", "MODEL", "SIZE", "PARAMETERS", "CONTEXT", "SEES")
-            self.shell.table(headings, [_row(endpoint, model) for endpoint, model in rows])
+            headings: tuple[str, ...] = ("ENDPOINT", "MODEL", "SIZE", "PARAMETERS", "CONTEXT", "SEES")
+            table = [_row(endpoint, model) for endpoint, model, _ in rows]
+            if len(rows) > len(here):
+                headings = (*headings, "STATE")
+                table = [
+                    (*row, "" if is_online else "offline") for row, (*_, is_online) in zip(table, rows, strict=True)
+                ]
+            self.shell.table(headings, table)
         elif found:
             self.shell.note("No models there. Fetch one with: hawser model pull ENDPOINT/MODEL")
-        return Exit.UNREACHABLE if failed and not found else Exit.DONE
+        return Exit.UNREACHABLE if failed and not found and not rows else Exit.DONE
+
+    async def _seen_on(self, machines: Sequence[Endpoint]) -> list[tuple[Endpoint, SeenModel, bool]]:
+        """What machines that are off had when they were last asked."""
+        if not machines:
+            return []
+        try:
+            store = await self.runtime.store()
+            return [(one, model, False) for one in machines for model in await store.models_seen(one.name)]
+        except StoreError as error:
+            self.shell.note(f"What the machines had is not known: {error.text}")
+            return []
 
     async def _models_of(self, endpoint: Endpoint) -> list[ModelInfo]:
         from providers.chat.base import ModelInfo
@@ -148,26 +177,33 @@ class Command:
 
     async def _ask_all(
         self, endpoints: Sequence[Endpoint], ask: Callable[[Endpoint], Awaitable[list[Any]]]
-    ) -> tuple[list[tuple[Endpoint, list[Any]]], bool]:
+    ) -> tuple[list[tuple[Endpoint, list[Any]]], list[Endpoint]]:
         """All at once, each with its own time limit. A failure is a note, unless only that endpoint was asked."""
+        among_others = self.arguments.endpoint is None
+        if among_others and any(endpoint.machine for endpoint in endpoints):
+            from console.links.connector import strangers_refused
+
+            self.runtime.login_manners = strangers_refused
 
         async def one(endpoint: Endpoint) -> list[Any]:
+            limit_s = MACHINE_LIMIT_S if among_others and endpoint.machine else LIST_LIMIT_S
             try:
-                async with asyncio.timeout(LIST_LIMIT_S):
+                async with asyncio.timeout(limit_s):
                     return await ask(endpoint)
             except TimeoutError as error:
-                text = f"{endpoint.name} did not answer within {LIST_LIMIT_S:g} s."
-                raise TimedOut(text, phase="total", limit_s=LIST_LIMIT_S) from error
+                text = f"{endpoint.name} did not answer within {limit_s:g} s."
+                raise TimedOut(text, phase="total", limit_s=limit_s) from error
 
         results = await asyncio.gather(*(one(endpoint) for endpoint in endpoints), return_exceptions=True)
         found: list[tuple[Endpoint, list[Any]]] = []
-        failed = False
+        failed: list[Endpoint] = []
         for endpoint, result in zip(endpoints, results, strict=True):
             if not isinstance(result, BaseException):
                 found.append((endpoint, result))
-            elif isinstance(result, ProviderError | ConsoleError) and self.arguments.endpoint is None:
-                failed = True
-                self.shell.note(explain(result).text)
+            elif isinstance(result, ProviderError | ConsoleError) and among_others:
+                failed.append(endpoint)
+                is_off = endpoint.machine is not None and is_down(result)
+                self.shell.note(f"{endpoint.name} is offline. {_told(result)}" if is_off else _told(result))
             else:
                 raise result
         return found, failed
@@ -333,7 +369,13 @@ class Command:
 # ---- words
 
 
-def _facts(model: ModelInfo) -> dict[str, Any]:
+def _told(error: BaseException) -> str:
+    """The sentence, and its hint where only the user can mend it."""
+    told = explain(error)
+    return f"{told.text} {told.hint}" if told.hint and told.exit_code == Exit.SETTINGS else told.text
+
+
+def _facts(model: ModelInfo | SeenModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "size_bytes": model.size_bytes,
@@ -348,7 +390,7 @@ def _facts(model: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _row(endpoint: Endpoint, model: ModelInfo) -> tuple[str, ...]:
+def _row(endpoint: Endpoint, model: ModelInfo | SeenModel) -> tuple[str, ...]:
     return (
         endpoint.name,
         model.name,

@@ -30,8 +30,9 @@ def every(connection: sqlite3.Connection) -> dict[str, Breaker]:
 def note_failure(connection: sqlite3.Connection, endpoint: str, at: datetime, until: datetime | None) -> int:
     """Count a failure; returns how many there were in a row."""
     row = connection.execute(
-        "INSERT INTO breakers (endpoint, failures, failed_at, open_until) VALUES (?1, 1, ?2, ?3)"
-        " ON CONFLICT (endpoint) DO UPDATE SET failures = failures + 1, failed_at = ?2, open_until = ?3"
+        "INSERT INTO breakers (endpoint, failures, failed_at, open_until) VALUES (?, 1, ?, ?)"
+        " ON CONFLICT (endpoint) DO UPDATE SET failures = failures + 1, failed_at = excluded.failed_at,"
+        " open_until = excluded.open_until"
         " RETURNING failures",
         (endpoint, to_ms(at), None if until is None else to_ms(until)),
     ).fetchone()

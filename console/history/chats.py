@@ -92,7 +92,7 @@ def latest(connection: sqlite3.Connection, now_ms: int) -> Chat | None:
 def find(connection: sqlite3.Connection, chat_id: str, origin: str | None) -> str | None:
     """The id of a chat by exactly this id, or of the one that was imported from the same place."""
     row = connection.execute(
-        "SELECT id FROM chats WHERE id = ?1 UNION ALL SELECT id FROM chats WHERE origin = ?2", (chat_id, origin)
+        "SELECT id FROM chats WHERE id = ? UNION ALL SELECT id FROM chats WHERE origin = ?", (chat_id, origin)
     ).fetchone()
     return row[0] if row else None
 
@@ -145,9 +145,9 @@ def delete(connection: sqlite3.Connection, chat_id: str) -> int:
     _changed(connection.execute("DELETE FROM chats WHERE id = ?", (chat_id,)), chat_id)
     for sha256 in shown:
         connection.execute(
-            "DELETE FROM attachments WHERE sha256 = ?1"
-            " AND NOT EXISTS (SELECT 1 FROM message_attachments WHERE sha256 = ?1)",
-            (sha256,),
+            "DELETE FROM attachments WHERE sha256 = ?"
+            " AND NOT EXISTS (SELECT 1 FROM message_attachments WHERE sha256 = ?)",
+            (sha256, sha256),
         )
     return int(count)
 

@@ -76,8 +76,17 @@ def add_question(
     message_id = new_id(now_ms)
     connection.execute(
         "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at, ended_at)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, 'complete', ?6, '', ?7, ?7)",
-        (free_seq(connection, "messages", now_ms), message_id, chat_id, parent_id, role, storable(text), now_ms),
+        " VALUES (?, ?, ?, ?, ?, 'complete', ?, '', ?, ?)",
+        (
+            free_seq(connection, "messages", now_ms),
+            message_id,
+            chat_id,
+            parent_id,
+            role,
+            storable(text),
+            now_ms,
+            now_ms,
+        ),
     )
     for position, attachment in enumerate(attachments):
         attach(connection, now_ms, message_id, position, attachment)
@@ -244,7 +253,7 @@ def path(
             return []
     rows = connection.execute(
         "WITH RECURSIVE up (id, parent_id, height) AS ("  # noqa: S608
-        " SELECT id, parent_id, 0 FROM messages WHERE id = ?1 AND chat_id = ?2"
+        " SELECT id, parent_id, 0 FROM messages WHERE id = ? AND chat_id = ?"
         " UNION ALL SELECT m.id, m.parent_id, up.height + 1 FROM up JOIN messages m ON m.id = up.parent_id)"
         f" SELECT {_COLUMNS} FROM up JOIN messages m ON m.id = up.id ORDER BY up.height DESC",
         (leaf, chat_id),

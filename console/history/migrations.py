@@ -280,6 +280,8 @@ CREATE TABLE accounts (
     usd_per_hour TEXT,
     balance_at INTEGER,
     reconciled_to INTEGER,
+    reconciled_by TEXT,
+    reconciled_balance_usd TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
     next_at INTEGER
 );
@@ -296,10 +298,11 @@ CREATE TABLE leases (
     machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
     began_at INTEGER NOT NULL,
     hard_until INTEGER NOT NULL,
-    idle_s INTEGER,
+    ended_at INTEGER,
     pinned_until INTEGER,
     pin_why TEXT,
-    on_machine TEXT
+    on_machine TEXT,
+    elsewhere TEXT
 );
 
 CREATE TABLE signals (
@@ -308,6 +311,7 @@ CREATE TABLE signals (
     kind TEXT NOT NULL,
     active_at INTEGER,
     seen_at INTEGER NOT NULL,
+    seen_from INTEGER NOT NULL,
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
@@ -316,10 +320,20 @@ CREATE TABLE meters (
     seq INTEGER PRIMARY KEY,
     machine INTEGER NOT NULL REFERENCES machines (seq),
     kind TEXT NOT NULL,
-    booked_to INTEGER NOT NULL,
-    rest_usd TEXT NOT NULL DEFAULT '0'
+    seen_at INTEGER NOT NULL,
+    billing INTEGER NOT NULL,
+    gap INTEGER NOT NULL DEFAULT 0,
+    usd_per_hour TEXT,
+    price_source TEXT NOT NULL,
+    open_from INTEGER,
+    open_to INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    unbooked TEXT NOT NULL DEFAULT '0'
 );
 CREATE UNIQUE INDEX meters_by_machine ON meters (machine, kind);
+CREATE INDEX meters_open ON meters (open_from) WHERE open_from IS NOT NULL;
+
+CREATE INDEX ledger_spans ON ledger (task, at, cost_usd) WHERE span_from IS NOT NULL;
 
 CREATE TABLE boots (
     seq INTEGER PRIMARY KEY,

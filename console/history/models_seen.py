@@ -53,8 +53,8 @@ def remember(connection: sqlite3.Connection, now_ms: int, endpoint: str, models:
 def every(connection: sqlite3.Connection, endpoint: str | None = None) -> list[SeenModel]:
     rows = connection.execute(
         "SELECT name, endpoint, size_bytes, context_tokens, family, parameters, quantization, digest, sees_images,"
-        " price_input, price_output, seen_at FROM models_seen WHERE ?1 IS NULL OR endpoint = ?1 ORDER BY endpoint, seq",
-        (endpoint,),
+        " price_input, price_output, seen_at FROM models_seen WHERE ? IS NULL OR endpoint = ? ORDER BY endpoint, seq",
+        (endpoint, endpoint),
     )
     return [
         SeenModel(

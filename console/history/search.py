@@ -89,9 +89,9 @@ def _in_messages(connection: sqlite3.Connection, words: Words, limit: int, chat_
     rows = connection.execute(
         "SELECT c.id, c.title, m.id, m.role, m.created_at, m.text FROM message_search AS found"
         " CROSS JOIN messages AS m ON m.seq = found.rowid CROSS JOIN chats AS c ON c.id = m.chat_id"
-        " WHERE message_search MATCH ?1 AND found.rowid BETWEEN ?2 AND ?3 AND (?4 IS NULL OR m.chat_id = ?4)"
-        " ORDER BY found.rowid DESC LIMIT ?5",
-        (words.match, first, last, chat_id, limit),
+        " WHERE message_search MATCH ? AND found.rowid BETWEEN ? AND ? AND (? IS NULL OR m.chat_id = ?)"
+        " ORDER BY found.rowid DESC LIMIT ?",
+        (words.match, first, last, chat_id, chat_id, limit),
     )
     return [
         Hit("message", chat, title, message, role, from_ms(at), *excerpt(text, words))
@@ -114,9 +114,9 @@ def _in_attachments(connection: sqlite3.Connection, words: Words, limit: int, ch
         " CROSS JOIN attachments AS a ON a.seq = found.rowid"
         " CROSS JOIN message_attachments AS link ON link.sha256 = a.sha256"
         " CROSS JOIN messages AS m ON m.id = link.message_id CROSS JOIN chats AS c ON c.id = m.chat_id"
-        " WHERE attachment_search MATCH ?1 AND (?2 IS NULL OR m.chat_id = ?2)"
-        " ORDER BY found.rowid DESC LIMIT ?3",
-        (words.match, chat_id, limit),
+        " WHERE attachment_search MATCH ? AND (? IS NULL OR m.chat_id = ?)"
+        " ORDER BY found.rowid DESC LIMIT ?",
+        (words.match, chat_id, chat_id, limit),
     )
     return [
         Hit("attachment", chat, title, message, role, from_ms(at), *excerpt(text, words), name)

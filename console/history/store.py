@@ -363,7 +363,7 @@ class Store:
                     raise await self._on_thread(partial(locked, self.paths.store_file, limit_s)) from busy
                 await self._clock.sleep(random.uniform(0.005, 0.05))  # noqa: S311
             except Moved:
-                await self._on_thread(self._reconnect)
+                await self._on_thread(self._connect)
             except (IndexDamaged, Damaged) as damage:
                 if type(damage) in repairs or self.read_only:
                     raise StoreDamaged(
@@ -404,6 +404,7 @@ class Store:
 
     def _connect(self) -> None:
         path = self.paths.store_file
+        self._disconnect()  # a repair on the way to the first connection has left one
         try:
             if self._identity() is None:
                 self._create_file()
@@ -541,10 +542,6 @@ class Store:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _reconnect(self) -> None:
-        self._disconnect()
-        self._connect()
 
     async def _stop(self) -> None:
         try:

@@ -124,7 +124,7 @@ def withdraw(
 ) -> None:
     """Take back one tunnel of this owner, all to a machine, or all."""
     connection.execute(
-        "DELETE FROM tunnels WHERE owner = ?1 AND coalesce(?2, machine) = machine AND coalesce(?3, service) = service",
+        "DELETE FROM tunnels WHERE owner = ? AND coalesce(?, machine) = machine AND coalesce(?, service) = service",
         (owner, machine, service),
     )
 

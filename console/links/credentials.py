@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import asyncssh
 
     from console.links.identity import Target
+    from console.links.questions import Challenge
 
 AGENT_LIMIT_S = 5.0
 LARGEST_FILE = 1 << 20
@@ -37,6 +38,15 @@ class Ask(Protocol):
         """Whether a machine that was never met may be trusted to be the one."""
         ...
 
+    def can_answer(self) -> bool:
+        """Whether there is anybody for `answers`. Where not, a machine is not even let to begin with its questions."""
+        ...
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        """One answer for each prompt of a login, or None when nobody gives them. They are never kept. Given up by
+        being cancelled, when the machine no longer wants them."""
+        ...
+
 
 class Keychain:
     """An `Ask` that remembers, in memory only: what was unlocked once is not asked for again, and questions come one
@@ -52,6 +62,12 @@ class Keychain:
 
     async def accept_host_key(self, target: Target, fingerprint: str) -> bool:
         return await self._ask.accept_host_key(target, fingerprint)
+
+    def can_answer(self) -> bool:
+        return self._ask.can_answer()
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        return await self._ask.answers(target, challenge)
 
     def unlocked(self, locked: LockedKey) -> asyncssh.SSHKey | None:
         return self._unlocked.get((locked.file, locked.content))

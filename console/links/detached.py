@@ -4,6 +4,9 @@ Each job has a private folder there, named by an id that the caller chooses: the
 and its exit code. Starting is idempotent: the same id runs once, however often the start is repeated, and whatever
 breaks in between. On the machine nothing is needed but a POSIX shell; `setsid` is used where there is one.
 
+A log never fills a disk: of one that grows beyond its limit the beginning and the newest are kept, and who reads it is
+told how much between them was dropped. Offsets count what was said, so that they mean the same whatever is kept.
+
     jobs = Detached(link.connection)
     await jobs.start("provision-1", "apt-get install -y …")
     async for piece in jobs.follow("provision-1"):          goes on over drops, from where it was
@@ -34,6 +37,11 @@ STOP_GRACE_S = 10.0
 LONGEST_LOG = 16 * 1024 * 1024
 """How much of a log is fetched at once."""
 
+LOG_LIMIT_BYTES = 64 * 1024 * 1024
+"""How much of a log is kept on the machine: a quarter for its beginning, the rest for the newest."""
+
+SMALLEST_LOG_LIMIT_BYTES = 16 * 1024
+
 _ROUND_S = 60
 """How long one look at a log lasts; then another is begun, so that none stays behind for ever when we are gone."""
 
@@ -48,6 +56,7 @@ class RemoteJob(NamedTuple):
     state: JobState
     exit_code: int | None
     log_bytes: int
+    """How much it has said, also where not all of that is kept."""
     began: datetime | None
     ended: datetime | None
 
@@ -61,6 +70,8 @@ class Piece(NamedTuple):
 
     offset: int
     content: bytes
+    dropped: int = 0
+    """How much was said just before it and is not kept any more."""
 
     @property
     def end(self) -> int:
@@ -69,9 +80,17 @@ class Piece(NamedTuple):
 
 
 class Detached:
-    def __init__(self, connect: Connect, *, machine: str = "the machine", folder: str = FOLDER) -> None:
-        """`folder` is below the home on the machine, or absolute."""
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        machine: str = "the machine",
+        folder: str = FOLDER,
+        log_limit_bytes: int = LOG_LIMIT_BYTES,
+    ) -> None:
+        """`folder` is below the home on the machine, or absolute. The limit is for each log of a job started here."""
         self.machine = machine
+        self.log_limit_bytes = max(log_limit_bytes, SMALLEST_LOG_LIMIT_BYTES)
         self._connect = connect
         self._folder = folder if folder.startswith("/") else f'"$HOME"/{quote(folder)}'
 
@@ -81,7 +100,7 @@ class Detached:
         The same id with another command is refused.
         """
         content = command.encode() + b"\n"
-        script = _START % {"bytes": len(content), "run": quote(_RUN)}
+        script = _START % {"bytes": len(content), "run": quote(_RUN), "shares": _shares(self.log_limit_bytes)}
         output = await self._call(job_id, script, stdin=content)
         if output.ended.exit_code == _OTHER:
             raise UsageError(
@@ -105,8 +124,11 @@ class Detached:
         return sorted(jobs, key=lambda job: (job.began or datetime.now(UTC), job.id), reverse=True)
 
     async def follow(self, job_id: str, offset: int = 0) -> AsyncGenerator[Piece, None]:
-        """The log from `offset` on, as it grows, until the job is over. Drops are bridged; nothing comes twice."""
-        drops = 0
+        """The log from `offset` on, as it grows, until the job is over. Drops are bridged; nothing comes twice.
+
+        What was not kept until we came to it is left out, and the piece after it says how much that was.
+        """
+        drops = dropped = 0
         is_over = False
         while not is_over:
             began_at = offset
@@ -120,8 +142,9 @@ class Detached:
                             if source == "err":
                                 words = (words + content)[-2000:]
                                 continue
-                            yield Piece(offset, content)
+                            yield Piece(offset, content, dropped)
                             offset += len(content)
+                            dropped = 0
                     ended = await command.ended()
             except LinkBroken:
                 drops = 1 if offset > began_at else drops + 1
@@ -129,8 +152,13 @@ class Detached:
                     raise
                 continue
             self._check(Output(ended, b"", words, False), "follow a job", job_id)
-            is_over = b"over" in words
+            is_over = b"over" in words.splitlines()
+            kept_from = max(_number(words, b"from"), offset)
+            dropped += kept_from - offset
+            offset = kept_from
             drops = 0
+        if dropped:  # the newest had gone as well before we came to it
+            yield Piece(offset, b"", dropped)
 
     async def wait(self, job_id: str) -> RemoteJob:
         """Until it is over, over all drops."""
@@ -149,11 +177,13 @@ class Detached:
                     raise
 
     async def log(self, job_id: str, offset: int = 0, longest: int = LONGEST_LOG) -> Piece:
-        """What there is of the log now, from `offset` on."""
-        script = f"cd {quote(job_id)} 2>/dev/null || exit {_NO_JOB}; [ ! -f log ] || tail -c +{offset + 1} log"
-        output = await self._call(None, f"{script} | head -c {longest}", longest=longest)
+        """What there is of the log now, from `offset` on and up to where something was dropped. If that is what stands
+        at `offset`, the piece begins after it."""
+        script = _LOG % {"offset": offset, "longest": longest}
+        output = await self._call(job_id, script, longest=longest)
         self._check(output, "read a log", job_id)
-        return Piece(offset, output.out)
+        kept_from = max(_number(output.err, b"from"), offset)
+        return Piece(kept_from, output.out, kept_from - offset)
 
     async def stop(self, job_id: str, *, grace_s: float = STOP_GRACE_S) -> RemoteJob:
         """End it and all its processes; one that is over stays as it is."""
@@ -239,6 +269,25 @@ def _read_jobs(text: str) -> list[RemoteJob]:
     return jobs
 
 
+def _shares(limit_bytes: int) -> str:
+    """How a log is divided: the beginning, each of two parts for the newest, and how much is read at once before it is
+    looked at how large a part has become; that may be too much by an eighth."""
+    beginning, part = limit_bytes // 4, limit_bytes // 3
+    block = min(part // 8, 64 * 1024)
+    return f"{beginning} {part} {block} {max(min(beginning, part) // 8 // block, 1)}"
+
+
+def _number(words: bytes, name: bytes) -> int:
+    """The number after a word that a script has said, or 0."""
+    for line in words.splitlines():
+        match line.split():
+            case [word, number] if word == name and number.isdigit():
+                return int(number)
+            case _:
+                continue
+    return 0
+
+
 def _moment(seconds: str) -> datetime | None:
     return datetime.fromtimestamp(int(seconds), UTC) if seconds.isdigit() and len(seconds) < 12 else None
 
@@ -248,14 +297,37 @@ _NO_FOLDER, _NO_JOB, _TORN, _OTHER, _RUNS = 71, 72, 73, 74, 75
 
 # The scripts run in the folder of all jobs, with the id in $job. Files of a job:
 #   command   what to run                 pid    number and start of who runs it, and when it began
-#   log       what it said                exit   code and time of its end
-#   asked     that it was to stop
+#   log       how it began to speak       exit   code and time of its end
+#   log.N     what it said from N on      done   that the log is complete
+#   asked     that it was to stop         child  number of the command
+#   reserve   room for `exit` on a disk that is full
 
+# What the command says goes through a pipe to `keep`, which nothing but its end ends: not a signal, not a full disk. dd
+# takes what is there and waits for no more; a part is full when it is larger than it should be, and then the one before
+# it goes. The end is told when the log is complete, but does not wait long for what was left in the background.
 _RUN = r"""
 umask 077
 cd "$1" || exit 1
-asked=
-trap 'asked=1' TERM INT
+beginning=$2 part=$3 block=$4 count=$5
+keep() {
+    trap '' HUP TERM INT
+    exec 2> /dev/null
+    file=log from=0 older= room=$beginning
+    while :; do
+        said=$(LC_ALL=C dd "bs=$block" "count=$count" 2>&1 >> "$file") ||
+            said=$(LC_ALL=C dd "bs=$block" "count=$count" 2>&1 > /dev/null)
+        case "$said" in 0+0*) break;; esac
+        bytes=$(($(wc -c < "$file") + 0))
+        if [ "$bytes" -ge "$room" ]; then
+            [ -z "$older" ] || rm -f "$older"
+            [ "$file" = log ] || older=$file
+            from=$((from + bytes)) room=$part
+            file=log.$from
+        fi
+    done
+    : > done
+}
+trap : TERM INT
 trap '' HUP
 start=$(sed 's/.*) //' "/proc/$$/stat" 2>/dev/null | cut -d' ' -f20)
 printf '%s %s %s\n' "$$" "${start:--}" "$(date +%s)" > "pid.$$" || exit 1
@@ -263,18 +335,27 @@ ln "pid.$$" pid 2>/dev/null; mine=$?
 rm -f "pid.$$"
 [ $mine -eq 0 ] || exit 0
 command=$PWD/command
-exec > log 2>&1 < /dev/null
-(trap - TERM INT; cd "$HOME" 2>/dev/null || cd /; exec /bin/sh "$command") &
-child=$!
-while :; do
-    wait "$child"; code=$?
-    kill -0 "$child" 2>/dev/null || break
-done
-if [ -n "$asked" ] && [ "$code" -gt 128 ]; then
-    wait "$child" 2>/dev/null; again=$?
-    [ "$again" -eq 127 ] || code=$again
-fi
-printf '%s %s\n' "$code" "$(date +%s)" > exit.new && mv -f exit.new exit
+printf '%4096s' '' > reserve
+{
+    asked=
+    trap 'asked=1' TERM INT
+    (trap - TERM INT; cd "$HOME" 2>/dev/null || cd /; exec /bin/sh "$command") &
+    child=$!
+    echo "$child" > child
+    exec > /dev/null 2>&1
+    while :; do
+        wait "$child"; code=$?
+        kill -0 "$child" 2>/dev/null || break
+    done
+    if [ -n "$asked" ] && [ "$code" -gt 128 ]; then
+        wait "$child" 2>/dev/null; again=$?
+        [ "$again" -eq 127 ] || code=$again
+    fi
+    n=0
+    while [ ! -f done ] && [ $n -lt 50 ]; do sleep 0.02 2>/dev/null || { sleep 1; n=$((n+24)); }; n=$((n+1)); done
+    rm -f reserve
+    printf '%s %s\n' "$code" "$(date +%s)" > exit.new && mv -f exit.new exit
+} 2>&1 < /dev/null | keep
 """
 
 # A file that is linked is there once, with all its contents: of several who want to run a job, one gets that far.
@@ -292,9 +373,9 @@ else
 fi
 [ -f "$job/pid" ] && exit 0
 if command -v setsid > /dev/null 2>&1; then
-    setsid /bin/sh -c %(run)s sh "$job" > /dev/null 2>&1 < /dev/null &
+    setsid /bin/sh -c %(run)s sh "$job" %(shares)s > /dev/null 2>&1 < /dev/null &
 else
-    nohup /bin/sh -c %(run)s sh "$job" > /dev/null 2>&1 < /dev/null &
+    (trap '' HUP; exec /bin/sh -c %(run)s sh "$job" %(shares)s) > /dev/null 2>&1 < /dev/null &
 fi
 n=0
 while [ ! -f "$job/pid" ] && [ $n -lt 100 ]; do sleep 0.05 2>/dev/null || sleep 1; n=$((n+1)); done
@@ -310,10 +391,19 @@ alive() {
     case "$stat" in Z*|X*) return 1;; esac
     [ "$start" = - ] || [ "$(echo "$stat" | cut -d' ' -f20)" = "$start" ]
 }
+# A part may go while it is looked at.
+measure() {
+    [ -f "$1" ] || return 1
+    bytes=$({ wc -c < "$1"; } 2>/dev/null) || return 1
+    bytes=$((bytes + 0))
+    case "$1" in */log) from=0;; *) from=${1##*.};; esac
+}
 state() {
     [ -f "$1/command" ] || return 0
     code=- ended=- began=- size=0
-    [ -f "$1/log" ] && size=$(($(wc -c < "$1/log")))
+    for one in "$1/log" "$1"/log.*; do
+        measure "$one" && [ $((from + bytes)) -gt "$size" ] && size=$((from + bytes))
+    done
     [ -f "$1/pid" ] && read -r pid start began < "$1/pid"
     if alive "$1" && [ ! -f "$1/exit" ]; then state=running
     elif [ -f "$1/exit" ]; then
@@ -329,14 +419,18 @@ _STOP = r"""
 [ -f "$job/command" ] || exit 0
 alive "$job" && [ ! -f "$job/exit" ] || exit 0
 : > "$job/asked"
-group=-$pid; kill -0 "$group" 2>/dev/null || group=$pid
-kill -TERM "$group" 2>/dev/null
+group=-$pid
+if ! kill -0 "$group" 2>/dev/null; then  # without setsid it has no group of its own
+    group=$pid
+    read -r child < "$job/child" && group="$child $pid"
+fi
+kill -TERM $group 2>/dev/null
 n=0
 while [ ! -f "$job/exit" ] && [ $n -lt %(tenths)d ]; do
     sleep 0.1 2>/dev/null || { sleep 1; n=$((n+9)); }
     n=$((n+1))
 done
-kill -KILL "$group" 2>/dev/null
+kill -KILL $group 2>/dev/null
 if [ ! -f "$job/exit" ]; then
     printf '137 %%s\n' "$(date +%%s)" > "$job/exit.new"
     mv -f "$job/exit.new" "$job/exit"
@@ -344,9 +438,47 @@ fi
 exit 0
 """
 
+# Where $at is in the log: $file has it, or is the next that is kept; $from and $bytes are where that begins and how
+# long it is. Nothing is there yet if $file is empty. `copy` passes on from there to its end, at most $left.
+_FIND = (
+    _STATE
+    + r"""
+find() {
+    file=
+    for one in "$job/log" "$job"/log.*; do
+        measure "$one" && [ $((from + bytes)) -gt "$at" ] || continue
+        [ -z "$file" ] || [ "$from" -lt "$found_from" ] || continue
+        file=$one found_from=$from found_bytes=$bytes
+    done
+    from=$found_from bytes=$found_bytes
+    [ -n "$file" ]
+}
+copy() {
+    long=$((from + bytes - at))
+    [ "$long" -le "$left" ] || long=$left
+    { tail -c "+$((at - from + 1))" | head -c "$long"; } < "$file" || return 1
+    at=$((at + long)) left=$((left - long))
+}
+"""
+).replace("%", "%%")
+
+_LOG = (
+    _FIND
+    + r"""
+[ -f "$job/command" ] || exit 72
+at=%(offset)d left=%(longest)d
+find && [ "$from" -gt "$at" ] && at=$from
+echo "from $at" >&2
+while [ "$left" -gt 0 ] && find && [ "$from" -le "$at" ]; do
+    copy 2>/dev/null || break
+done
+exit 0
+"""
+)
+
 # Whether it is over is looked at before the log, or the last words could be missed.
 _FOLLOW = (
-    _STATE.replace("%", "%%")
+    _FIND
     + r"""
 [ -f "$job/command" ] || exit 72
 at=%(offset)d
@@ -356,12 +488,14 @@ until=$(($(date +%%s) + """
 while :; do
     set -- $(state "$job")
     case "$2" in ended|stopped|lost) over=1;; *) over=;; esac
-    size=0; [ -f "$job/log" ] && size=$(($(wc -c < "$job/log")))
-    if [ "$size" -gt "$at" ]; then
-        tail -c "+$((at+1))" "$job/log" | head -c "$((size-at))" || exit 0
-        at=$size
+    if find; then
+        if [ "$from" -gt "$at" ]; then echo "from $from" >&2; exit 0; fi
+        left=$bytes
+        copy 2>/dev/null || { [ -f "$file" ] || continue; exit 0; }
+        [ -z "$over" ] || continue
+    elif [ -n "$over" ]; then
+        echo over >&2; exit 0
     fi
-    if [ -n "$over" ]; then echo over >&2; exit 0; fi
     [ "$(date +%%s)" -lt "$until" ] || exit 0
     sleep 0.2 2>/dev/null || sleep 1
 done

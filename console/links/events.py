@@ -51,6 +51,15 @@ class LinkBlocked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LinkAsks(Event):
+    """The login waits for what only a person knows, such as a code. `LinkUp` or `LinkBlocked` follows, or nothing
+    where the old connection answers again and the question is withdrawn."""
+
+    link: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
 class LinkClosed(Event):
     """The link is no longer wanted."""
 

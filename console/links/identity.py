@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from console.errors import ConfigUnusable, SettingsError
+from console.errors import ConfigUnusable, KeyFileUnusable, SettingsError
 from console.links.credentials import Ask, Keychain
 from console.links.login import FirstContact, Met, connect, meet
 from console.links.pins import Pins
@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from console.paths import Paths
     from console.settings import Settings
 
-__all__ = ["Ask", "FirstContact", "Keychain", "Met", "Pins", "Target", "connect", "meet", "resolve"]
+__all__ = [
+    "Ask",
+    "Find",
+    "FirstContact",
+    "Keychain",
+    "Met",
+    "Pins",
+    "Target",
+    "Whereabouts",
+    "connect",
+    "meet",
+    "resolve",
+]
 
 MOST_JUMPS = 8
 
@@ -55,11 +67,30 @@ class Target(NamedTuple):
     """Whether an agent may offer nothing but the keys of `key_files`."""
     known_hosts_files: tuple[str, ...] = ()
     """Files of the user's that a first contact is compared with; never written."""
+    others: tuple[Target, ...] = ()
+    """Other ways to the same machine, tried in this order where it cannot be reached."""
+    is_ours: bool = False
+    """Whether we rented it, and it has our key because of that: nobody is asked at the first contact, only told."""
 
     @property
     def address(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 22 else f"{host}:{self.port}"
+
+
+class Whereabouts(NamedTuple):
+    """Where a rented machine is at this moment, and what it is known by wherever it is."""
+
+    identity: str
+    ways: tuple[tuple[str, int, str], ...]
+    """Host, port and user of each way to its SSH server, in the order to try them."""
+    host_key: str | None = None
+    """As its cloud tells it."""
+    is_ours: bool = False
+
+
+Find: TypeAlias = Callable[[str], Awaitable[Whereabouts | None]]
+"""Finds a rented machine by name; None for a name that none has. Raises a `LinkError` for one that is nowhere now."""
 
 
 async def resolve(
@@ -69,13 +100,19 @@ async def resolve(
     *,
     ssh_config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
+    find: Find | None = None,
 ) -> Target:
-    """The target of a machine in the settings, an alias of the user's SSH configuration or `user@host[:port]`.
+    """The target of a machine, an alias of the user's SSH configuration or `user@host[:port]`.
 
-    `ssh_config` stands in for the user's own configuration. Nothing is connected to; reading the configuration may
-    take up to 5 s for each host on the way. Raises `ConfigUnusable` and `SettingsError`.
+    `ssh_config` stands in for the user's own configuration, and `find` knows the rented machines. Nothing is connected
+    to; reading the configuration may take up to 5 s for each host on the way. Raises `ConfigUnusable` and
+    `SettingsError`.
     """
     machine = settings.machines.get(name)
+    if find is not None and (machine is None or machine.host is None) and "@" not in name and ":" not in name:
+        there = await find(name)
+        if there is not None:
+            return _rented(name, there)
     if machine is None:
         return await _resolve(name, parse_destination(name), ssh_config, environment)
     if machine.host is None:
@@ -84,7 +121,36 @@ async def resolve(
             hint=f'A machine of your own is written as [machines.{name}] with cloud = "ssh" and host = "…".',
         )
     target = await _resolve(name, parse_destination(machine.host), ssh_config, environment)
+    if machine.key_file is not None:
+        target = target._replace(key_files=(_key_file(name, machine.key_file), *target.key_files))
     return target._replace(identity=f"ssh:{name}")
+
+
+def _key_file(name: str, written: str) -> str:
+    file = Path(written).expanduser()
+    if not file.is_file():
+        raise KeyFileUnusable(
+            f"The key file {written!r} of {name!r} is not there.",
+            hint=f"Change key_file of [machines.{name}] with: hawser config edit",
+        )
+    return str(file)
+
+
+def _rented(name: str, there: Whereabouts) -> Target:
+    first, *others = (
+        Target(
+            name=name,
+            identity=there.identity,
+            host=host,
+            port=port,
+            user=user,
+            fleet_key=True,
+            key_from_cloud=there.host_key,
+            is_ours=there.is_ours,
+        )
+        for host, port, user in there.ways
+    )
+    return first._replace(others=tuple(others))
 
 
 async def _resolve(name: str, destination: Destination, file: Path | None, environment: Mapping[str, str]) -> Target:

@@ -3,6 +3,7 @@
     down ──► connecting ──► up ◄──► suspect ──► switching ──► up
       ▲          │           │         │
       └──────────┴───────────┴─────────┘        blocked: only a person can mend it       closed: no longer wanted
+                                                asking: connecting, and a person is to give a code or a password
 
 *Suspect*: an answer is late, and a second connection is being opened beside the first (make before break). Whichever
 answers first carries new traffic. *Switching*: the second has taken over, and streams of the first are kept for a grace
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from console.errors import ForwardRefused, LinkEnded, LinkError, LinkUnreachable
 from console.events import Bus
 from console.links.backoff import Backoff
 from console.links.events import (
+    LinkAsks,
     LinkBlocked,
     LinkClosed,
     LinkLost,
@@ -33,7 +35,7 @@ from console.links.events import (
     StreamsReset,
 )
 from console.links.leg import Leg, LegGone, Pace
-from console.links.wake import Cause, Wake, local_address_towards
+from console.links.wake import Cause, local_address_towards
 from console.text import plural
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ AWAKE_S = 15.0
 class LinkState(StrEnum):
     DOWN = "down"
     CONNECTING = "connecting"
+    ASKING = "asking"
     UP = "up"
     SUSPECT = "suspect"
     SWITCHING = "switching"
@@ -110,6 +113,8 @@ class Link:
         self.pace = pace or Pace()
         self.error: LinkError | None = None
         """Why the last try failed; None while the link is up."""
+        self.question: str | None = None
+        """What a person is being asked for the login that is under way."""
         self._connect = connect
         self._clock = clock
         self._bus = bus
@@ -120,9 +125,13 @@ class Link:
         self._old_legs: dict[Leg, asyncio.TimerHandle] = {}
         self._legs_made = 0
         self._waiters: set[asyncio.Future[Leg]] = set()
+        self._impatient: set[asyncio.Future[Leg]] = set()
+        """Those of the waiters that do not want another try."""
         self._nudge = asyncio.Event()
         self._next_try = self._urgent_try = 0.0
         self._urgent_until = 0.0
+        self._asked_at: float | None = None
+        """When a person was last asked; None where the last login needed nobody."""
         self._kicked = False
         self._supervisor: asyncio.Task[None] | None = None
         self._ends: set[asyncio.Task[None]] = set()
@@ -132,6 +141,11 @@ class Link:
     @property
     def is_up(self) -> bool:
         return self._leg is not None and not self._leg.is_late
+
+    @property
+    def was_up(self) -> bool:
+        """Whether it has ever been up."""
+        return self._legs_made > 0
 
     @property
     def round_trip_s(self) -> float | None:
@@ -168,9 +182,10 @@ class Link:
             await asyncio.wait([asyncio.ensure_future(leg.closed()) for leg in legs], timeout=2.0)
         self._bus.publish(LinkClosed(self.name))
 
-    async def wait_up(self, limit_s: float | None = None) -> None:
-        """Return when requests can flow; raises what `connection` raises."""
-        await self._usable_leg(limit_s)
+    async def wait_up(self, limit_s: float | None = None, *, is_patient: bool = True) -> None:
+        """Return when requests can flow; raises what `connection` raises, and without patience what the next try that
+        fails says. A try has its own limits, and takes longer only while somebody is asked."""
+        await self._usable_leg(limit_s, is_patient=is_patient)
 
     async def connection(self, limit_s: float | None = None) -> asyncssh.SSHClientConnection:
         """The live connection, waited for up to a limit (one minute unless given).
@@ -219,7 +234,8 @@ class Link:
         """Another link has just come up, so the network may be back: do not sit out a long pause."""
         if self.state is LinkState.DOWN:
             self._backoff.reset()
-            self._next_try = min(self._next_try, asyncio.get_running_loop().time() + self._backoff.urgent_s())
+            soon = asyncio.get_running_loop().time() + self._backoff.urgent_s()
+            self._next_try = min(self._next_try, self._not_asked_before(soon))
             self._nudge.set()
 
     def woke(self, cause: Cause) -> None:
@@ -244,18 +260,31 @@ class Link:
                 self._urgent_until = asyncio.get_running_loop().time() + AWAKE_S
                 self._leg.ask(self.pace.late_wanted)
 
+    def may_ask(self, question: str) -> bool:
+        """A try is about to ask a person, and is alone with it: false for any other that would ask as well."""
+        if self.question is not None:
+            return False
+        self.question = question
+        self._asked_at = asyncio.get_running_loop().time()
+        if self._leg is None:
+            self.state = LinkState.ASKING
+        self._bus.publish(LinkAsks(self.name, question))
+        return True
+
     # Waiting for it
 
-    async def _usable_leg(self, limit_s: float | None) -> Leg:
+    async def _usable_leg(self, limit_s: float | None, *, is_patient: bool = True) -> Leg:
         if self._leg is not None and not self._leg.is_late:
             return self._leg
         if self.state is LinkState.CLOSED:
             raise LinkEnded(f"The link to {self.name} was closed.")
         if self.state is LinkState.BLOCKED and self.error is not None and not self._kicked:
             raise _again(self.error)
-        limit_s = self.pace.hold if limit_s is None else limit_s
+        limit_s = self.pace.hold if limit_s is None and is_patient else limit_s
         waiter: asyncio.Future[Leg] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
+        if not is_patient:
+            self._impatient.add(waiter)
         self._nudge.set()
         try:
             async with asyncio.timeout(limit_s):
@@ -263,11 +292,12 @@ class Link:
         except TimeoutError:
             reason = f" {self.error.text}" if self.error is not None else ""
             raise LinkUnreachable(
-                f"{self.name} did not come back within {self.pace.hold:.0f} s.{reason}",
+                f"{self.name} did not come back within {limit_s:.0f} s.{reason}",
                 hint=self.error.hint if self.error is not None else None,
             ) from self.error
         finally:
             self._waiters.discard(waiter)
+            self._impatient.discard(waiter)
 
     async def _until_gone(self, leg: Leg) -> None:
         """A leg that broke under a call is about to be told as gone; let that happen before asking for the next."""
@@ -326,7 +356,12 @@ class Link:
         nudged = loop.create_task(self._nudge.wait())
         try:
             while True:
-                may_join = self._legs_made > 0 and len(tries) < MOST_TRIES and self._is_wanted_more
+                may_join = (
+                    self._legs_made > 0
+                    and len(tries) < MOST_TRIES
+                    and self._is_wanted_more
+                    and self.question is None  # a person takes their time
+                )
                 done, _ = await asyncio.wait(
                     {*tries, nudged},
                     timeout=self.pace.second_try if may_join else None,
@@ -347,10 +382,12 @@ class Link:
                         return
                     self._nudge.clear()
                     nudged = loop.create_task(self._nudge.wait())
-                if not done or (self._kicked and len(tries) < MOST_TRIES):
+                is_wanted = not done or (self._kicked and len(tries) < MOST_TRIES)
+                if is_wanted and self.question is None:
                     self._kicked = False
                     tries.add(loop.create_task(self._handshake()))
         finally:
+            self.question = None
             nudged.cancel()
             for each in tries:
                 each.add_done_callback(_drop)
@@ -376,6 +413,9 @@ class Link:
             if self._leg is None:
                 self._block(error, is_news=is_news)
             return
+        for waiter in self._impatient:
+            if not waiter.done():
+                waiter.set_exception(_again(error))
         self._next_try = now + self._backoff.next_s()
         if self._leg is None:
             self.state = LinkState.DOWN
@@ -397,6 +437,8 @@ class Link:
         leg = Leg(connection, self._legs_made, self.pace, self)
         replaced, self._leg = self._leg, leg
         self.error = None
+        if self.question is None:
+            self._asked_at = None
         leg.begin()
         if replaced is not None:
             self._keep(replaced)
@@ -412,13 +454,19 @@ class Link:
         if self._succeeded is not None:
             self._succeeded(self)
 
+    def _not_asked_before(self, when: float) -> float:
+        """When to log in at the earliest, if somebody was asked last time: they are not asked again and again."""
+        return when if self._asked_at is None else max(when, self._asked_at + self.pace.blocked)
+
     # What becomes of a leg
 
     def leg_late(self, leg: Leg) -> None:
         if leg is not self._leg:
             return
         self.state = LinkState.SUSPECT
-        self._next_try = self._urgent_try = 0.0
+        # A second login that would ask a person waits until the first one is given up.
+        lost_at = asyncio.get_running_loop().time() + self.pace.lost_after_late
+        self._next_try = self._urgent_try = 0.0 if self._asked_at is None else self._not_asked_before(lost_at)
         self._backoff.reset()
         self._bus.publish(LinkSuspect(self.name))
         asyncio.get_running_loop().call_later(self.pace.lost_after_late, self._give_up_on, leg)
@@ -444,13 +492,15 @@ class Link:
             now = asyncio.get_running_loop().time()
             if now - leg.begun_at >= SHORT_LIFE_S:
                 self._backoff.reset()
-                self._next_try = self._urgent_try = 0.0
+                self._next_try = self._urgent_try = self._not_asked_before(0.0)
             else:
-                self._next_try = now + self._backoff.next_s()
-                self._urgent_try = now + self._backoff.urgent_s()
+                self._next_try = self._not_asked_before(now + self._backoff.next_s())
+                self._urgent_try = self._not_asked_before(now + self._backoff.urgent_s())
         self._end_leg(leg, reason)
         if was_current:
             self._bus.publish(LinkLost(self.name, reason))
+            if self._asked_at is not None and (left_s := self._next_try - now) > 0:
+                self._bus.publish(LinkWaiting(self.name, f"{self.name} asks a person at its login.", left_s))
             self._nudge.set()
 
     def leg_idle(self, leg: Leg) -> None:
@@ -461,7 +511,7 @@ class Link:
         if leg is self._leg and leg.is_late and not leg.is_dead:
             self._leg = None
             self._keep(leg)
-            self.state = LinkState.CONNECTING
+            self.state = LinkState.CONNECTING if self.question is None else LinkState.ASKING
             self._bus.publish(LinkLost(self.name, "No answer"))
             if self.error is not None and self.error.is_permanent:
                 self._block(self.error, is_news=True)
@@ -493,81 +543,6 @@ class Link:
             self.state = LinkState.SUSPECT
         else:
             self.state = LinkState.SWITCHING if self._old_legs else LinkState.UP
-
-
-class Links:
-    """One link per machine, at most four handshakes at once over all of them, and one watch for waking."""
-
-    def __init__(
-        self,
-        connect_to: Callable[[str], Callable[[], Awaitable[asyncssh.SSHClientConnection]]],
-        clock: Clock,
-        bus: Bus,
-        *,
-        pace: Pace | None = None,
-    ) -> None:
-        self._connect_to = connect_to
-        self._clock = clock
-        self._bus = bus
-        self._pace = pace
-        self._gate = Gate()
-        self._links: dict[str, Link] = {}
-        self._wake = Wake(self._woke, self._check_routes)
-
-    def __iter__(self) -> Iterator[Link]:
-        return iter(self._links.values())
-
-    async def link(self, name: str) -> Link:
-        """The link to a machine, wanted from the first time it is asked for. Does not wait until it is up."""
-        link = self.make(name)
-        await link.start()
-        return link
-
-    def make(self, name: str) -> Link:
-        """The link to a machine, not yet wanted: `start` it when its local ports are bound."""
-        link = self._links.get(name)
-        if link is None:
-            link = self._links[name] = Link(
-                self._connect_to(name),
-                self._clock,
-                self._bus,
-                name,
-                gate=self._gate,
-                pace=self._pace,
-                succeeded=self._hurry_others,
-            )
-            self._wake.start()
-        return link
-
-    async def drop(self, name: str) -> None:
-        """No longer want one."""
-        link = self._links.pop(name, None)
-        if link is not None:
-            await link.close()
-
-    async def close(self) -> None:
-        self._wake.stop()
-        links = list(self._links.values())
-        self._links.clear()
-        if links:
-            await asyncio.gather(*(link.close() for link in links))
-
-    def kick(self) -> None:
-        for link in self._links.values():
-            link.kick()
-
-    def _woke(self, cause: Cause) -> None:
-        for link in self._links.values():
-            link.woke(cause)
-
-    def _check_routes(self) -> None:
-        for link in self._links.values():
-            link.check_route()
-
-    def _hurry_others(self, up: Link) -> None:
-        for link in self._links.values():
-            if link is not up:
-                link.hurry()
 
 
 def _only_a_person_helps(error: Exception) -> bool:

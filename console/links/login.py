@@ -7,6 +7,7 @@ A host key is checked against our pins and nothing else, before anything is offe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -27,6 +28,7 @@ from console.links.credentials import Ask, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.pins import Pins, changed
 from console.links.proxy import start_proxy
+from console.links.questions import Interview, MayAsk
 from console.text import neutralise
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 FirstContact: TypeAlias = Literal["ask", "known-only"]
 """What to do with a machine that neither the pins, nor its cloud, nor the user's known_hosts know: ask whoever can
 answer (without a terminal, that pins it and says so), or refuse."""
-How: TypeAlias = Literal["cloud", "known_hosts", "accepted"]
+How: TypeAlias = Literal["cloud", "known_hosts", "rented", "accepted"]
+"""Who vouched for a key: the cloud, the user's known_hosts, our having rented the machine, or a person."""
 
 LIMIT_S = 5.0
 """How long connecting may take, from the first packet to the end of the login."""
@@ -74,21 +77,43 @@ async def connect(
     tunnel: asyncssh.SSHClientConnection | None = None,
     extra: Mapping[str, Any] | None = None,
     told: Callable[[Met], None] | None = None,
+    may_ask: MayAsk | None = None,
 ) -> asyncssh.SSHClientConnection:
     """Log in to a machine, over its jump hosts or over `tunnel`; raises a `LinkError`.
 
     Each hop takes at most 5 s, and longer only while somebody is asked. Jump hosts are closed with the connection; a
     `tunnel` stays. `ask` may be a `Keychain`, which remembers answers for the other calls that share it. `told` hears
-    of every key that is pinned. `extra` goes to asyncssh as it is. There is no keepalive until `set_keepalive`.
+    of every key that is pinned, and `may_ask` of every machine that asks for a code or a password, before anybody is
+    asked. `extra` goes to asyncssh as it is. There is no keepalive until `set_keepalive`. A machine that cannot be
+    reached in one way is tried in its others; the error is that of the first.
     """
     keychain = ask if isinstance(ask, Keychain) else Keychain(ask)
+    try:
+        return await _connect(target, pins, keychain, first, tunnel, extra, told, may_ask)
+    except LinkUnreachable:
+        for way in target.others:
+            with contextlib.suppress(LinkUnreachable):
+                return await _connect(way, pins, keychain, first, tunnel, extra, told, may_ask)
+        raise
+
+
+async def _connect(
+    target: Target,
+    pins: Pins,
+    keychain: Keychain,
+    first: FirstContact,
+    tunnel: asyncssh.SSHClientConnection | None,
+    extra: Mapping[str, Any] | None,
+    told: Callable[[Met], None] | None,
+    may_ask: MayAsk | None,
+) -> asyncssh.SSHClientConnection:
     below = tunnel
     try:
         for hop in (*target.jumps, target):
             who = repr(hop.name) if hop is target else f"The jump host {hop.name!r}"
             door = _Door(hop, who, pins, below, extra or {})
             await _meet(door, keychain, first, told)
-            upper = await _log_in(door, keychain)
+            upper = await _log_in(door, keychain, may_ask)
             if below is not tunnel:
                 upper.set_tunnel(below)
             below = upper
@@ -162,6 +187,8 @@ async def _meet(door: _Door, keychain: Keychain, first: FirstContact, told: Call
         seen = await door.look([known_hosts.kind_of(key) for key in known.keys])
         if _is_vouched_for(target.name, seen, known):
             how = "known_hosts"
+        elif target.is_ours and first == "ask":
+            how = "rented"  # it opens to a key that only we have, and that our order brought there
     async with keychain.one_at_a_time:
         if await asyncio.to_thread(pins.get, target.identity):  # met by another link while we waited
             return
@@ -184,8 +211,8 @@ async def _accept(door: _Door, seen: str, keychain: Keychain, first: FirstContac
         raise HostKeyUnknown(f"The host key {shown} of {door.target.name!r} was not accepted.", seen=shown)
 
 
-async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnection:
-    """Offer what is at hand, then, while the machine wants more, what only a passphrase opens."""
+async def _log_in(door: _Door, keychain: Keychain, may_ask: MayAsk | None) -> asyncssh.SSHClientConnection:
+    """Offer what is at hand; then, while the machine wants more, what only a passphrase opens; then ask a person."""
     import asyncssh
 
     target = door.target
@@ -194,23 +221,26 @@ async def _log_in(door: _Door, keychain: Keychain) -> asyncssh.SSHClientConnecti
     if target.fleet_key:
         files = (str((await asyncio.to_thread(fleet_key, door.pins.paths)).file), *files)
     async with credentials(target, files, keychain) as ours:
-        if ours.ready or not ours.locked:
+        locked = list(ours.locked)
+        keys = ours.ready
+        had_keys = bool(keys or locked)
+        if not keys and locked:
+            keys = ours.pairs(await keychain.unlock(locked.pop(0)))
+        while True:
+            interview = Interview(target, keychain, is_last=not locked, may_ask=may_ask)
             try:
-                return await door.enter(pinned, ours.ready)
+                return await door.enter(pinned, keys, interview)
             except asyncssh.PermissionDenied as error:
-                if not ours.locked:
-                    raise _login_refused(door, ours.troubles, bool(ours.ready)) from error
-        for locked in ours.locked:
-            key = await keychain.unlock(locked)
-            try:
-                return await door.enter(pinned, ours.pairs(key))
-            except asyncssh.PermissionDenied:
-                continue
-        raise _login_refused(door, ours.troubles, True)
+                if interview.has_begun or not locked:
+                    raise _login_refused(door, ours.troubles, had_keys, interview) from error
+            keys = ours.pairs(await keychain.unlock(locked.pop(0)))
 
 
-def _login_refused(door: _Door, troubles: Sequence[str], had_keys: bool) -> LinkError:
+def _login_refused(door: _Door, troubles: Sequence[str], had_keys: bool, interview: Interview) -> LinkError:
     target = door.target
+    refusal = interview.refusal(door.who)
+    if refusal is not None and (had_keys or interview.has_begun or not troubles):
+        return refusal
     if not had_keys and troubles:
         return KeyFileUnusable(f"There is no key to log in to {target.name!r} with. {troubles[0]}")
     hint = troubles[0] if troubles else f"Try by hand: ssh -p {target.port} {target.user}@{target.host}"
@@ -238,20 +268,33 @@ class _Door:
 
     async def look(self, prefer: Sequence[str] = ()) -> str:
         """The host key that is shown, of a preferred type where there is one; nothing is offered for it."""
-        _, seen = await self._dial((), prefer, ())
+        _, seen = await self._dial((), prefer, (), None)
         assert seen is not None
         return seen
 
-    async def enter(self, pinned: Sequence[str], keys: Sequence[asyncssh.SSHKeyPair]) -> asyncssh.SSHClientConnection:
-        """Log in with these keys; raises asyncssh's `PermissionDenied` when none is accepted, else a `LinkError`."""
-        connection, seen = await self._dial(pinned, [known_hosts.kind_of(key) for key in pinned], keys)
+    async def enter(
+        self, pinned: Sequence[str], keys: Sequence[asyncssh.SSHKeyPair], interview: Interview
+    ) -> asyncssh.SSHClientConnection:
+        """Log in with these keys and what the interview brings; raises asyncssh's `PermissionDenied` when that is not
+        enough, else a `LinkError`."""
+        prefer = [known_hosts.kind_of(key) for key in pinned]
+        try:
+            connection, seen = await self._dial(pinned, prefer, keys, interview)
+        except LinkError as error:
+            if (meant := interview.failure(self.who, error)) is error:
+                raise
+            raise meant from error
         if connection is None:
             assert seen is not None
             raise changed(self.target.name, tuple(pinned), seen)
         return connection
 
     async def _dial(
-        self, pinned: Sequence[str], prefer: Sequence[str], keys: Sequence[asyncssh.SSHKeyPair]
+        self,
+        pinned: Sequence[str],
+        prefer: Sequence[str],
+        keys: Sequence[asyncssh.SSHKeyPair],
+        interview: Interview | None,
     ) -> tuple[asyncssh.SSHClientConnection | None, str | None]:
         """The connection, or the key that was shown where that is not a pinned one."""
         import asyncssh
@@ -263,6 +306,26 @@ class _Door:
                 shown.append(key)
                 return False
 
+            def public_key_auth_requested(self) -> None:
+                if interview is not None:
+                    interview.keys_are_used_up()
+
+            def kbdint_auth_requested(self) -> str | None:
+                return None if interview is None else interview.begin_keyboard()
+
+            async def kbdint_challenge_received(
+                self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
+            ) -> list[str] | None:
+                return None if interview is None else await interview.challenge(name, instructions, prompts)
+
+            async def password_auth_requested(self) -> str | None:
+                return None if interview is None else await interview.password()
+
+            def password_change_requested(self, prompt: str, lang: str) -> tuple[str, str]:
+                if interview is not None:
+                    interview.password_has_expired()
+                return NotImplemented  # type: ignore[no-any-return]
+
         target = self.target
         trusted = [asyncssh.import_public_key(key) for key in pinned]
         options: dict[str, Any] = {
@@ -273,21 +336,24 @@ class _Door:
             "username": target.user,
             "client_keys": list(keys) or None,
             "agent_path": None,
-            "password_auth": False,
-            "kbdint_auth": False,
+            "password_auth": interview is not None,
+            "kbdint_auth": interview is not None,
             "host_based_auth": False,
             "gss_kex": False,
             "gss_auth": False,
             "encryption_algs": list(CIPHERS),
             "window": WINDOW,
-            "connect_timeout": LIMIT_S,
-            "login_timeout": LIMIT_S,
+            "connect_timeout": None,  # the limit is ours, because it stands still while somebody is asked
+            "login_timeout": 0,
             "keepalive_interval": 0,
             **self._extra,
             "client_factory": Witness,
         }
         try:
-            return await self._open(options), None
+            async with asyncio.timeout(LIMIT_S) as limit:
+                if interview is not None:
+                    interview.limit = limit
+                return await self._open(options), None
         except asyncssh.HostKeyNotVerifiable as error:
             if not shown:
                 raise LinkUnreachable(f"{self.who} shows a host key that cannot be read: {error.reason}.") from error

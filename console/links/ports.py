@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
 _LISTENING = "0A"
+_PAGE_BYTES = 4096
 
 
 class Holder(NamedTuple):
@@ -65,13 +66,24 @@ def _answers(port: int) -> bool:
 
 
 def _listening(table: Path, port: int) -> list[str]:
-    """The inodes of the listening sockets of a port in a table such as /proc/net/tcp."""
+    """The inodes of the listening sockets of a port in a table such as /proc/net/tcp.
+
+    The kernel tells those that listen first. What comes behind them is not read: it may take 10 ms to gather.
+    """
+    found = []
+    rest = ""
     try:
-        lines = table.read_text().splitlines()[1:]
+        with table.open("rb", buffering=0) as reading:
+            while page := reading.read(_PAGE_BYTES):
+                *lines, rest = (rest + page.decode()).split("\n")
+                rows = [columns for line in lines if (columns := line.split())[:1] != ["sl"] and columns]
+                listening = [columns for columns in rows if columns[3] == _LISTENING]
+                found += [each[9] for each in listening if int(each[1].rpartition(":")[2], 16) == port]
+                if len(listening) < len(rows):
+                    break
     except OSError:
         return []
-    columns = (line.split() for line in lines)
-    return [each[9] for each in columns if each[3] == _LISTENING and int(each[1].rpartition(":")[2], 16) == port]
+    return found
 
 
 def _has_open(descriptors: Path, wanted: set[str]) -> bool:

@@ -8,6 +8,9 @@ the connection belongs into `detached.py`.
         async for line in command.lines():
             ...
         ended = await command.ended()
+
+Programs that want a terminal get one with `terminal=Terminal(columns, rows)`. What they say is then one stream, `send`
+types, `resize` changes its size, and the end is what closing a window is: they are hung up.
 """
 
 from __future__ import annotations
@@ -50,6 +53,14 @@ _PIECE = 64 * 1024
 _WAITING_PIECES = 64
 
 _BREAK = re.compile(rb"\r\n|\n|\r")
+
+
+class Terminal(NamedTuple):
+    """The terminal that a command gets there."""
+
+    columns: int = 80
+    rows: int = 24
+    kind: str = "xterm-256color"
 
 
 class Line(NamedTuple):
@@ -96,16 +107,22 @@ class RemoteCommand:
     def __init__(
         self,
         connect: Connect,
-        command: str,
+        command: str | None,
         *,
         machine: str = "the machine",
-        stdin: bytes = b"",
+        stdin: bytes | None = b"",
         limit_s: float | None = None,
         by_group: bool = True,
+        terminal: Terminal | None = None,
     ) -> None:
         """`by_group=False` is for machines without a POSIX shell, and for short questions: the command goes as it is,
-        and leaving early closes its channel and no more. The limit is for the command as a whole."""
-        if len(command.encode()) > LARGEST_COMMAND:
+        and leaving early closes its channel and no more. The limit is for the command as a whole.
+
+        With `stdin=None`, and on a terminal, its input stays open for `send`. A command of None is the login shell,
+        as it is. On a terminal the command goes as it is, all output is "out", and leaving hangs up: what ignores that,
+        as `nohup` does, goes on.
+        """
+        if command is not None and len(command.encode()) > LARGEST_COMMAND:
             raise UsageError(
                 f"The command has {len(command.encode()):,} bytes; {LARGEST_COMMAND:,} can be sent.",
                 hint="Upload it as a file, and run that.",
@@ -115,7 +132,8 @@ class RemoteCommand:
         self._connect = connect
         self._stdin = stdin
         self._limit_s = limit_s
-        self._by_group = by_group
+        self._terminal = terminal
+        self._by_group = by_group and terminal is None and command is not None
         self._mark = f"hawser-{secrets.token_hex(8)}"
         self._pid: asyncio.Future[int] | None = None
         self._pieces: asyncio.Queue[tuple[Source, bytes] | LinkError | None] = asyncio.Queue(_WAITING_PIECES)
@@ -135,7 +153,9 @@ class RemoteCommand:
         with self._limited():
             async with asyncio.timeout_at(self._deadline):
                 self._connection = await self._connect()
-                opening = asyncio.create_task(open_session(self._connection, self._wrapped(), self.machine))
+                opening = asyncio.create_task(
+                    open_session(self._connection, self._wrapped(), self.machine, terminal=self._terminal)
+                )
                 try:
                     self._begin(await asyncio.shield(opening))
                 except BaseException:
@@ -149,7 +169,7 @@ class RemoteCommand:
             asyncio.create_task(self._pump("out", process.stdout)),
             asyncio.create_task(self._pump("err", process.stderr)),
         ]
-        self._pumps.append(asyncio.create_task(self._feed(self._stdin)))
+        self._pumps.append(asyncio.create_task(self._feed(self._stdin or b"")))
         self._finisher = asyncio.create_task(self._finish())
 
     async def _give_up(self, opening: asyncio.Task[asyncssh.SSHClientProcess[bytes]]) -> None:
@@ -197,6 +217,29 @@ class RemoteCommand:
                 pass
         return await self._ended
 
+    # What goes
+
+    async def send(self, content: bytes) -> None:
+        """Input for a command that was begun without, or keys for one on a terminal. Returns when there is room for
+        more; once it is over, or reads no more, nothing happens."""
+        if self._process is not None:
+            with contextlib.suppress(*_reading_errors()):
+                self._process.stdin.write(content)
+                await self._process.stdin.drain()
+
+    def end_input(self) -> None:
+        """Nothing more is sent. A terminal has no such end; there, send what the program takes for one."""
+        if self._process is not None and self._terminal is None:
+            with contextlib.suppress(*_reading_errors()):
+                self._process.stdin.write_eof()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The terminal has another size from here on, and the program is told."""
+        assert self._terminal is not None
+        if self._process is not None:
+            with contextlib.suppress(*_reading_errors()):
+                self._process.change_terminal_size(columns, rows)
+
     # Its end
 
     async def stop(self) -> None:
@@ -206,8 +249,11 @@ class RemoteCommand:
             return
         try:
             is_over = process.exit_status is not None or process.exit_signal is not None
-            if self._by_group and not is_over and self._connection is not None and not self._connection.is_closed():
-                await self._kill()
+            if not is_over and self._connection is not None and not self._connection.is_closed():
+                if self._by_group:
+                    await self._kill()
+                elif self._terminal is not None:
+                    await self._hang_up(process)
         finally:
             for task in (*self._pumps, self._finisher):
                 if task is not None:
@@ -221,6 +267,13 @@ class RemoteCommand:
             if self._ended is not None and not self._ended.done():
                 self._ended.cancel()
             self._process = None
+
+    async def _hang_up(self, process: asyncssh.SSHClientProcess[bytes]) -> None:
+        """Take the terminal away, and give the program a while to end of it."""
+        process.close()
+        with contextlib.suppress(TimeoutError, *_reading_errors()):
+            async with asyncio.timeout(GRACE_S):
+                await process.wait_closed()
 
     async def _kill(self) -> None:
         assert self._connection is not None
@@ -244,8 +297,8 @@ class RemoteCommand:
 
     # Inside
 
-    def _wrapped(self) -> str:
-        if not self._by_group:
+    def _wrapped(self) -> str | None:
+        if not self._by_group or self.command is None:
             return self.command
         # Whatever the login shell is, it makes room for /bin/sh; that tells its number and makes room for the command.
         script = f'echo {self._mark} $$; exec /bin/sh -c "$1"'
@@ -288,7 +341,8 @@ class RemoteCommand:
         with contextlib.suppress(*_reading_errors()):  # it may end without having read all
             self._process.stdin.write(content)
             await self._process.stdin.drain()
-            self._process.stdin.write_eof()
+            if self._stdin is not None and self._terminal is None:
+                self._process.stdin.write_eof()
 
     async def _finish(self) -> None:
         """After both streams have ended: say so, or say that the connection broke."""
@@ -316,12 +370,14 @@ async def run(
     limit_s: float = 60.0,
     longest: int = 1024 * 1024,
     by_group: bool = True,
+    terminal: Terminal | None = None,
 ) -> Output:
-    """A short command from its start to its end. `longest` bounds what is kept of each of its two outputs."""
+    """A short command from its start to its end. `longest` bounds what is kept of each of its two outputs; on a
+    terminal there is only `out`, with the line ends of terminals."""
     kept: dict[Source, bytearray] = {"out": bytearray(), "err": bytearray()}
     is_cut = False
     async with RemoteCommand(
-        connect, command, machine=machine, stdin=stdin, limit_s=limit_s, by_group=by_group
+        connect, command, machine=machine, stdin=stdin, limit_s=limit_s, by_group=by_group, terminal=terminal
     ) as running:
         async for source, content in running.pieces():
             room = longest - len(kept[source])
@@ -341,14 +397,19 @@ def kill_script(pid: int, *, grace_s: float = GRACE_S) -> str:
 
 
 async def open_session(
-    connection: asyncssh.SSHClientConnection, command: str, machine: str
+    connection: asyncssh.SSHClientConnection, command: str | None, machine: str, *, terminal: Terminal | None = None
 ) -> asyncssh.SSHClientProcess[bytes]:
-    """Start a command on a live connection. Errors are `LinkError`s."""
+    """Start a command, or the login shell, on a live connection. Errors are `LinkError`s."""
     import asyncssh
 
     try:
         async with asyncio.timeout(OPEN_LIMIT_S):
-            process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(command, encoding=None)
+            process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
+                command,
+                encoding=None,
+                term_type=None if terminal is None else terminal.kind,
+                term_size=() if terminal is None else (terminal.columns, terminal.rows),
+            )
             return process
     except TimeoutError:
         raise lost(machine, f"No session was opened within {OPEN_LIMIT_S:g} s.") from None

@@ -9,10 +9,11 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from console.errors import LinkUnreachable
+from console.links.remote import RemoteCommand, Terminal
 
 if TYPE_CHECKING:
     import asyncssh
@@ -31,42 +32,42 @@ async def run_shell(
     environment: Mapping[str, str],
 ) -> int:
     """Run it to its end and return its exit code. Between two terminals it gets one there, and keys go as they are."""
-    import asyncssh
-
     connection.set_keepalive(KEEPALIVE_S, 3)
-    on_terminal = os.isatty(stdin) and stdout.isatty()
-    process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
-        command,
-        encoding=None,
-        term_type=environment.get("TERM", "xterm") if on_terminal and command is None else None,
-        term_size=os.get_terminal_size(stdin) if on_terminal and command is None else (),
-    )
-    with _raw(stdin, on_terminal and command is None), _resizing(process, stdin, on_terminal and command is None):
-        _feed(stdin, process)
-        try:
-            await asyncio.gather(_pass_on(process.stdout, stdout), _pass_on(process.stderr, stderr))
-            await process.wait_closed()
-        except asyncssh.Error as error:
-            raise LinkUnreachable(f"The connection broke off: {error}.") from error
-    if process.exit_status is None:
-        return CONNECTION_LOST
-    return process.exit_status if process.exit_status >= 0 else CONNECTION_LOST
+    terminal = None
+    if command is None and os.isatty(stdin) and stdout.isatty():
+        terminal = Terminal(*os.get_terminal_size(stdin), environment.get("TERM", "xterm"))
+
+    async def connected() -> asyncssh.SSHClientConnection:
+        return connection
+
+    sinks = {"out": stdout, "err": stderr}
+    running = RemoteCommand(connected, command, stdin=None, by_group=False, terminal=terminal)
+    with _raw(stdin, terminal is not None):
+        async with running:
+            with _resizing(running, stdin, terminal is not None):
+                _feed(stdin, running)
+                async with aclosing(running.pieces()) as pieces:
+                    async for source, piece in pieces:
+                        await asyncio.to_thread(_write, sinks[source], piece)
+                ended = await running.ended()
+    return CONNECTION_LOST if ended.exit_code is None or ended.exit_code < 0 else ended.exit_code
 
 
-def _feed(source: int, process: asyncssh.SSHClientProcess[bytes]) -> None:
+def _write(sink: BinaryIO, piece: bytes) -> None:
+    sink.write(piece)
+    sink.flush()
+
+
+def _feed(source: int, running: RemoteCommand) -> None:
     """Send what comes on standard input, from a thread that may hang in reading it: terminals, pipes and files can all
     be read so, and none has to be switched to another mode that whoever shares it would notice."""
     loop = asyncio.get_running_loop()
 
     async def send(piece: bytes) -> None:
-        try:
-            if piece:
-                process.stdin.write(piece)
-                await process.stdin.drain()
-            else:
-                process.stdin.write_eof()
-        except (OSError, BrokenPipeError):  # it does not want any more
-            pass
+        if piece:
+            await running.send(piece)
+        else:
+            running.end_input()
 
     def read() -> None:
         piece = b"?"
@@ -74,19 +75,10 @@ def _feed(source: int, process: asyncssh.SSHClientProcess[bytes]) -> None:
             try:
                 piece = os.read(source, 65536)
                 asyncio.run_coroutine_threadsafe(send(piece), loop).result()
-            except (OSError, RuntimeError):  # a closed terminal, or the loop has ended
+            except (OSError, RuntimeError, CancelledError):  # a closed terminal, or the loop has ended
                 return
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
-
-
-async def _pass_on(source: asyncssh.SSHReader[bytes], sink: BinaryIO) -> None:
-    def write(piece: bytes) -> None:
-        sink.write(piece)
-        sink.flush()
-
-    while piece := await source.read(65536):
-        await asyncio.to_thread(write, piece)
 
 
 @contextmanager
@@ -103,12 +95,12 @@ def _raw(terminal: int, is_wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _resizing(process: asyncssh.SSHClientProcess[bytes], terminal: int, is_wanted: bool) -> Iterator[None]:
+def _resizing(running: RemoteCommand, terminal: int, is_wanted: bool) -> Iterator[None]:
     if not is_wanted:
         yield
         return
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*os.get_terminal_size(terminal)))
+    loop.add_signal_handler(signal.SIGWINCH, lambda: running.resize(*os.get_terminal_size(terminal)))
     try:
         yield
     finally:

@@ -73,6 +73,10 @@ class Tunnel:
         self._traffic_timer: asyncio.TimerHandle | None = None
 
     @property
+    def link(self) -> Link:
+        return self._link
+
+    @property
     def service(self) -> str:
         return self.forward.service
 

@@ -2,17 +2,20 @@
 
 A second one of a kind has a number behind its name and the next port: `ollama2` is an Ollama on port 11435. A service
 of one's own is a table in the settings, `{ name = "jupyter", port = 8888, probe = "/api" }`; without a probe it counts
-as working when it takes a connection and keeps it.
+as working when it takes a connection and keeps it. With `wire = "openai"` it answers chats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from console.errors import SettingsError
 
+Wire: TypeAlias = Literal["ollama", "openai", "anthropic"]
+
 PROBE_LIMIT_S = 5.0
+WIRES: tuple[Wire, ...] = ("ollama", "openai", "anthropic")
 
 
 class Service(NamedTuple):
@@ -23,6 +26,8 @@ class Service(NamedTuple):
     """What is asked for over HTTP to see whether it works; None for a service that does not speak HTTP."""
     title: str = ""
     probe_limit_s: float = PROBE_LIMIT_S
+    wire: Wire | None = None
+    """The protocol of chats that it speaks, if any: it makes the service an endpoint (`endpoints.py`)."""
 
     @property
     def label(self) -> str:
@@ -32,10 +37,10 @@ class Service(NamedTuple):
 SERVICES: Mapping[str, Service] = {
     service.name: service
     for service in (
-        Service("ollama", 11434, "/api/tags", "Ollama"),
+        Service("ollama", 11434, "/api/tags", "Ollama", wire="ollama"),
         Service("comfyui", 8188, "/system_stats", "ComfyUI"),
         Service("openwebui", 3000, "/health", "Open WebUI"),
-        Service("vllm", 8000, "/health", "vLLM"),
+        Service("vllm", 8000, "/health", "vLLM", wire="openai"),
         Service("myai", 8080, "/", "MyAI dashboard"),
         Service("myai-api", 8000, "/health", "MyAI API"),
         Service("mlflow", 5001, "/health", "MLflow"),
@@ -71,14 +76,18 @@ def read_service(written: object) -> Service:
         return service_named(written)
     if not isinstance(written, Mapping):
         raise SettingsError(f"A service is a name or a table, not {written!r}.")
-    unknown = sorted(set(written) - {"name", "port", "probe"})
+    unknown = sorted(set(written) - {"name", "port", "probe", "wire"})
     if unknown:
-        raise SettingsError(f"A service has a name, a port and a probe, and no {unknown[0]!r}.")
+        raise SettingsError(f"A service has a name, a port, a probe and a wire, and no {unknown[0]!r}.")
     name, port, probe = written.get("name"), written.get("port"), written.get("probe")
+    wire: Any = written.get("wire")
     if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > 60:
         raise SettingsError("A service needs a name.", hint='As in { name = "jupyter", port = 8888, probe = "/api" }.')
+    if wire is not None and wire not in WIRES:
+        raise SettingsError(f"The wire of the service {name!r} is one of {', '.join(WIRES)}, not {wire!r}.")
     if port is None and probe is None:
-        return service_named(name)
+        usual = service_named(name)
+        return usual if wire is None else usual._replace(wire=wire)
     if port is None and name in SERVICES:
         port = SERVICES[name].port
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
@@ -87,7 +96,9 @@ def read_service(written: object) -> Service:
         raise SettingsError(f"The probe of the service {name!r} is a path such as /health, without spaces.")
     if probe is None and name in SERVICES:
         probe = SERVICES[name].probe_path
-    return Service(name, port, probe)
+    if wire is None and name in SERVICES:
+        wire = SERVICES[name].wire
+    return Service(name, port, probe, wire=wire)
 
 
 def _is_sendable(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Money is asked for before it is spent: set aside, then settled.
+"""Money is asked for before it is spent: set aside, then settled. Calls and machines share one budget.
 
 Before a paid call the most it is likely to cost is set aside, in one step with looking whether the day and the month
 still have that much, so that two processes cannot both get the last dollar. When the call has ended, its line in the
@@ -7,23 +7,26 @@ ledger takes the place of what was set aside. What costs nothing passes at once 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import timedelta, tzinfo
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from console.errors import BudgetReached, PriceUnknown
+from console.money.days import begins, month_of
 from console.money.ledger import ZERO, cost_at_most
 from providers.chat.base import Usage
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Protocol, TypeVar
 
     from console.clock import Clock
     from console.history.books import Limit, Spent
+    from console.money.forecast import Forecast
     from console.money.ledger import LedgerEntry
     from console.money.prices import Price
+    from console.money.verdicts import BudgetVerdict
     from console.settings import BudgetSettings
 
     T = TypeVar("T")
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
         async def run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = False) -> T: ...
 
 
+_ONE = Decimal(1)
 USUAL_ANSWER_TOKENS = 2_000
 """What an answer is taken to have at most when no limit is set for it."""
 
@@ -100,12 +104,29 @@ class Reservation:
 
 
 class Budget:
-    def __init__(self, limits: BudgetSettings, books: Books, clock: Clock, *, zone: tzinfo | None = None) -> None:
-        """`zone` is where the user's days begin; None takes the computer's."""
+    def __init__(
+        self,
+        limits: BudgetSettings,
+        books: Books,
+        clock: Clock,
+        *,
+        zone: tzinfo | None = None,
+        machine_limits: Mapping[str, Decimal] | None = None,
+        any_machine_usd: Decimal | None = None,
+        any_machine_alarm_usd: Decimal | None = None,
+    ) -> None:
+        """`zone` is where the user's days begin; None takes the computer's.
+
+        `machine_limits` says what single machines may cost in a day, `any_machine_usd` what the others may, and from
+        `any_machine_alarm_usd` on that is an alarm.
+        """
         self._limits = limits
         self._books = books
         self._clock = clock
         self._zone = zone
+        self._machine_limits = machine_limits or {}
+        self._any_machine_usd = any_machine_usd
+        self._any_machine_alarm_usd = any_machine_alarm_usd
 
     async def allow(
         self,
@@ -146,13 +167,139 @@ class Budget:
             if sum_.known_usd + amount > limit.limit_usd
         ]
         if reservation_id is None:
-            raise self._reached(*full[0], amount)
+            raise self._reached(*full[0], f"this call may cost {usd(amount)}")
         notices = tuple(
             f"{span.title} budget does not cover this call:"
             f" {usd(sum_.known_usd)} of {usd(limit.limit_usd)} {span.when}."
             for span, limit, sum_ in full
         )
         return Reservation(self, reservation_id, amount, notices)
+
+    async def allow_machine(
+        self, usd_per_hour: Decimal | None, hours: Decimal = _ONE, *, machine: str | None = None
+    ) -> tuple[str, ...]:
+        """Whether a machine may be launched or started for some hours: `BudgetReached` with the figures if not.
+
+        Of each budget only the hours count that lie in its day or month. Nothing is set aside: the meter books the time
+        as it passes, and `verdict` stops the machine when it was more than planned. Returns warnings.
+        """
+        strict = self._limits.at_limit == "stop"
+        if usd_per_hour is None:
+            if strict:
+                raise PriceUnknown(
+                    "The price of the machine is not known, so the budget cannot be kept.",
+                    hint='Set usd_per_hour for it, or at_limit = "warn" under [budget].',
+                )
+            return ("The price of the machine is not known; the budget does not see it.",)
+        if usd_per_hour == 0:
+            return ()
+        from console.history import books
+
+        now, limits = self._clock.now(), self.spans()
+        day = limits[0]
+        machine_limit = self.machine_limit(machine) if machine is not None else None
+
+        def look(connection: sqlite3.Connection) -> tuple[list[Spent], Decimal]:
+            on_machine = ZERO
+            if machine is not None and machine_limit is not None:
+                on_machine = books.spent_on_machines(connection, day.since, day.until).get(machine, ZERO)
+            return [books.spent(connection, limit.since, limit.until) for limit in limits], on_machine
+
+        def costs(limit: Limit) -> Decimal:
+            hours_left = Decimal((limit.until - now) // timedelta(milliseconds=1)) / 3_600_000
+            return usd_per_hour * min(hours, hours_left)
+
+        sums, on_machine = await self._books.run(look)
+        notices = []
+        for span, limit, sum_ in zip(_SPANS, limits, sums, strict=True):
+            if sum_.known_usd + costs(limit) > limit.limit_usd or sum_.known_usd >= limit.limit_usd:
+                reached = self._reached(span, limit, sum_, f"the machine costs {usd(usd_per_hour)} an hour")
+                if strict:
+                    raise reached
+                notices.append(reached.text)
+        if machine_limit is not None and on_machine + costs(day) > machine_limit:
+            text = (
+                f"{machine!r} has no room in its budget: {usd(on_machine)} of {usd(machine_limit)} today;"
+                f" it costs {usd(usd_per_hour)} an hour."
+            )
+            if strict:
+                raise BudgetReached(text, hint=f"Raise day_usd under [machines.{machine}], or wait until tomorrow.")
+            notices.append(text)
+        return tuple(notices)
+
+    def machine_limit(self, machine: str) -> Decimal | None:
+        """What a machine may cost in a day."""
+        return self._machine_limits.get(machine, self._any_machine_usd)
+
+    async def forecast(self) -> Forecast:
+        """When the budgets and the balances are gone if everything goes on as it does."""
+        from console.history import books, meters
+        from console.money.forecast import balances, forecast
+
+        now, limits = self._clock.now(), self.spans()
+
+        def look(connection: sqlite3.Connection) -> Forecast:
+            sums = [books.spent(connection, limit.since, limit.until).known_usd for limit in limits]
+            budgets = [(span.when, sum_, limit) for span, sum_, limit in zip(_SPANS, sums, limits, strict=True)]
+            return forecast(meters.running(connection), budgets, balances(connection), now, self._zone)
+
+        return await self._books.run(look)
+
+    async def verdict(self) -> list[BudgetVerdict]:
+        """How every budget stands, and which machines are to be stopped for it; of machines, those that cost money."""
+        from console.history import books, meters
+        from console.money.forecast import clock_time, reached_at
+        from console.money.verdicts import ALL, BudgetVerdict, highest_passed, to_stop
+
+        now, limits = self._clock.now(), self.spans()
+        day = limits[0]
+
+        def look(connection: sqlite3.Connection) -> tuple[list[Spent], list[tuple[meters.Running, Decimal]]]:
+            by_machine = books.spent_on_machines(connection, day.since, day.until)
+            return [books.spent(connection, limit.since, limit.until) for limit in limits], [
+                (one, by_machine.get(one.name, ZERO)) for one in meters.running(connection)
+            ]
+
+        sums, machines = await self._books.run(look)
+        strict = self._limits.at_limit == "stop"
+        running = [one for one, _ in machines]
+        usd_per_hour = sum((one.usd_per_hour for one in running if not one.fixed), ZERO)
+        verdicts = []
+        for span, limit, sum_ in zip(_SPANS, limits, sums, strict=True):
+            booked = sum_.known_usd - sum_.reserved_usd
+            passed = highest_passed(booked, limit.limit_usd, (*self._limits.warn_at, ALL))
+            is_full = strict and passed == 1
+            stop = to_stop(running) if is_full else ()
+            text = _stands(f"{span.title} budget", span.when, booked, limit.limit_usd, stop)
+            soon = reached_at(limit.limit_usd - booked, usd_per_hour, now)
+            if passed < 1 and soon is not None and soon < limit.until:
+                text += f" It reaches {usd(limit.limit_usd)} at {clock_time(soon, now, self._zone)}."
+            verdicts.append(
+                BudgetVerdict(f"budget:{span.name}", booked, limit.limit_usd, passed, text, stop, block=is_full)
+            )
+        for one, spent_usd in machines:
+            limit_usd = self.machine_limit(one.name)
+            if limit_usd is None or one.fixed:
+                continue
+            levels, loud_from = self._machine_levels(one.name, limit_usd)
+            passed = highest_passed(spent_usd, limit_usd, levels)
+            stop = to_stop([one]) if strict and passed == 1 else ()
+            text = _stands(f"The budget of {one.name}", "today", spent_usd, limit_usd, stop)
+            subject = f"budget:machine:{one.name}"
+            verdicts.append(BudgetVerdict(subject, spent_usd, limit_usd, passed, text, stop, loud_from=loud_from))
+        return verdicts
+
+    def _machine_levels(self, machine: str, limit_usd: Decimal) -> tuple[tuple[Decimal, ...], Decimal]:
+        """At which shares of a machine's budget something is said, and from which on loudly."""
+        from console.money.verdicts import ALL, LOUD_FROM
+
+        if machine in self._machine_limits:
+            return (*self._limits.warn_at, ALL), LOUD_FROM
+        alarm_usd = self._any_machine_alarm_usd
+        if alarm_usd is None or not 0 < alarm_usd < limit_usd:
+            return (ALL,), ALL
+        share = (alarm_usd / limit_usd).quantize(Decimal("0.0001")).normalize()
+        return (share, ALL), share
 
     async def spent(self) -> list[tuple[str, Spent, Decimal]]:
         """For today and this month: the words, what is spent (set aside included), and the limit."""
@@ -182,7 +329,7 @@ class Budget:
             raise PriceUnknown(f"The price of {what} is not known, so the budget cannot be kept.", hint=hint)
         for (_, sum_, limit_usd), span, limit in zip(await self.spent(), _SPANS, self.spans(), strict=True):
             if sum_.known_usd >= limit_usd:
-                raise self._reached(span, limit, sum_, None)
+                raise self._reached(span, limit, sum_)
         return Reservation(self, None, ZERO)
 
     async def _settle(self, reservation_id: str | None, entry: LedgerEntry) -> tuple[str, ...]:
@@ -214,10 +361,10 @@ class Budget:
 
         await self._books.run(lambda c: books.settle(c, reservation_id), write=True)
 
-    def _reached(self, span: _Span, limit: Limit, sum_: Spent, amount: Decimal | None) -> BudgetReached:
+    def _reached(self, span: _Span, limit: Limit, sum_: Spent, wanted: str = "") -> BudgetReached:
         booked = sum_.known_usd - sum_.reserved_usd
         aside = f", reserved {usd(sum_.reserved_usd)}" if sum_.reserved_usd else ""
-        wanted = f"; this call may cost {usd(amount)}" if amount is not None else ""
+        wanted = f"; {wanted}" if wanted else ""
         return BudgetReached(
             f"{span.title} budget has no room: {usd(booked)} of {usd(limit.limit_usd)} {span.when}{aside}{wanted}.",
             hint=f"Raise {span.setting} under [budget], use a model of your own, or wait until"
@@ -225,26 +372,27 @@ class Budget:
         )
 
 
-def begins(day: date, zone: tzinfo | None = None) -> datetime:
-    """Midnight, looked up for each day by itself: a day is 23 or 25 hours long when the clocks change."""
-    return datetime.combine(day, time.min, zone).astimezone(UTC)
-
-
-def month_of(day: date, zone: tzinfo | None = None) -> tuple[datetime, datetime]:
-    first = day.replace(day=1)
-    return begins(first, zone), begins((first + timedelta(days=32)).replace(day=1), zone)
+def _stands(whose: str, when: str, spent_usd: Decimal, limit_usd: Decimal, stop: tuple[str, ...]) -> str:
+    share = f"{spent_usd * 100 / limit_usd:.0f} % of" if limit_usd else "All of"
+    lower = whose[0].lower() + whose[1:]
+    stopping = f" To be stopped: {', '.join(stop)}." if stop else ""
+    return f"{share} {lower} is spent: {usd(spent_usd)} of {usd(limit_usd)} {when}.{stopping}"
 
 
 class _Span:
-    __slots__ = ("setting", "title", "when")
+    __slots__ = ("name", "setting", "title", "when")
 
-    def __init__(self, title: str, when: str, setting: str) -> None:
+    def __init__(self, name: str, title: str, when: str, setting: str) -> None:
+        self.name = name
         self.title = title
         self.when = when
         self.setting = setting
 
 
-_SPANS = (_Span("Today's", "today", "day_usd"), _Span("The month's", "this month", "month_usd"))
+_SPANS = (
+    _Span("day", "Today's", "today", "day_usd"),
+    _Span("month", "The month's", "this month", "month_usd"),
+)
 
 
 def usd(amount: Decimal) -> str:

@@ -13,7 +13,10 @@ from collections.abc import AsyncGenerator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from providers.reach import Reach
 
 JsonObject: TypeAlias = dict[str, Any]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -40,7 +43,7 @@ class LoadState(StrEnum):
 class Host:
     """Where a wire is spoken: one base URL and the key that belongs to it, and to it alone."""
 
-    __slots__ = ("base_url", "connect_timeout_s", "headers", "key", "name")
+    __slots__ = ("base_url", "connect_timeout_s", "headers", "key", "name", "reach")
 
     def __init__(
         self,
@@ -49,12 +52,15 @@ class Host:
         key: str | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         connect_timeout_s: float = 5.0,
+        reach: Reach | None = None,
     ) -> None:
+        """With `reach` the base URL is only what the host hears that it is called; the connections come from there."""
         self.name = name
         self.base_url = base_url
         self.key = key
         self.headers = headers
         self.connect_timeout_s = connect_timeout_s
+        self.reach = reach
 
     def __repr__(self) -> str:
         return f"Host({self.name!r}, {self.base_url!r})"  # neither the key nor headers, which may hold one

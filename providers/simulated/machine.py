@@ -27,10 +27,13 @@ from providers.simulated.machine_server import Server
 from providers.simulated.machine_sessions import Sessions
 from providers.simulated.pace import Clock, RealClock
 from providers.simulated.relay import Conditions, Flow
+from providers.simulated.shell import PROGRAMS
 from providers.simulated.watch import Watch
 
 if TYPE_CHECKING:
     from asyncssh.channel import SSHChannel
+
+    from providers.simulated.shell.programs import Program
 
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes256-ctr")
 
@@ -56,6 +59,10 @@ class SimulatedMachine:
         self.user = user
         self.services = dict(services or {})
         """What answers on the machine's own loopback, by port; the rest is refused."""
+        self.programs: dict[str, Program] = dict(PROGRAMS)
+        """What the built-in shell can run."""
+        self.pages: dict[str, str] = {}
+        """What it can fetch from elsewhere, by address."""
         self.neighbours: dict[tuple[str, int], tuple[str, int]] = {}
         """What the machine reaches elsewhere, as a jump host does."""
         self.gpus = tuple(gpus)
@@ -68,6 +75,12 @@ class SimulatedMachine:
 
         self.login_rejected = False
         self.forwarding_forbidden = False
+        self.second_factor: str | None = None
+        """A code that it asks for after a key, by keyboard-interactive."""
+        self.password: str | None = None
+        """What lets in without a key."""
+        self.codes_asked = 0
+        """How often it asked for the code."""
         self.login_delay_s = 0.0
         self.banner_delay_s = 0.0
         self.garbage: bytes | None = None

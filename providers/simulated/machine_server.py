@@ -6,7 +6,7 @@ Loads asyncssh, so it is imported only by `machine.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import asyncssh
@@ -51,9 +51,20 @@ class Server(asyncssh.SSHServer):
         self.sessions = 0
         self._connection: asyncssh.SSHServerConnection | None = None
         self.is_logged_in = False
+        self._has_shown_key = False
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        if self._machine.second_factor is not None:
+            # asyncssh has no word for "this was right, and there is more": a login is over with its first success.
+            succeed = conn.send_userauth_success
+
+            async def first_half() -> None:
+                conn.send_userauth_success = succeed  # type: ignore[method-assign]
+                self._has_shown_key = True
+                conn.send_userauth_failure(partial_success=True)
+
+            conn.send_userauth_success = first_half  # type: ignore[method-assign]
 
     async def begin_auth(self, username: str) -> bool:
         if self._machine.login_delay_s:
@@ -66,7 +77,27 @@ class Server(asyncssh.SSHServer):
         self._machine.watch.note()
 
     def public_key_auth_supported(self) -> bool:
-        return True
+        return not self._has_shown_key
+
+    def kbdint_auth_supported(self) -> bool:
+        return self._has_shown_key
+
+    def get_kbdint_challenge(
+        self, username: str, lang: str, submethods: str
+    ) -> tuple[str, str, str, list[tuple[str, bool]]]:
+        self._machine.codes_asked += 1
+        self._machine.watch.note()
+        return "Second factor", "Open your authenticator.", "", [("Verification code: ", False)]
+
+    def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> bool:
+        return not self._machine.login_rejected and list(responses) == [self._machine.second_factor]
+
+    def password_auth_supported(self) -> bool:
+        return self._machine.password is not None and not self._has_shown_key
+
+    def validate_password(self, username: str, password: str) -> bool:
+        machine = self._machine
+        return not machine.login_rejected and username == machine.user and password == machine.password
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return self._machine.lets_in(username, key)

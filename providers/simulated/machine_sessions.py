@@ -11,7 +11,6 @@ import asyncssh
 
 from providers.simulated.machine_files import FilesServer
 from providers.simulated.machine_real_shell import RealShell
-from providers.simulated.shell import PROGRAMS
 from providers.simulated.shell.files import Folder
 from providers.simulated.shell.processes import Process
 from providers.simulated.shell.programs import Hardware, System
@@ -37,9 +36,11 @@ class Sessions:
             user=machine.user,
             folder=self.folder,
             hardware=Hardware(machine.gpus),
-            programs=PROGRAMS,
+            programs=machine.programs,
             clock=machine.clock,
             seed=machine.seed,
+            ports=machine.services,
+            pages=machine.pages,
         )
         self._real = RealShell(self.system, self.home) if machine.real_shell else None
         if self._real is None:

@@ -18,10 +18,15 @@ from tests.sshd_kit import SSHD, Sshd
 if TYPE_CHECKING:
     import asyncssh
 
+    from providers.simulated.machine import SimulatedMachine
+
 KINDS = ("simulated", "openssh") if SSHD else ("simulated",)
 PATIENCE_S = 30.0
 
 on_every_machine = pytest.mark.parametrize("kind", KINDS)
+
+on_every_shell = pytest.mark.parametrize("kind", [*KINDS, "built-in"])
+"""Also in the shell that the simulated machine has built in; there only what lies on the machine is seen."""
 
 
 class Box:
@@ -31,6 +36,7 @@ class Box:
         self.home = home
         self.connections = 0
         """How often one was opened."""
+        self.simulated: SimulatedMachine | None = None
         self._open_one = open_one
         self._connection: asyncssh.SSHClientConnection | None = None
 
@@ -66,7 +72,7 @@ async def box(kind: str, folder: Path) -> AsyncIterator[Box]:
         return
     from providers.simulated.machine import SimulatedMachine
 
-    async with SimulatedMachine("berth", real_shell=True) as simulated:
+    async with SimulatedMachine("berth", real_shell=kind != "built-in") as simulated:
 
         async def open_one() -> asyncssh.SSHClientConnection:
             import asyncssh
@@ -82,6 +88,7 @@ async def box(kind: str, folder: Path) -> AsyncIterator[Box]:
             )
 
         machine = Box(simulated.home, open_one)
+        machine.simulated = simulated
         try:
             yield machine
         finally:

@@ -31,9 +31,12 @@ class HandClock:
     def monotonic(self) -> float:
         return self.seconds
 
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.seconds += seconds
+        self.advance(seconds)
         await asyncio.sleep(0)
 
 

@@ -15,13 +15,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from console.links.credentials import Ask
 from console.links.identity import Target
+from console.links.questions import Challenge
 from console.paths import Paths, find_paths
 from console.settings import Settings, settings_from
 from providers.simulated.machine import SimulatedMachine
@@ -177,9 +178,14 @@ def agent_with(folder: Path, *keys: Path) -> Iterator[str]:
 class ScriptedAsk(Ask):
     """Answers from a script, and remembers what it was asked."""
 
-    def __init__(self, *passphrases: str | None, accepts: bool = True) -> None:
+    def __init__(
+        self, *passphrases: str | None, accepts: bool = True, answers: Sequence[Sequence[str] | None] | None = None
+    ) -> None:
+        """Without `answers` there is nobody who could answer a login."""
         self._passphrases = list(passphrases)
         self._accepts = accepts
+        self._answers = None if answers is None else list(answers)
+        self.challenges: list[Challenge] = []
         self.files: list[str] = []
         self.met: list[tuple[str, str]] = []
 
@@ -190,6 +196,13 @@ class ScriptedAsk(Ask):
     async def accept_host_key(self, target: Target, fingerprint: str) -> bool:
         self.met.append((target.name, fingerprint))
         return self._accepts
+
+    def can_answer(self) -> bool:
+        return self._answers is not None
+
+    async def answers(self, target: Target, challenge: Challenge) -> Sequence[str] | None:
+        self.challenges.append(challenge)
+        return self._answers.pop(0) if self._answers else None
 
 
 def paths_in(folder: Path) -> Paths:

@@ -14,7 +14,7 @@ import pytest
 from console.errors import LinkBroken, NotFound, UsageError
 from console.links.detached import Detached, Piece
 from console.links.remote import run
-from tests.console.machines_kit import Box, box, on_every_machine, until
+from tests.console.machines_kit import Box, box, on_every_machine, on_every_shell, runs, until
 
 
 class Yard:
@@ -24,6 +24,17 @@ class Yard:
         self.machine = machine
         self.jobs = Detached(machine.connect, machine="berth")
         self.folder = folder
+
+    def gate_there(self, name: str) -> str:
+        """Shell that waits for a file in the home there."""
+        return f'while [ ! -e "$HOME/{name}" ]; do sleep 0.05; done'
+
+    def open_there(self, name: str) -> None:
+        (self.machine.home / name).touch()
+
+    def log_on_disk(self, job_id: str) -> dict[str, int]:
+        job = self.machine.home / ".hawser" / "jobs" / job_id
+        return {file.name: file.stat().st_size for file in job.glob("log*")}
 
     def gate(self, name: str) -> str:
         """Shell that waits for a file."""
@@ -52,11 +63,11 @@ async def read_all(jobs: Detached, job_id: str, offset: int = 0) -> bytes:
     return came
 
 
-@on_every_machine
+@on_every_shell
 def test_a_job_runs_and_its_log_and_exit_code_are_kept(tmp_path: Path, kind: str) -> None:
     async def body() -> None:
         async with yard(kind, tmp_path) as made:
-            started = await made.jobs.start("one", "echo out; echo err >&2; pwd; exit 3")
+            started = await made.jobs.start("one", "echo out; echo err >&2; echo end; exit 3")
             ended = await made.jobs.wait("one")
 
             assert started.state in ("running", "ended")
@@ -64,7 +75,7 @@ def test_a_job_runs_and_its_log_and_exit_code_are_kept(tmp_path: Path, kind: str
             assert ended.began is not None
             assert ended.ended is not None
             log = await made.jobs.log("one")
-            assert log.content == f"out\nerr\n{made.machine.home}\n".encode()
+            assert log.content == b"out\nerr\nend\n"
             assert ended.log_bytes == len(log.content)
             assert await read_all(made.jobs, "one") == log.content
             assert (await made.jobs.log("one", 4, longest=3)).content == b"err"
@@ -73,10 +84,22 @@ def test_a_job_runs_and_its_log_and_exit_code_are_kept(tmp_path: Path, kind: str
 
 
 @on_every_machine
+def test_a_job_begins_at_home(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with yard(kind, tmp_path) as made:
+            await made.jobs.start("one", "pwd")
+            await made.jobs.wait("one")
+
+            assert (await made.jobs.log("one")).content == f"{made.machine.home}\n".encode()
+
+    asyncio.run(body())
+
+
+@on_every_shell
 def test_it_goes_on_over_a_drop_and_is_followed_on(tmp_path: Path, kind: str) -> None:
     async def body() -> None:
         async with yard(kind, tmp_path) as made:
-            await made.jobs.start("long", f"echo first; {made.gate('go')}; echo second")
+            await made.jobs.start("long", f"echo first; {made.gate_there('go')}; echo second")
             pieces: list[Piece] = []
 
             async def follow() -> None:
@@ -86,7 +109,7 @@ def test_it_goes_on_over_a_drop_and_is_followed_on(tmp_path: Path, kind: str) ->
             following = asyncio.create_task(follow())
             await until(lambda: pieces)
             await made.machine.cut()
-            made.open("go")
+            made.open_there("go")
             await following
 
             assert b"".join(piece.content for piece in pieces) == b"first\nsecond\n"
@@ -227,5 +250,135 @@ def test_the_scripts_need_no_setsid(tmp_path: Path, kind: str) -> None:
             made.open("go")
             assert (await jobs.wait("bare")).exit_code == 0
             assert (await jobs.log("bare")).content == b"up\ndone\n"
+            await jobs.start("endless", "echo $$; while :; do sleep 0.05; done")
+            pieces = jobs.follow("endless")
+            pid = int((await anext(pieces)).content)
+            await pieces.aclose()
+            assert (await jobs.stop("endless", grace_s=1)).state == "stopped"
+            await until(lambda: not runs(pid))
+
+    asyncio.run(body())
+
+
+# The size of the log
+
+LIMIT = 48 * 1024
+
+
+def counted(lines: int, first: int = 0) -> str:
+    """Shell that says so many numbered lines of 100 bytes."""
+    line = "." * 89
+    return f"n={first}; while [ $n -lt {first + lines} ]; do printf '%09d %s\\n' $n {line}; n=$((n+1)); done"
+
+
+def line_bytes(first: int, end: int) -> bytes:
+    return b"".join(b"%09d %s\n" % (number, b"." * 89) for number in range(first, end))
+
+
+@on_every_shell
+def test_a_log_keeps_its_beginning_and_the_newest_and_says_what_was_dropped(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with yard(kind, tmp_path) as made:
+            made.jobs.log_limit_bytes = LIMIT
+            await made.jobs.start("long", counted(2000))
+            ended = await made.jobs.wait("long")
+            pieces = [piece async for piece in made.jobs.follow("long")]
+
+            said = line_bytes(0, 2000)
+            assert (ended.exit_code, ended.log_bytes) == (0, len(said))
+            assert sum(made.log_on_disk("long").values()) <= LIMIT
+            assert len(made.log_on_disk("long")) == 3
+            assert all(said[piece.offset : piece.end] == piece.content for piece in pieces)
+            assert pieces[0].offset == 0
+            assert pieces[-1].end == len(said)
+            (hole,) = [piece for piece in pieces if piece.dropped]
+            before = next(piece for piece in pieces if piece.end == hole.offset - hole.dropped)
+            assert before.end >= LIMIT // 4
+            assert len(said) - hole.offset >= LIMIT // 3
+            assert sum(len(piece.content) + piece.dropped for piece in pieces) == len(said)
+
+            beginning = await made.jobs.log("long")
+            assert (beginning.offset, beginning.end, beginning.dropped) == (0, before.end, 0)
+            rest = await made.jobs.log("long", beginning.end)
+            assert (rest.offset, rest.end, rest.dropped) == (hole.offset, len(said), hole.dropped)
+            assert (await made.jobs.log("long", len(said) - 7)).content == said[-7:]
+            assert (await made.jobs.log("long", len(said))).content == b""
+
+    asyncio.run(body())
+
+
+@on_every_shell
+def test_a_reader_that_keeps_up_loses_nothing_when_parts_change(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with yard(kind, tmp_path) as made:
+            made.jobs.log_limit_bytes = LIMIT
+            steps = [f"{counted(100, 100 * step)}; {made.gate_there(f'go-{step}')}" for step in range(8)]
+            await made.jobs.start("steps", "; ".join(steps))
+            came = b""
+            async for piece in made.jobs.follow("steps"):
+                assert (piece.offset, piece.dropped) == (len(came), 0)
+                came += piece.content
+                if len(came) % 10_000 == 0:
+                    made.open_there(f"go-{len(came) // 10_000 - 1}")
+
+            assert came == line_bytes(0, 800)
+            assert "log" in made.log_on_disk("steps")
+            assert sum(made.log_on_disk("steps").values()) < len(came)
+
+    asyncio.run(body())
+
+
+@on_every_shell
+def test_a_reader_that_comes_back_late_is_told_what_it_missed(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with yard(kind, tmp_path) as made:
+            made.jobs.log_limit_bytes = LIMIT
+            await made.jobs.start("late", f"echo first; {made.gate_there('go')}; {counted(1500)}")
+            pieces = made.jobs.follow("late")
+            first = await anext(pieces)
+            await made.machine.cut()
+            made.open_there("go")
+            assert (await made.jobs.wait("late")).exit_code == 0  # so that all was said while nobody read
+            rest = [piece async for piece in pieces]
+
+            said = b"first\n" + line_bytes(0, 1500)
+            assert first.content == b"first\n"
+            assert [piece for piece in rest if piece.dropped]
+            assert all(said[piece.offset : piece.end] == piece.content for piece in rest)
+            assert len(first.content) + sum(len(piece.content) + piece.dropped for piece in rest) == len(said)
+
+    asyncio.run(body())
+
+
+@on_every_machine
+def test_what_is_left_in_the_background_does_not_hold_up_the_end(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with yard(kind, tmp_path) as made:
+            await made.jobs.start("parent", f"( {made.gate('go')}; echo late ) & echo early")
+            ended = await made.jobs.wait("parent")
+            made.open("go")
+
+            assert (ended.state, ended.exit_code) == ("ended", 0)
+            job = made.machine.home / ".hawser" / "jobs" / "parent"
+            await until(lambda: (job / "log").read_bytes() == b"early\nlate\n")
+
+    asyncio.run(body())
+
+
+def test_a_full_disk_does_not_end_a_job(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with yard("built-in", tmp_path) as made:
+            assert made.machine.simulated is not None
+            await made.jobs.start("full", f"{made.gate_there('go')}; {counted(600)}; exit 4")
+            folder = made.machine.home
+            used = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+            made.machine.simulated.limit_disk(used + 20_000)
+            made.open_there("go")
+            ended = await made.jobs.wait("full")
+
+            log = await made.jobs.log("full")
+            assert (ended.state, ended.exit_code) == ("ended", 4)
+            assert line_bytes(0, 600).startswith(log.content[:5000])
+            assert 5000 < len(log.content) < 40_000
 
     asyncio.run(body())

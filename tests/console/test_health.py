@@ -303,7 +303,7 @@ def test_the_table_of_services() -> None:
 
 
 def test_the_second_of_a_kind_has_the_next_port() -> None:
-    assert service_named("ollama2") == Service("ollama2", 11435, "/api/tags", "Ollama 2")
+    assert service_named("ollama2") == Service("ollama2", 11435, "/api/tags", "Ollama 2", wire="ollama")
     assert service_on(8188).name == "comfyui"
     assert service_on(4242) == Service("4242", 4242, None)
 

@@ -9,7 +9,7 @@ import pytest
 
 from console.errors import LinkBroken, TimeLimit, UsageError
 from console.links import remote
-from console.links.remote import Ended, Line, RemoteCommand, run
+from console.links.remote import Ended, Line, RemoteCommand, Terminal, run
 from tests.console.machines_kit import box, on_every_machine, runs, until
 
 
@@ -172,6 +172,98 @@ def test_quotes_and_odd_bytes_survive(tmp_path: Path, kind: str) -> None:
             output = await run(machine.connect, """printf '%s|' "it's" '$HOME' "a  b" 'ü\n'; printf '\\377\\033[31m'""")
         assert output.out == "it's|$HOME|a  b|ü\n|".encode() + b"\xff\x1b[31m"
         assert output.text.endswith("\ufffd\x1b[31m")
+
+    asyncio.run(body())
+
+
+# On a terminal
+
+
+@on_every_machine
+def test_on_a_terminal_all_output_is_one_and_the_size_is_right(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with box(kind, tmp_path) as machine:
+            said = await run(
+                machine.connect,
+                "test -t 0 && test -t 1 && echo $TERM; stty size; echo err >&2; exit 4",
+                terminal=Terminal(101, 33, "vt100"),
+            )
+
+            assert said.out == b"vt100\r\n33 101\r\nerr\r\n"
+            assert said.err == b""
+            assert said.ended == Ended(4)
+            no_terminal = await run(machine.connect, "test -t 0 || echo none")
+            assert no_terminal.out == b"none\n"
+
+    asyncio.run(body())
+
+
+@on_every_machine
+def test_keys_reach_it_and_its_size_can_change(tmp_path: Path, kind: str) -> None:
+    script = "stty -echo; echo ready; while read line; do echo $line; stty size; done"
+
+    async def body() -> None:
+        async with (
+            box(kind, tmp_path) as machine,
+            RemoteCommand(machine.connect, script, terminal=Terminal(80, 24)) as command,
+        ):
+            lines = command.lines()
+            assert (await anext(lines)).text == "ready"
+            await command.send(b"one\n")
+            assert [(await anext(lines)).text for _ in range(2)] == ["one", "24 80"]
+            command.resize(120, 40)
+            await command.send(b"two\n")
+            assert [(await anext(lines)).text for _ in range(2)] == ["two", "40 120"]
+            await command.send(b"\x04")
+            assert [line async for line in lines] == []
+            assert await command.ended() == Ended(0)
+
+    asyncio.run(body())
+
+
+@on_every_machine
+def test_leaving_a_terminal_hangs_up(tmp_path: Path, kind: str) -> None:
+    script = f"trap 'touch {tmp_path / 'hung-up'}; exit' HUP; echo $$; while :; do sleep 0.05; done"
+
+    async def body() -> None:
+        async with box(kind, tmp_path) as machine:
+            async with RemoteCommand(machine.connect, script, terminal=Terminal()) as command:
+                pid = int((await anext(command.lines())).text)
+                assert runs(pid)
+            await until(lambda: not runs(pid))
+            if kind == "openssh":  # the simulated machine kills what is left when a session ends
+                await until(lambda: (tmp_path / "hung-up").exists())
+
+    asyncio.run(body())
+
+
+@on_every_machine
+def test_leaving_a_terminal_full_of_unread_output_takes_no_grace(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "GRACE_S", 3600.0)
+
+    async def body() -> None:
+        async with box(kind, tmp_path) as machine, asyncio.timeout(30):
+            async with RemoteCommand(machine.connect, "echo $$; exec yes", terminal=Terminal()) as command:
+                pid = int((await anext(command.lines())).text)
+                await until(command._pieces.full)
+            await until(lambda: not runs(pid))
+
+    asyncio.run(body())
+
+
+@on_every_machine
+def test_input_stays_open_where_that_is_wanted(tmp_path: Path, kind: str) -> None:
+    async def body() -> None:
+        async with box(kind, tmp_path) as machine, RemoteCommand(machine.connect, "cat", stdin=None) as command:
+            pieces = command.pieces()
+            await command.send(b"first")
+            assert await anext(pieces) == ("out", b"first")
+            await command.send(b"second")
+            assert await anext(pieces) == ("out", b"second")
+            command.end_input()
+            assert await command.ended() == Ended(0)
 
     asyncio.run(body())
 

@@ -12,7 +12,7 @@ from console.chat.router import Choice, Router
 from console.errors import NoModel, SettingsError, StoreDamaged
 from console.history.models_seen import SeenModel
 from console.paths import find_paths
-from console.settings import Settings, settings_from
+from console.settings import Endpoint, Settings, settings_from
 from providers.chat.base import ModelInfo
 from providers.errors import Unreachable
 from tests.conftest import run
@@ -20,6 +20,7 @@ from tests.console.scripted import HandClock, ScriptedChat, forever, providers
 
 BOX = '[endpoints.box]\nwire = "ollama"\nbase_url = "http://127.0.0.1:11434"\n'
 SPARE = '[endpoints.spare]\nwire = "ollama"\nbase_url = "http://10.0.0.9:11434"\n'
+GPUBOX = '[machines.gpubox]\ncloud = "ssh"\nhost = "me@gpu.example"\nservices = ["ollama"]\n'
 OPENAI = '[endpoints.openai]\nwire = "openai"\nbase_url = "https://api.openai.com/v1"\n'
 DOWN = Unreachable("Nothing answers there.")
 
@@ -34,7 +35,9 @@ class Place:
         *,
         seen: Sequence[tuple[str, str]] = (),
         ask_s: float = 5.0,
+        near: Sequence[str] = (),
     ) -> None:
+        """Of the endpoints on machines, those in `near` are connected."""
         self.settings: Settings = settings_from(toml, find_paths({"HAWSER_HOME": "/nowhere"}), {}, discover=False)
         self.chats = {name: ScriptedChat() for name in self.settings.endpoints} | dict(chats or {})
         self.seen = [SeenModel(model, endpoint) for endpoint, model in seen]
@@ -49,7 +52,12 @@ class Place:
             seen=self.read,
             remember=self.remember,
             ask_s=ask_s,
+            is_near=self.is_near,
         )
+        self.near = near
+
+    async def is_near(self, endpoint: Endpoint) -> bool:
+        return endpoint.name in self.near
 
     async def read(self) -> list[SeenModel]:
         self.times_read += 1
@@ -472,3 +480,77 @@ def test_what_an_endpoint_says_of_its_model_goes_before_the_catalogue() -> None:
 
     assert names(place.choose("phi3", needs_images=True)) == ["box/phi3"]
     place.refuses("gemma3:4b", needs_images=True)
+
+
+# machines
+
+
+def test_a_machine_is_named_like_any_endpoint() -> None:
+    place = Place(GPUBOX + BOX)
+
+    assert names(place.choose("gpubox/qwen3:8b")) == ["gpubox/qwen3:8b"]
+    assert place.times_listed == 0
+
+
+def test_a_machine_that_is_not_connected_is_asked_only_when_nobody_else_has_the_model() -> None:
+    chats = {"box": ScriptedChat(models=["phi3"]), "gpubox": ScriptedChat(models=["qwen3:8b"])}
+    place = Place(BOX + GPUBOX, chats)
+
+    assert names(place.choose("phi3")) == ["box/phi3"]
+    assert chats["gpubox"].times_listed == 0
+    assert names(place.choose("qwen3:8b")) == ["gpubox/qwen3:8b"]
+    assert place.remembered["gpubox"] == ["qwen3:8b"]
+
+
+def test_a_machine_that_is_connected_is_asked_like_the_others() -> None:
+    chats = {"box": ScriptedChat(models=["phi3"]), "gpubox": ScriptedChat(models=["phi3"])}
+
+    refusal = Place(BOX + GPUBOX, chats, near=["gpubox"]).refuses("phi3")
+
+    assert "2 endpoints" in refusal.text
+
+
+def test_what_a_machine_had_counts_while_it_is_not_connected() -> None:
+    place = Place(BOX + GPUBOX, seen=[("gpubox", "qwen3:8b"), ("box", "phi3")])
+
+    assert names(place.choose("qwen3:8b")) == ["gpubox/qwen3:8b"]
+    assert place.times_listed == 0
+
+
+def test_a_chain_asks_no_machine_that_is_not_connected() -> None:
+    chats = {"box": ScriptedChat(models=["phi3"]), "gpubox": ScriptedChat(models=["llama3.1:8b"])}
+    place = Place(BOX + GPUBOX, chats)
+
+    choice = place.choose("general")
+
+    assert names(choice) == ["box/phi3"]
+    assert chats["gpubox"].times_listed == 0
+
+
+def test_an_only_machine_is_asked_what_it_has() -> None:
+    place = Place(GPUBOX, {"gpubox": ScriptedChat(models=["qwen3:8b"])})
+
+    assert names(place.choose(None)) == ["gpubox/qwen3:8b"]
+
+
+def test_of_several_that_have_a_model_the_connected_one_goes_first() -> None:
+    seen = [("gpubox", "qwen3:8b"), ("box", "qwen3:8b")]
+    alias = '[aliases]\nq = "qwen3:8b"\n'
+
+    assert names(Place(alias + GPUBOX + BOX, seen=seen).choose("q")) == ["box/qwen3:8b", "gpubox/qwen3:8b"]
+    configured = Place(alias + BOX + GPUBOX, seen=seen, near=["gpubox"])
+    assert names(configured.choose("q")) == ["box/qwen3:8b", "gpubox/qwen3:8b"], "in the order of the settings"
+
+
+def test_a_stand_in_is_looked_for_on_what_is_connected_first() -> None:
+    seen = [("gpubox", "llama3:8b"), ("box", "tinyllama")]
+
+    assert names(Place(GPUBOX + BOX, seen=seen).choose("general")) == ["box/tinyllama"]
+    assert names(Place(GPUBOX + BOX, seen=seen, near=["gpubox"]).choose("general")) == ["gpubox/llama3:8b"]
+
+
+def test_what_a_machine_is_to_have_counts_until_it_has_said_what_it_has() -> None:
+    expecting = GPUBOX + 'models = ["qwen3:8b"]\n'
+
+    assert names(Place(expecting).choose("qwen3:8b")) == ["gpubox/qwen3:8b"]
+    assert "on no endpoint" in Place(expecting, seen=[("gpubox", "phi3")]).refuses("qwen3:8b").text

@@ -606,3 +606,80 @@ def test_text_made_to_break_a_parser_is_refused_in_words(paths: Paths, written: 
 )
 def test_a_machine_in_a_private_network_is_the_users_own(base_url: str, own: bool) -> None:
     assert Endpoint(name="box", wire="ollama", base_url=base_url).is_own is own
+
+
+# Machines as endpoints
+
+MACHINE = '[machines.gpubox]\ncloud = "ssh"\nhost = "me@gpu.example:22"\nservices = {}\n'
+
+
+def test_the_first_service_for_chats_has_the_name_of_its_machine(paths: Paths) -> None:
+    services = '["comfyui", "vllm", "ollama", { name = "llamacpp", port = 8081, wire = "openai" }]'
+
+    found = load(paths, MACHINE.format(services)).endpoints
+
+    assert {
+        name: (each.wire, each.base_url, each.machine, each.service)
+        for name, each in found.items()
+        if each.machine is not None
+    } == {
+        "gpubox": ("openai", "http://127.0.0.1:8000/v1", "gpubox", "vllm"),
+        "gpubox.ollama": ("ollama", "http://127.0.0.1:11434", "gpubox", "ollama"),
+        "gpubox.llamacpp": ("openai", "http://127.0.0.1:8081/v1", "gpubox", "llamacpp"),
+    }
+    assert found["gpubox"].is_own, "tokens cost nothing there"
+
+
+def test_a_machine_takes_over_the_limits_of_chats_and_tells_where_it_stands(paths: Paths) -> None:
+    found = load(paths, "[chat]\nfirst_token_s = 7\n" + MACHINE.format('["ollama"]'))
+
+    assert found.endpoints["gpubox"].first_token_s == 7
+    assert str(found.origin("endpoints.gpubox.wire")) == "config.toml line 3"
+    assert str(found.origin("endpoints.gpubox.first_token_s")) == "config.toml line 2"
+    assert not [name for name, *_ in values_in_force(found) if name.startswith("endpoints.")], "it is set elsewhere"
+
+
+def test_a_machine_without_a_service_for_chats_is_no_endpoint(paths: Paths) -> None:
+    assert "gpubox" not in load(paths, MACHINE.format('["comfyui"]')).endpoints
+
+
+def test_a_rented_machine_for_answers_has_an_ollama(paths: Paths) -> None:
+    found = load(paths, '[machines.gpu1]\ncloud = "vast"\nrecipe = "inference"\nmodels = ["qwen3:8b"]\n').endpoints
+
+    assert (found["gpu1"].service, found["gpu1"].expected) == ("ollama", ("qwen3:8b",))
+
+
+def test_the_ollama_of_a_machine_stands_in_for_the_one_that_is_there_by_itself(paths: Paths) -> None:
+    assert "ollama" in load(paths, MACHINE.format('["comfyui"]')).endpoints
+    assert "ollama" not in load(paths, MACHINE.format('["ollama"]')).endpoints
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        (
+            MACHINE.format('["ollama"]') + '[endpoints.gpubox]\nwire = "ollama"\nbase_url = "http://127.0.0.1:1"\n',
+            "config.toml:1: machines.gpubox would be the endpoint 'gpubox', and [endpoints.gpubox] is there as well.",
+        ),
+        (
+            MACHINE.format('["ollama", "vllm"]') + '[machines."gpubox.vllm"]\ncloud = "vast"\n',
+            "config.toml:1: machines.gpubox has a second service for chats, which would be the endpoint 'gpubox.vllm'; "
+            "a machine has that name.",
+        ),
+        (
+            MACHINE.format('["ollama", { name = "a/b", port = 1, wire = "openai" }]'),
+            "config.toml:1: machines.gpubox has the service 'a/b', whose name no endpoint can have.",
+        ),
+        (
+            MACHINE.format('[{ name = "x", port = 1, wire = "gopher" }]'),
+            "config.toml:4: machines.gpubox.services does not fit: the wire of the service 'x' is one of ollama, "
+            "openai, anthropic, not 'gopher'.",
+        ),
+    ],
+    ids=["endpoint", "machine", "slash", "wire"],
+)
+def test_names_of_machines_that_clash_are_refused(paths: Paths, written: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(paths, written)
+
+    assert caught.value.text.endswith(sentence)

@@ -187,8 +187,11 @@ def test_a_chat_of_5000_messages_in_one_line_opens_and_goes(tmp_path: Path) -> N
             def many(connection: sqlite3.Connection) -> None:
                 connection.executemany(
                     "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at)"
-                    " VALUES (?1, ?1, ?2, ?3, 'user', 'complete', 'x', '', ?1)",
-                    [(number, chat.id, str(number - 1) if number > 1 else None) for number in range(1, 5001)],
+                    " VALUES (?, ?, ?, ?, 'user', 'complete', 'x', '', ?)",
+                    [
+                        (number, number, chat.id, str(number - 1) if number > 1 else None, number)
+                        for number in range(1, 5001)
+                    ],
                 )
 
             await store.run(many, write=True)

@@ -91,6 +91,7 @@ CREATE TABLE ledger (
     gigabytes TEXT
 );
 CREATE INDEX ledger_by_time ON ledger (at, cost_usd);
+CREATE INDEX ledger_spans ON ledger (task, at, cost_usd) WHERE span_from IS NOT NULL;
 CREATE TRIGGER ledger_keeps_rows BEFORE DELETE ON ledger BEGIN
     SELECT RAISE(ABORT, 'the ledger only grows');
 END;
@@ -240,6 +241,8 @@ CREATE TABLE accounts (
     usd_per_hour TEXT,
     balance_at INTEGER,
     reconciled_to INTEGER,
+    reconciled_by TEXT,
+    reconciled_balance_usd TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
     next_at INTEGER
 );
@@ -256,10 +259,11 @@ CREATE TABLE leases (
     machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
     began_at INTEGER NOT NULL,
     hard_until INTEGER NOT NULL,
-    idle_s INTEGER,
+    ended_at INTEGER,
     pinned_until INTEGER,
     pin_why TEXT,
-    on_machine TEXT
+    on_machine TEXT,
+    elsewhere TEXT
 );
 
 CREATE TABLE signals (
@@ -268,6 +272,7 @@ CREATE TABLE signals (
     kind TEXT NOT NULL,
     active_at INTEGER,
     seen_at INTEGER NOT NULL,
+    seen_from INTEGER NOT NULL,
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
@@ -276,10 +281,18 @@ CREATE TABLE meters (
     seq INTEGER PRIMARY KEY,
     machine INTEGER NOT NULL REFERENCES machines (seq),
     kind TEXT NOT NULL,
-    booked_to INTEGER NOT NULL,
-    rest_usd TEXT NOT NULL DEFAULT '0'
+    seen_at INTEGER NOT NULL,
+    billing INTEGER NOT NULL,
+    gap INTEGER NOT NULL DEFAULT 0,
+    usd_per_hour TEXT,
+    price_source TEXT NOT NULL,
+    open_from INTEGER,
+    open_to INTEGER,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    unbooked TEXT NOT NULL DEFAULT '0'
 );
 CREATE UNIQUE INDEX meters_by_machine ON meters (machine, kind);
+CREATE INDEX meters_open ON meters (open_from) WHERE open_from IS NOT NULL;
 
 CREATE TABLE boots (
     seq INTEGER PRIMARY KEY,
@@ -371,11 +384,11 @@ INSERT INTO machines VALUES
     (2, 'old', 'runpod', 'pod1', 'hawser-old-aaaaaaaa', 'adopted', 'gone', 'gone', 1767225600000, '', NULL, 1767225605000, 3, '{}', '0.34', NULL, NULL, 'destroy', 1767220000000, NULL, 1767225600000, 1767225560000);
 INSERT INTO deeds VALUES (1, 2, 'destroy', 'asked for', 'accepted', '999999999:1', 2, 1767225500000, 1767225550000, NULL, NULL, 1767225600000, 'done', NULL);
 INSERT INTO machine_log VALUES (1, 1, 1767225000000, 'requested', 'Rented from vast.');
-INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 0, NULL);
+INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000', 0, NULL);
 INSERT INTO roles VALUES (1, 'guard', '999999999:1', 1767225605000);
-INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, 1800, NULL, NULL, NULL);
-INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, '2 requests');
-INSERT INTO meters VALUES (1, 1, 'gpu', 1767225600000, '0.0000004');
+INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, NULL, 1767240000000, 'training', NULL, NULL);
+INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, 1767225300000, '2 requests');
+INSERT INTO meters VALUES (1, 1, 'gpu', 1767225600000, 1, 0, '0.4011', 'launch', NULL, NULL, 0, '1.44');
 INSERT INTO boots VALUES (1, 'vast', '41', 'ollama/ollama', 'image', 41.5, 1767225300000);
 INSERT INTO alerts VALUES (1, 'budget:day:0.5', 'warning', 'Half of the day is spent.', 1767225600000, 1767225600000, 1, NULL, NULL);
 INSERT INTO ledger (at, task, client, endpoint, wire, model, outcome, machine, price_source, cost_usd, span_from, span_to, usd_per_hour) VALUES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from providers.simulated.relay import Relay
 from providers.simulated.services import SimulatedOllama
-from tests.flows.kit import PATIENCE_S, Hawser, Services, complaint, finish
+from tests.flows.kit import PATIENCE_S, Hawser, Services, complaint, finish, read_until
 from tests.flows.link_kit import ECHO, Echo
 
 
@@ -61,8 +62,9 @@ class Berth:
 class Up:
     """A running `hawser link up --jsonl`."""
 
-    def __init__(self, hawser: Hawser, *words: str) -> None:
-        self.process = hawser.start("link", "up", *words, "--jsonl")
+    def __init__(self, hawser: Hawser, *words: str, terminal: int | None = None) -> None:
+        stdin, stderr = (subprocess.DEVNULL, subprocess.PIPE) if terminal is None else (terminal, terminal)
+        self.process = hawser.start("link", "up", *words, "--jsonl", stdin=stdin, stderr=stderr)
         assert self.process.stdout is not None
         self._lines = self.process.stdout
 
@@ -129,8 +131,9 @@ def said(connection: socket.socket, text: bytes) -> bytes:
     return connection.recv(len(text))
 
 
-def up(berth: Berth, hawser: Hawser, port: int, *words: str) -> Up:
-    return Up(hawser, "berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}", *words)
+def up(berth: Berth, hawser: Hawser, port: int, *words: str, terminal: int | None = None) -> Up:
+    words = ("berth", "--ssh-config", str(berth.config), "--forward", f"{port}:{ECHO}", *words)
+    return Up(hawser, *words, terminal=terminal)
 
 
 def test_it_tells_its_ports_and_carries_bytes_until_it_is_stopped(berth: Berth, user: Hawser) -> None:
@@ -170,6 +173,54 @@ def test_a_stranger_is_pinned_without_a_terminal_and_told_on_stderr(berth: Berth
 
     assert pinned["how"] == "accepted"
     assert pinned["fingerprint"] in finish(running.stop()).err
+
+
+def test_a_code_is_asked_for_on_the_terminal_and_not_again_until_enter_is_pressed(berth: Berth, user: Hawser) -> None:
+    berth.machine.second_factor = "271828"
+    port = free_port()
+    ours, its = pty.openpty()
+    running = up(berth, user, port, terminal=its)
+    os.close(its)
+    try:
+        assert running.event("asking")["question"] == "Verification code:"
+        came = read_until(ours, lambda came: came.endswith(b"Verification code: "))
+        assert b"berth says: Open your authenticator." in came
+        os.write(ours, b"271828\n")
+        running.event("up")
+        echo(port).close()
+
+        berth.at_once(berth.relay.reset_flows)
+        waiting = running.event("waiting")
+        assert waiting["reason"] == "berth asks a person at its login."
+        assert waiting["next_try_s"] > 5
+        os.write(ours, b"\n")
+        running.event("asking")
+        came += read_until(ours, lambda came: came.endswith(b"Verification code: "))
+        os.write(ours, b"271828\n")
+        running.event("up")
+        echo(port).close()
+
+        running.process.terminate()
+        came += read_until(ours, lambda came: b"Interrupted." in came)
+    finally:
+        running.process.kill()
+        finish(running.process)
+        os.close(ours)
+    assert b"271828" not in came
+    assert "271828" not in user.log
+
+
+def test_a_code_that_nobody_can_be_asked_for_blocks_with_a_sentence(berth: Berth, user: Hawser) -> None:
+    berth.machine.second_factor = "271828"
+    running = up(berth, user, free_port())
+
+    blocked = running.event("blocked")
+
+    assert "such as a code" in blocked["reason"]
+    assert "there is nobody to ask" in blocked["reason"]
+    assert blocked["hint"] == "Log in from a terminal, or let a key be enough there."
+    assert berth.machine.codes_asked == 0
+    assert finish(running.stop()).code == 130
 
 
 def test_a_name_that_leads_nowhere_ends_it_at_once(user: Hawser, tmp_path: Path) -> None:

@@ -128,11 +128,12 @@ def test_clock_that_was_ahead_does_not_get_in_the_way(hawser: Hawser, ollama: Si
         ahead = YEAR_2100_MS - int(time.time() * 1000)
         for table, last in (("chats", "updated_at"), ("messages", "ended_at")):
             connection.execute(
-                f"UPDATE {table} SET seq = seq + ?1, created_at = created_at + ?1, {last} = ?2", [ahead, YEAR_2100_MS]
+                f"UPDATE {table} SET seq = seq + ?, created_at = created_at + ?, {last} = ?",
+                [ahead, ahead, YEAR_2100_MS],
             )
         connection.execute(
-            "INSERT INTO breakers (endpoint, failures, failed_at, open_until) VALUES ('inference', 9, ?1, ?1)",
-            [YEAR_2100_MS],
+            "INSERT INTO breakers (endpoint, failures, failed_at, open_until) VALUES ('inference', 9, ?, ?)",
+            [YEAR_2100_MS, YEAR_2100_MS],
         )
         connection.commit()
     future = hawser.chats()[0].id

@@ -226,7 +226,7 @@ MISSING = {
     "echo $'a'": 2,
     "python3 -c 1": 127,
     "/opt/tool": 127,
-    "curl http://127.0.0.1:11434": 127,
+    "wget http://127.0.0.1:11434": 127,
     "$((x=1))": 2,
     "set -o vi": 2,
     "read -t 1 x": 2,
@@ -376,6 +376,12 @@ PROGRAM_CASES = {
     "printf hello | md5sum": "5d41402abc4b2a76b9719d911017c592  -\n",
     "printf abcdef > f; printf XY | dd of=f bs=1 seek=2 conv=notrunc status=none; cat f": "abXYef",
     "printf abcdef | dd bs=1 skip=2 count=3 status=none": "cde",
+    "printf abcdef | dd bs=4 count=3 2>&1": "abcdef1+1 records in\n1+1 records out\n6 bytes copied\n",
+    "printf abcdef | { dd bs=2 count=2 status=none; echo; cat; }": "abcd\nef",
+    "echo a > f; ln f g; echo b >> f; cat g; cmp -s f g && echo same; ln f g 2> /dev/null || echo taken": (
+        "a\nb\nsame\ntaken\n"
+    ),
+    "echo a > f; echo b > g; cmp -s f g || echo other; ln -f g f; cmp f g && cat f": "other\nb\n",
     "echo a b | tee one two; cat one two": "a b\na b\na b\n",
     "printf '1\\n2\\n' | xargs -n 1 echo n": "n 1\nn 2\n",
     "printf 'a b' | xargs -I {} echo [{}]": "[a]\n[b]\n",

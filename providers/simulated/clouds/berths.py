@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from providers.simulated.clouds.images import pulled_models, serves_ollama
 from providers.simulated.clouds.rental import Phase, Rental
+from providers.simulated.clouds.software import OLLAMA_PORT, offer_ollama
 from providers.simulated.clouds.wire import Place
 from providers.simulated.doors import Door
 
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
     from providers.simulated.machine import SimulatedMachine
     from providers.simulated.ollama import SimulatedOllama
 
-OLLAMA_PORT = 11434
-
 
 class Berth:
     """One machine and what serves on it."""
 
-    def __init__(self, machine: SimulatedMachine, ollama: SimulatedOllama | None, blocked: Door) -> None:
+    def __init__(self, machine: SimulatedMachine, ollama: SimulatedOllama, blocked: Door, *, serves: bool) -> None:
         self.machine = machine
         self.ollama = ollama
+        self.serves = serves
+        """Whether Ollama starts by itself when the machine does."""
         self.blocked = blocked
         """A port of this machine at which nobody gets in."""
         self.stack = AsyncExitStack()
@@ -107,24 +108,23 @@ class Berths:
             seed=self._seed,
             real_shell=self._real_shell,
         )
-        ollama = None
-        if serves_ollama(rental.image, rental.order.script):
-            vram_bytes = rental.host.gpu.vram_mb * 1_000_000 * rental.gpus
-            ollama = SimulatedOllama(
-                f"{rental.id}",
-                installed=pulled_models(rental.order.script),
-                vram_bytes=vram_bytes,
-                seed=self._seed,
-            )
-        berth = Berth(machine, ollama, Door(_nobody))
+        vram_bytes = rental.host.gpu.vram_mb * 1_000_000 * rental.gpus
+        ollama = SimulatedOllama(
+            f"{rental.id}",
+            installed=pulled_models(rental.order.script),
+            vram_bytes=vram_bytes,
+            seed=self._seed,
+        )
+        serves = serves_ollama(rental.image, rental.order.script)
+        offer_ollama(machine, ollama, installed=serves)
+        berth = Berth(machine, ollama, Door(_nobody), serves=serves)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(machine)
             await machine.refuse()
             berth.blocked.take()
             stack.callback(berth.blocked.give_up)
-            if ollama is not None:
-                await stack.enter_async_context(ollama)
-                await ollama.close_door()
+            await stack.enter_async_context(ollama)
+            await ollama.close_door()
             berth.stack = stack.pop_all()
         self._berths[rental.id] = berth
         return berth
@@ -151,7 +151,7 @@ class Berths:
                 await machine.drop()
 
     async def _serve(self, berth: Berth, rental: Rental) -> None:
-        if berth.ollama is None:
+        if not berth.serves:
             return
         serves = OLLAMA_PORT in berth.machine.services
         if rental.service_up and not serves:

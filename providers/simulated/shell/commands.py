@@ -338,9 +338,9 @@ async def dd(call: Call) -> int:
     if strangers:
         raise UsageError(f"unrecognized operand '{min(strangers)}'")
     block = _bytes(given.get("bs", "512"))
-    left = int(number_of(given["count"])) * block if "count" in given else -1
+    left = int(number_of(given["count"])) if "count" in given else -1
     skip = int(number_of(given.get("skip", "0"))) * block
-    copied = 0
+    copied = whole = partial = 0
     source = sink = None
     try:
         source = call.system.open(call.working_folder, given["if"], "r") if "if" in given else None
@@ -348,15 +348,19 @@ async def dd(call: Call) -> int:
         reader, writer = source or call.process.stream(0), sink or call.process.stream(1)
         while skip > 0 and (data := await reader.read(min(skip, READ_BYTES))):
             skip -= len(data)
-        while left and (data := await reader.read(READ_BYTES if left < 0 else min(left, READ_BYTES))):
+        # What comes short counts as a block as well, as with a pipe that holds less than one.
+        while left and (data := await reader.read(block)):
             await writer.write(data)
             copied += len(data)
-            left -= len(data) if left > 0 else 0
+            whole, partial = (whole + 1, partial) if len(data) == block else (whole, partial + 1)
+            left -= 1
     finally:
         for stream in filter(None, (source, sink)):
             stream.release()
     if given.get("status") != "none":
-        await call.process.stream(2).write(f"{copied} bytes copied\n".encode())
+        records = f"{whole}+{partial} records"
+        report = f"{records} in\n{records} out\n{copied} bytes copied\n"
+        await call.process.stream(2).write(report.encode())
     return 0
 
 

@@ -8,6 +8,7 @@ Paths of the private folder are text and not `Path`: they come as the machine na
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
@@ -303,12 +304,47 @@ async def mktemp(call: Call) -> int:
     return 1
 
 
+async def ln(call: Call) -> int:
+    """`ln OLD NEW`: a second name for a file, at once and only if the name is free."""
+    options, names = options_of(call, "f")
+    if len(names) != 2:
+        raise UsageError("two operands are needed")
+    old, new = (call.path(name) for name in names)
+    try:
+        if "f" in options and os.path.lexists(new):
+            os.remove(new)
+        os.link(old, new, follow_symlinks=False)
+    except OSError as error:
+        await call.complain(f"failed to create hard link '{names[1]}': {error.strerror}")
+        return 1
+    return 0
+
+
+async def cmp(call: Call) -> int:
+    """Whether two files are the same; with -s without a word."""
+    options, names = options_of(call, "s")
+    if len(names) != 2:
+        raise UsageError("two operands are needed")
+    try:
+        is_same = filecmp.cmp(call.path(names[0]), call.path(names[1]), shallow=False)
+    except OSError as error:
+        await call.complain(f"{error.strerror}")
+        return 2
+    if is_same:
+        return 0
+    if "s" not in options:
+        await call.say(f"{names[0]} {names[1]} differ")
+    return 1
+
+
 COMMANDS: Mapping[str, Program] = {
     "basename": basename,
     "chmod": chmod,
+    "cmp": cmp,
     "cp": cp,
     "dirname": dirname,
     "du": du,
+    "ln": ln,
     "ls": ls,
     "mkdir": mkdir,
     "mktemp": mktemp,

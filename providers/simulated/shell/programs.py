@@ -37,8 +37,13 @@ class System:
         programs: Mapping[str, Program],
         clock: Clock,
         seed: int,
+        ports: Mapping[int, tuple[str, int]] | None = None,
+        pages: Mapping[str, str] | None = None,
     ) -> None:
+        """`ports` is what answers on the machine itself and where that really is; `pages` is all of its internet."""
         self.programs = programs
+        self.ports = {} if ports is None else ports
+        self.pages = {} if pages is None else pages
         self.name = name
         self.user = user
         self.folder = folder
