@@ -18,7 +18,7 @@ from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
 from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import chat_provider
+from providers.registry import CLOUD_KINDS, chat_provider
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from console.settings import Machine
     from providers.chat.ollama_admin import OllamaAdmin
     from providers.clouds.base import Cloud, Offer, Search
+    from providers.clouds.ending import Ending, How
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -362,14 +363,37 @@ class Runtime:
         store, fleet = await self.store(), await self.fleet()
         leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
         if self._guard is None:
-            from console.machines.guard import Guard
+            from console.machines.guard import Guard, Part
+            from console.machines.on_machine import OnMachines
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
             reach = self._guard_links = MachineLinks(self)
             watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+            own = OnMachines(store, reach.reach, self.ending, self._key_of, self.clock)
+
+            async def tend() -> None:
+                await own.round(await leases.keep_up())
+
+            self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
         return self._guard
+
+    def ending(self, machine: MachineRecord, how: How) -> Ending | None:
+        """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
+        from providers.clouds.ending import ending
+
+        if machine.cloud_id is None or machine.origin == "settings":
+            return None
+        account = self.settings.clouds.get(machine.cloud)
+        kind = account.kind if account is not None and account.kind is not None else machine.cloud
+        base_url = account.base_url if account is not None else None
+        if kind not in CLOUD_KINDS:
+            return None
+        return ending(kind, base_url, machine.cloud_id, how)
+
+    def _key_of(self, machine: MachineRecord) -> str | None:
+        return self.keys.get(machine.label, search=False)
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""

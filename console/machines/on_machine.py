@@ -7,6 +7,7 @@ lease. What is found is kept with the lease, so that everybody can say how well 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import sqlite3
@@ -15,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from console.clock import Clock
-from console.errors import ConsoleError, LinkError
+from console.errors import ConsoleError, LinkError, RemoteRefused
 from console.history.rows import from_ms, to_ms
-from console.machines.lease import Keep, Warn
+from console.machines.lease import STALE, Keep, Warn
 from console.machines.stopper import SILENT_S, VERSION, Seen, Stopper, Times
 from providers.clouds.base import State
 
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 GRACE = timedelta(minutes=5)
 """How much later than us the other stopper ends a machine."""
 RENEW = timedelta(seconds=60)
-TEST_AGAIN = timedelta(minutes=10)
+AT_ONCE = 16
+TEST_AGAIN = timedelta(minutes=2)
 """Between two self-tests while something is wrong."""
 
 
@@ -48,27 +50,27 @@ class OnMachines:
         *,
         tick_s: int = 30,
     ) -> None:
-        """`ending` tells how a machine is ended; `key` gives the key that its cloud made for it alone, if we have it."""
+        """`ending` tells how a machine is ended; `key` is the one that its cloud made for it alone, if we have it."""
         self._store = store
         self._reach = reach
         self._ending = ending
         self._key = key
         self._clock = clock
         self._tick_s = tick_s
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def round(self, standing: Sequence[Standing]) -> None:
-        """Tend to those whose turn it is."""
-        for one in standing:
-            reading = one.record.reading
-            if one.record.origin == "settings" or reading is None or reading.state is not State.RUNNING:
-                continue
-            looked_ms = one.lease.on_machine.get("looked_ms")
-            now = self._clock.now()
-            if isinstance(looked_ms, int) and timedelta(0) <= now - from_ms(looked_ms) < RENEW:
-                continue
-            ending = self._ending(one.record, "destroy" if one.limits.at_end == "destroy" else "stop")
-            if ending is not None and ending.key_variable is not None:
-                await self._keep(one.record, await self.tend(one, ending))
+        """Tend to those whose turn it is. One that could not be looked at just now is not there to be tended to."""
+        now = self._clock.now()
+        due = [one for one in standing if _can_be_reached(one, now) and _is_due(one, now)]
+        await asyncio.gather(*map(self._tend_one, due))
+
+    async def _tend_one(self, one: Standing) -> None:
+        ending = self._ending(one.record, "destroy" if one.limits.at_end == "destroy" else "stop")
+        if ending is None or ending.key_variable is None:
+            return
+        async with self._places:
+            await self._keep(one.record, await self.tend(one, ending))
 
     async def tend(self, one: Standing, ending: Ending) -> Mapping[str, Any]:
         """Renew one machine's own guard, put it there if need be, and prove it; what is known of it then."""
@@ -86,6 +88,9 @@ class OnMachines:
                 seen = await self._renew(stopper, name, one, ending, told)
             if _test_is_due(told, now):
                 told |= {"trouble": await stopper.test(name), "tested_ms": to_ms(now)}
+        except RemoteRefused as error:
+            told["trouble"] = f"{error.text[0].lower()}{error.text[1:]}".rstrip(".")
+            return told
         except LinkError as error:  # it may well be there: its last word stands, and grows old
             _log.info(
                 "a machine's own guard cannot be renewed", extra={"machine": one.record.name, "error": error.text}
@@ -130,6 +135,17 @@ def times_of(one: Standing) -> Times:
 def lease_id(record: MachineRecord) -> str:
     """A name for its files there that says nothing and is never another machine's."""
     return f"m{hashlib.sha256(record.identity.encode()).hexdigest()[:12]}"
+
+
+def _can_be_reached(one: Standing, now: datetime) -> bool:
+    reading, seen = one.record.reading, one.signals.get("ssh")
+    runs = reading is not None and reading.state is State.RUNNING and one.record.origin != "settings"
+    return runs and seen is not None and timedelta(0) <= now - seen.seen_at <= STALE
+
+
+def _is_due(one: Standing, now: datetime) -> bool:
+    looked_ms = one.lease.on_machine.get("looked_ms")
+    return not isinstance(looked_ms, int) or not timedelta(0) <= now - from_ms(looked_ms) < RENEW
 
 
 def _is_silent(seen: Seen, now: datetime) -> bool:

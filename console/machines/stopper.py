@@ -230,6 +230,8 @@ class Stopper:
                 return f"there is no curl on {self.host}"
             case "000":
                 return f"its cloud cannot be reached from {self.host}{f': {words}' if words else ''}"
+            case "429":
+                return f"its cloud had too many requests when the key of {self.host} was tried"
             case "401" | "403":
                 return f"its cloud does not accept the key that {self.host} has"
             case _ if code.startswith("2"):

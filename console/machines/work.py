@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.errors import ConsoleError, LinkError
+from console.errors import ConsoleError, LinkBroken, LinkUnreachable
 from console.machines.signals import Look
 from console.text import plural
 
@@ -56,7 +56,7 @@ async def read_work(connect: Connect, machine: str) -> list[Look]:
     for read in (_sessions, _jobs):
         try:
             looks.append(await read(connect, machine))
-        except LinkError:
+        except (LinkBroken, LinkUnreachable):
             raise
         except ConsoleError as error:
             _log.info("a part of a machine's work cannot be read", extra={"machine": machine, "error": error.text})

@@ -29,9 +29,10 @@ NAME = "m0123456789ab"
 class Rented:
     """A machine with its own guard, and the cloud that it is rented from."""
 
-    def __init__(self, machine: Box, twin: VastTwin, number: int) -> None:
+    def __init__(self, machine: Box, twin: VastTwin, cloud_clock: HandClock, number: int) -> None:
         self.machine = machine
         self.twin = twin
+        self.cloud_clock = cloud_clock
         self.id = str(number)
         self.clock = SystemClock()
         self.stopper = Stopper(machine.connect, "berth", self.clock, tick_s=1)
@@ -70,7 +71,7 @@ async def rented(folder: Path) -> AsyncIterator[Rented]:
             order = {"client_id": "me", "image": "a", "disk": 20, "label": "demo", "runtype": "ssh_direc ssh_proxy"}
             answer = await http.put("/api/v0/asks/7001/", json=order)
             clock.forward(65)
-        there = Rented(machine, twin, int(answer.json()["new_contract"]))
+        there = Rented(machine, twin, clock, int(answer.json()["new_contract"]))
         try:
             yield there
         finally:
