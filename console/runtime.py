@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from console.machines.fleet import Fleet, LaunchPlan
     from console.machines.guard import Guard
     from console.machines.leases import Leases
+    from console.machines.on_machine import OnHost
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.machines.signals import Signals
@@ -368,7 +369,7 @@ class Runtime:
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
-            reach = self._guard_links = MachineLinks(self)
+            reach = self._guard_links = self._guard_links or MachineLinks(self)
             watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
             own = OnMachines(store, reach.reach, self.ending, self._key_of, self.clock)
@@ -376,8 +377,36 @@ class Runtime:
             async def tend() -> None:
                 await own.round(await leases.keep_up())
 
+            async def tend_hosts() -> None:
+                for host in await self.hosts_that_guard():
+                    await host.round(await leases.keep_up())
+
             self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
+            self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
         return self._guard
+
+    async def hosts_that_guard(self) -> list[OnHost]:
+        """The other hosts of the user's that end machines too."""
+        from console.history import leases
+        from console.machines.on_machine import OnHost
+
+        store = await self.store()
+        hosts = await store.run(leases.stoppers)
+        if hosts and self._guard_links is None:
+            self._guard_links = MachineLinks(self)
+        return [
+            OnHost(
+                host,
+                clouds,
+                store,
+                self._guard_links.reach,
+                self.ending,
+                lambda machine: self.clouds.key(machine.cloud),
+                self.clock,
+            )
+            for host, clouds in hosts.items()
+            if self._guard_links is not None
+        ]
 
     def ending(self, machine: MachineRecord, how: How) -> Ending | None:
         """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
@@ -385,12 +414,26 @@ class Runtime:
 
         if machine.cloud_id is None or machine.origin == "settings":
             return None
-        account = self.settings.clouds.get(machine.cloud)
-        kind = account.kind if account is not None and account.kind is not None else machine.cloud
-        base_url = account.base_url if account is not None else None
-        if kind not in CLOUD_KINDS:
+        account, kind = self.settings.clouds.get(machine.cloud), self._kind_of(machine.cloud)
+        if kind is None:
             return None
+        base_url = account.base_url if account is not None else None
         return ending(kind, base_url, machine.cloud_id, how)
+
+    def has_own_keys(self, cloud: str) -> bool | None:
+        """Whether machines of an account get keys of their own; None where nothing is rented."""
+        from providers.clouds.ending import ending
+
+        kind = self._kind_of(cloud)
+        if kind is None:
+            return None
+        found = ending(kind, None, "any", "destroy")
+        return found is not None and found.key_variable is not None
+
+    def _kind_of(self, cloud: str) -> str | None:
+        account = self.settings.clouds.get(cloud)
+        kind = account.kind if account is not None and account.kind is not None else cloud
+        return kind if kind in CLOUD_KINDS else None
 
     def _key_of(self, machine: MachineRecord) -> str | None:
         return self.keys.get(machine.label, search=False)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from console.clock import SystemClock
+from console.errors import RemoteRefused
 from console.links.detached import Detached
 from console.machines.stopper import FOLDER, VERSION, Stopper, Times
 from console.machines.work import GUARD_JOB
@@ -191,6 +192,20 @@ def test_second_script_takes_the_place_of_the_first(tmp_path: Path) -> None:
 
             jobs = [job for job in await Detached(there.machine.connect).jobs() if job.id.startswith(GUARD_JOB)]
             assert [job.state for job in jobs] == ["running"]
+
+    run(body())
+
+
+def test_without_any_key_nothing_is_written_in_its_place(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            await there.renew(3600, 7200)
+            keyless = there.ending()._replace(key_variable=None)
+
+            with pytest.raises(RemoteRefused, match="no key"):
+                await there.stopper.set_up(NAME, keyless, None)
+
+            assert not (there.folder / f"{NAME}.curl").exists()
 
     run(body())
 
