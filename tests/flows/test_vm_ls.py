@@ -1,4 +1,4 @@
-"""What the lists say: machines, offers, and what bills; with clouds that are down, keys that are wrong, and strangers."""
+"""What the lists say: machines, offers, and what bills; with clouds that refuse, and machines of strangers."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_a_cloud_that_is_down_costs_its_own_lines_only(tmp_path: Path, services:
         vast.faults.always(CloudFaultKind.REVOKED)
 
         offers = user.run("vm", "offers", "--gpu", "4090", "--json", limit_s=LONG_S)
-        listed = user.run("vm", "ls", "--json", limit_s=LONG_S)
         audit = user.run("vm", "audit", "--json", limit_s=LONG_S)
+        listed = user.run("vm", "ls", "--json", limit_s=LONG_S)
 
         assert offers.code == 0
         assert {offer["cloud"] for offer in offers.json()["items"]} == {"runpod"}
@@ -68,10 +68,10 @@ def test_a_cloud_that_is_down_costs_its_own_lines_only(tmp_path: Path, services:
         assert listed.code == 0
         assert [item["name"] for item in listed.json()["items"]] == ["box"]
         assert "vast cannot be read:" in listed.err
-        assert "hawser key set vast" in listed.err
         assert "What is shown of it is " in listed.err
         assert " s old." in listed.err
         assert audit.code == 4
+        assert "hawser key set vast" in audit.err
         assert [item["name"] for item in audit.json()["items"]] == ["box"]
         assert [trouble["cloud"] for trouble in audit.json()["troubles"]] == ["vast"]
 
