@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
 from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import chat_provider
+from providers.registry import CLOUD_KINDS, chat_provider
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from console.machines.guard import Guard
     from console.machines.heat import HeatWatch
     from console.machines.leases import Leases
+    from console.machines.on_machine import OnHost
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.machines.signals import Signals
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from console.settings import Machine
     from providers.chat.ollama_admin import OllamaAdmin
     from providers.clouds.base import Cloud, Offer, Search
+    from providers.clouds.ending import Ending, How
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -376,16 +378,81 @@ class Runtime:
             from functools import partial
 
             from console.machines.guard import Guard, Part
+            from console.machines.on_machine import OnMachines
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
-            reach = self._guard_links = MachineLinks(self)
+            reach = self._guard_links = self._guard_links or MachineLinks(self)
             read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
             watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+            own = OnMachines(store, reach.reach, self.ending, self._key_of, self.clock)
+
+            async def tend() -> None:
+                await own.round(await leases.keep_up())
+
+            async def tend_hosts() -> None:
+                for host in await self.hosts_that_guard():
+                    await host.round(await leases.keep_up())
+
             self._guard.add(Part("money", money.round, 300.0, 600.0))
             self._guard.add(Part("heat", heat.round, 5.0))
+            self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
+            self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
         return self._guard
+
+    async def hosts_that_guard(self) -> list[OnHost]:
+        """The other hosts of the user's that end machines too."""
+        from console.history import leases
+        from console.machines.on_machine import OnHost
+
+        store = await self.store()
+        hosts = await store.run(leases.stoppers)
+        if hosts and self._guard_links is None:
+            self._guard_links = MachineLinks(self)
+        return [
+            OnHost(
+                host,
+                clouds,
+                store,
+                self._guard_links.reach,
+                self.ending,
+                lambda machine: self.clouds.key(machine.cloud),
+                self.clock,
+            )
+            for host, clouds in hosts.items()
+            if self._guard_links is not None
+        ]
+
+    def ending(self, machine: MachineRecord, how: How) -> Ending | None:
+        """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
+        from providers.clouds.ending import ending
+
+        if machine.cloud_id is None or machine.origin == "settings":
+            return None
+        account, kind = self.settings.clouds.get(machine.cloud), self._kind_of(machine.cloud)
+        if kind is None:
+            return None
+        base_url = account.base_url if account is not None else None
+        return ending(kind, base_url, machine.cloud_id, how)
+
+    def has_own_keys(self, cloud: str) -> bool | None:
+        """Whether machines of an account get keys of their own; None where nothing is rented."""
+        from providers.clouds.ending import ending
+
+        kind = self._kind_of(cloud)
+        if kind is None:
+            return None
+        found = ending(kind, None, "any", "destroy")
+        return found is not None and found.key_variable is not None
+
+    def _kind_of(self, cloud: str) -> str | None:
+        account = self.settings.clouds.get(cloud)
+        kind = account.kind if account is not None and account.kind is not None else cloud
+        return kind if kind in CLOUD_KINDS else None
+
+    def _key_of(self, machine: MachineRecord) -> str | None:
+        return self.keys.get(machine.label, search=False)
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
@@ -448,13 +515,25 @@ class Runtime:
         """The machines that were started for a prompt by this process."""
         return frozenset(self._ensure.woken) if self._ensure is not None else frozenset()
 
-    async def wake(self, machine: str, tell: Tell) -> None:
+    def wake(self, machine: str, tell: Tell) -> Awaitable[None] | None:
         """What `ready` may be set to: start a machine that is off, within the limits for prompts."""
-        await (await self.ensure()).ready(machine, tell)
 
-    async def only_if_on(self, machine: str, tell: Tell) -> None:
+        async def work() -> None:
+            await (await self.ensure()).ready(machine, tell)
+
+        return work() if self._can_start(machine) else None
+
+    def only_if_on(self, machine: str, tell: Tell) -> Awaitable[None] | None:
         """The other: a machine that is off stays off, and that is an error."""
-        await (await self.ensure()).check_on(machine)
+
+        async def work() -> None:
+            await (await self.ensure()).check_on(machine)
+
+        return work() if self._can_start(machine) else None
+
+    def _can_start(self, machine: str) -> bool:
+        own = self.settings.machines.get(machine)
+        return own is None or own.cloud != "ssh" or own.start is not None
 
     async def _is_near(self, endpoint: Endpoint) -> bool:
         return await self.ways.is_open(*self._service_of(endpoint))

@@ -43,8 +43,9 @@ SILENT_S = 1.0
 """How long connecting may take before it is told."""
 
 Tell: TypeAlias = Callable[[str], None]
-Ready: TypeAlias = Callable[[str, Tell], Awaitable[None]]
-"""Sees to it that a machine is there to be connected to, and tells meanwhile what goes on; raises what prevents it."""
+Ready: TypeAlias = Callable[[str, Tell], Awaitable[None] | None]
+"""Sees to it that a machine is there to be connected to, and tells meanwhile what goes on; raises what prevents it.
+None for a machine that nobody here can start."""
 
 
 class Way(NamedTuple):
@@ -125,9 +126,10 @@ class Ways:
         try:
             way = await self._open_way(machine, service)
             if way is None:
-                if self._ready is not None:
+                waking = self._ready(machine, tell) if self._ready is not None else None
+                if waking is not None:
                     slow.cancel()  # it tells what it does
-                    await self._ready(machine, tell)
+                    await waking
                     woken = self._clock.monotonic()
                     wake_ms, begun = (woken - begun) * 1000, woken
                 way = await self._own(machine, service)

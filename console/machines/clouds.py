@@ -65,6 +65,10 @@ class Clouds:
             self._made[name] = self._adapter(name)
         return self._made[name]
 
+    def key(self, name: str) -> str | None:
+        """The key of an account, for a guard that is to have it; a secret."""
+        return self._key(self._account(name))
+
     async def close(self) -> None:
         for adapter in self._made.values():
             await adapter.close()

@@ -88,10 +88,7 @@ class Ensure:
         """What was started for a prompt by this process."""
 
     async def ready(self, name: str, tell: Tell) -> None:
-        """For a prompt: see to it that a machine can be asked. One that nobody can start is left to the link."""
-        own = self._settings.machines.get(name)
-        if own is not None and own.cloud == "ssh" and own.start is None:
-            return
+        """For a prompt: see to it that a machine can be asked."""
         async with self._turn(name):
             record = await self._known(name)
             if record is None or not await self._is_running(record):

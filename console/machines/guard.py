@@ -142,7 +142,7 @@ class Guard:
         self.role = role or Role(store, clock)
         self._parts = [
             Part("machines", fleet.reconcile, 5.0, 300.0),
-            Part("work", self._look, 15.0),
+            Part("work", self._look, 15.0, 600.0),
             Part("leases", self._keep_leases, 10.0),
             Part("budgets", self._keep_budgets, 20.0),
             Part("alerts", self._tell, 10.0),

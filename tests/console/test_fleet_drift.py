@@ -14,12 +14,19 @@ from console.events import Bus
 from console.history import machines, roles
 from console.history.owner import this_process
 from console.machines.audit import audit
-from console.machines.events import AccountTrouble, MachineChanged, MachineDrifted, MachineFound, MachineOutbid
+from console.machines.events import (
+    AccountTrouble,
+    DeedOverdue,
+    MachineChanged,
+    MachineDrifted,
+    MachineFound,
+    MachineOutbid,
+)
 from console.machines.labels import free_name, is_ours, name_in, new_label
 from console.machines.poll import CALM_S, CHANGING_S, RUNNING_S, Poll, interval_s
 from console.machines.records import Desired, MachineState
-from providers.clouds.base import Bills, State
-from providers.errors import Unreachable
+from providers.clouds.base import Bills, Reading, State
+from providers.errors import ServiceFailed, Unreachable
 from tests.clocks import EagerClock
 from tests.conftest import run
 from tests.console.fake_cloud import FakeCloud, fates
@@ -475,3 +482,26 @@ def test_a_list_that_fails_says_so_to_who_wants_everything(tmp_path: Path) -> No
                 await w.fleet.found("cloud")
 
     run(body())
+
+
+def test_a_fault_in_an_adapter_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await with_box(w)
+            really_list, really_stop = w.cloud.machines, w.cloud.stop
+
+            async def broken(*_: object) -> list[Reading]:
+                raise ValueError("nobody thought of this")
+
+            w.cloud.machines = broken  # type: ignore[method-assign]
+            w.cloud.stop = broken  # type: ignore[assignment]
+            with pytest.raises(ServiceFailed, match="ValueError"):
+                await w.fleet.stop("box", why="enough")
+            await w.rounds(150)
+            w.cloud.machines, w.cloud.stop = really_list, really_stop  # type: ignore[method-assign]
+
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert {event.what for event in w.bus.of(DeedOverdue)} == {"stop"}
+
+    run(body())
+    assert "nobody thought of this" in caplog.text

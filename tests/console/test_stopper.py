@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from console.clock import SystemClock
+from console.errors import RemoteRefused
 from console.links.detached import Detached
 from console.machines.stopper import FOLDER, VERSION, Stopper, Times
 from console.machines.work import GUARD_JOB
@@ -29,9 +30,10 @@ NAME = "m0123456789ab"
 class Rented:
     """A machine with its own guard, and the cloud that it is rented from."""
 
-    def __init__(self, machine: Box, twin: VastTwin, number: int) -> None:
+    def __init__(self, machine: Box, twin: VastTwin, cloud_clock: HandClock, number: int) -> None:
         self.machine = machine
         self.twin = twin
+        self.cloud_clock = cloud_clock
         self.id = str(number)
         self.clock = SystemClock()
         self.stopper = Stopper(machine.connect, "berth", self.clock, tick_s=1)
@@ -70,7 +72,7 @@ async def rented(folder: Path) -> AsyncIterator[Rented]:
             order = {"client_id": "me", "image": "a", "disk": 20, "label": "demo", "runtype": "ssh_direc ssh_proxy"}
             answer = await http.put("/api/v0/asks/7001/", json=order)
             clock.forward(65)
-        there = Rented(machine, twin, int(answer.json()["new_contract"]))
+        there = Rented(machine, twin, clock, int(answer.json()["new_contract"]))
         try:
             yield there
         finally:
@@ -190,6 +192,20 @@ def test_second_script_takes_the_place_of_the_first(tmp_path: Path) -> None:
 
             jobs = [job for job in await Detached(there.machine.connect).jobs() if job.id.startswith(GUARD_JOB)]
             assert [job.state for job in jobs] == ["running"]
+
+    run(body())
+
+
+def test_without_any_key_nothing_is_written_in_its_place(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            await there.renew(3600, 7200)
+            keyless = there.ending()._replace(key_variable=None)
+
+            with pytest.raises(RemoteRefused, match="no key"):
+                await there.stopper.set_up(NAME, keyless, None)
+
+            assert not (there.folder / f"{NAME}.curl").exists()
 
     run(body())
 
