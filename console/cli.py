@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "guard": "leases and budgets without a screen",
     "cost": "what was spent, by machine, model, endpoint or day",
+    "alert": "alerts that stand, and a trial of their channels: ls, test",
     "key": "keys: set, ls, rm; values are never shown",
     "config": "settings: show, path, edit",
     "doctor": "what works, what does not, and what to do",

@@ -284,9 +284,10 @@ class LinkBroken(LinkError):
 
 
 class NoWay(outside.Unreachable):
-    """A `LinkError` as whoever asks a machine's service meets it; it is told in the words of its cause."""
+    """What keeps a machine from being asked, a `LinkError` above all, as whoever asks it meets it; it is told in the
+    words of its cause."""
 
-    def __init__(self, cause: LinkError) -> None:
+    def __init__(self, cause: ConsoleError) -> None:
         super().__init__(cause.text, hint=cause.hint)
         self.cause = cause
         # One that did not answer in time has had its time.

@@ -26,6 +26,7 @@ from console.text import neutralise
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation, OngoingTurn
     from console.chat.turn import Answer, Turn
+    from console.runtime import Runtime
     from providers.chat.base import Delta
 
 
@@ -122,6 +123,8 @@ class _Prompt:
         self.thinking_open = False
         self.earlier: Answer | None = None
         """A first answer that did not match the schema."""
+        self.machine: str | None = None
+        """Where the answer came from, if it came from a machine."""
         self.has_told = False
         self.found_json = ""
 
@@ -153,9 +156,14 @@ class _Prompt:
         _stop_on_signals()
         try:
             async with asyncio.timeout(self.options.timeout) as limit, self.shell.runtime() as runtime:
+                runtime.ready = runtime.wake if self.options.wake else runtime.only_if_on
                 conversation = await runtime.conversation()
                 turn = await self._turn(conversation)
-                return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn, limit.expired)
+                try:
+                    return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn, limit.expired)
+                finally:
+                    limit.reschedule(None)  # the answer has its limit; the machine is not left on for it
+                    await self._after(runtime)
         except TimeoutError as error:
             raise self._too_late() from error
 
@@ -210,6 +218,18 @@ class _Prompt:
             after_break="fail",
         )
 
+    async def _after(self, runtime: Runtime) -> None:
+        """See to the machine that answered: end it if that was asked for, else say if it stays on because of this."""
+        machine = self.machine or next(iter(runtime.woken), None)
+        if machine is None:
+            return
+        from console.machines.afterwards import end, stays_on
+
+        if self.options.then == "stop":
+            await end(runtime, machine, self._notice)
+        elif self.options.then is None and machine in runtime.woken:
+            await stays_on(runtime, machine, self._notice)
+
     def _too_late(self) -> TimeLimit:
         return TimeLimit(
             f"The answer was not complete after {self.options.timeout:g} s.",
@@ -234,6 +254,7 @@ class _Prompt:
         except BaseException as caught:  # noqa: BLE001 - passed on below, once the partial answer has been told
             error = caught
         answer = ongoing.answer()
+        self.machine = answer.machine
         try:
             return self._report(answer.after(self.earlier) if self.earlier else answer, error)
         except BrokenPipeError:

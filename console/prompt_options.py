@@ -42,6 +42,9 @@ def make_parser(commands: Mapping[str, str]) -> Parser:
     add("--max-cost", metavar="USD", type=dollars, help="the most this call may cost")
     add("--allow-unknown-price", action="store_true", help="use a hosted model even if its price is not known")
     add("--no-fallback", action="store_true", help="use only the first of a chain")
+    add("--wake", dest="wake", action="store_true", default=True, help="start the machine if it is off (the default)")
+    add("--no-wake", dest="wake", action="store_false", help="do not start a machine that is off")
+    add("--then", choices=("stop", "keep"), help="what becomes of a machine that was started for this (default: keep)")
     add("--no-save", action="store_true", help="keep the question and answer out of the history")
     add(
         "--thinking",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console import __version__
 from console.clock import Clock, SystemClock
-from console.errors import StoreError
+from console.errors import NotFound, StoreError
 from console.events import Bus
 from console.keys import Keys
 from console.logs import start_log, stop_log
@@ -18,10 +19,9 @@ from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
 from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import CLOUD_KINDS, chat_provider
+from providers.registry import chat_provider
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from pathlib import Path
 
     import asyncssh
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
     from console.links.identity import Target, Whereabouts
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.remote import Connect
     from console.links.shared import Shared
@@ -41,17 +41,18 @@ if TYPE_CHECKING:
     from console.machines.ensure import Ensure
     from console.machines.fleet import Fleet, LaunchPlan
     from console.machines.guard import Guard
+    from console.machines.heat import HeatWatch
     from console.machines.leases import Leases
     from console.machines.on_machine import OnHost
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.machines.signals import Signals
     from console.money.budget import Budget
+    from console.money.watch import MoneyWatch
     from console.notify import Alerts
     from console.settings import Machine
     from providers.chat.ollama_admin import OllamaAdmin
     from providers.clouds.base import Cloud, Offer, Search
-    from providers.clouds.ending import Ending, How
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class Runtime:
         """The SSH links of this process. asyncssh is loaded when the first of them connects."""
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
@@ -183,7 +184,7 @@ class Runtime:
             from console.links.ways import Ways
 
             self._ways = Ways(
-                self.settings.machines,
+                lambda: self.settings.machines,
                 self.clock,
                 lambda: self.links,
                 lambda: self.tunnels,
@@ -344,6 +345,14 @@ class Runtime:
         """The key with which a machine can end itself, kept where keys are, under the machine's label."""
         self.keys.set(machine.label, key, in_file=True)
 
+    async def learn_rented(self) -> None:
+        """Let the settings know the machines that were rented without being written there."""
+        store = await self.store()
+        from console.machines.rented import rented
+
+        if machines := await store.run(rented):
+            self.settings.learn_machines(machines)
+
     @property
     def signals(self) -> Signals:
         """Where work on machines is noted; nothing is opened before there is some."""
@@ -363,16 +372,20 @@ class Runtime:
         """What looks after the machines; for a process that stays, which runs it beside its other work."""
         store, fleet = await self.store(), await self.fleet()
         leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
+        money, heat = await self.money_watch(), await self.heat_watch()
         if self._guard is None:
+            from functools import partial
+
             from console.machines.guard import Guard, Part
             from console.machines.on_machine import OnMachines
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
             reach = self._guard_links = self._guard_links or MachineLinks(self)
-            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
+            read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
+            watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
-            own = OnMachines(store, reach.reach, self.ending, self._key_of, self.clock)
+            own = OnMachines(store, reach.reach, self.clouds.ending, self._key_of, self.clock)
 
             async def tend() -> None:
                 await own.round(await leases.keep_up())
@@ -383,6 +396,8 @@ class Runtime:
 
             self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
             self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
+            self._guard.add(Part("money", money.round, 300.0, 600.0))
+            self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
 
     async def hosts_that_guard(self) -> list[OnHost]:
@@ -400,7 +415,7 @@ class Runtime:
                 clouds,
                 store,
                 self._guard_links.reach,
-                self.ending,
+                self.clouds.ending,
                 lambda machine: self.clouds.key(machine.cloud),
                 self.clock,
             )
@@ -408,39 +423,13 @@ class Runtime:
             if self._guard_links is not None
         ]
 
-    def ending(self, machine: MachineRecord, how: How) -> Ending | None:
-        """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
-        from providers.clouds.ending import ending
-
-        if machine.cloud_id is None or machine.origin == "settings":
-            return None
-        account, kind = self.settings.clouds.get(machine.cloud), self._kind_of(machine.cloud)
-        if kind is None:
-            return None
-        base_url = account.base_url if account is not None else None
-        return ending(kind, base_url, machine.cloud_id, how)
-
-    def has_own_keys(self, cloud: str) -> bool | None:
-        """Whether machines of an account get keys of their own; None where nothing is rented."""
-        from providers.clouds.ending import ending
-
-        kind = self._kind_of(cloud)
-        if kind is None:
-            return None
-        found = ending(kind, None, "any", "destroy")
-        return found is not None and found.key_variable is not None
-
-    def _kind_of(self, cloud: str) -> str | None:
-        account = self.settings.clouds.get(cloud)
-        kind = account.kind if account is not None and account.kind is not None else cloud
-        return kind if kind in CLOUD_KINDS else None
-
     def _key_of(self, machine: MachineRecord) -> str | None:
         return self.keys.get(machine.label, search=False)
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
         if self._conversation is None:
+            await self.learn_rented()
             from console.chat.breaker import Breakers
             from console.chat.catalogue import Catalogue
             from console.chat.conversation import Conversation
@@ -480,7 +469,31 @@ class Runtime:
         machine, service = self._service_of(endpoint)
         readied = await self.ways.make_ready(machine, service, tell)
         self.signals.soon(machine, "requests", f"a request to {service.label}")
-        return readied
+        return readied._replace(usd_per_hour=await self._price_of(machine))
+
+    async def _price_of(self, machine: str) -> Decimal | None:
+        """What an hour of a machine costs; one of the user's own is free unless the settings say otherwise."""
+        own = self.settings.machines.get(machine)
+        if own is not None and own.cloud == "ssh":
+            if own.usd_per_month is not None:
+                return own.usd_per_month / (365 * 2)  # of 730 hours
+            return own.usd_per_hour or Decimal(0)
+        with suppress(NotFound, StoreError):
+            return (await (await self.fleet()).machine(machine)).usd_per_hour
+        return None
+
+    @property
+    def woken(self) -> frozenset[str]:
+        """The machines that were started for a prompt by this process."""
+        return frozenset(self._ensure.woken) if self._ensure is not None else frozenset()
+
+    async def wake(self, machine: str, tell: Tell) -> None:
+        """What `ready` may be set to: start a machine that is off, within the limits for prompts."""
+        await (await self.ensure()).ready(machine, tell)
+
+    async def only_if_on(self, machine: str, tell: Tell) -> None:
+        """The other: a machine that is off stays off, and that is an error."""
+        await (await self.ensure()).check_on(machine)
 
     async def _is_near(self, endpoint: Endpoint) -> bool:
         return await self.ways.is_open(*self._service_of(endpoint))
@@ -503,6 +516,7 @@ class Runtime:
                 name: machine.day_usd for name, machine in settings.machines.items() if machine.day_usd is not None
             },
             any_machine_usd=settings.alerts.machine_day_stop_usd,
+            any_machine_alarm_usd=settings.alerts.machine_day_usd,
         )
 
     async def alerts(self) -> Alerts:
@@ -525,6 +539,27 @@ class Runtime:
                 },
             )
         return self._alerts
+
+    async def money_watch(self) -> MoneyWatch:
+        """What looks at balances and reconciles the books, for the guard's rounds."""
+        from console.money.meter import Meter
+        from console.money.reconcile_books import Reconciler
+        from console.money.watch import MoneyWatch
+
+        store, fleet = await self.store(), await self.fleet()
+        reconciler = Reconciler(store, self.cloud, self.clock, Meter(self.settings.machines))
+        return MoneyWatch(await self.budget(), reconciler, fleet.accounts, await self.alerts(), self.clock)
+
+    async def heat_watch(self) -> HeatWatch:
+        """What judges the GPU readings that it is given, in the guard's rounds."""
+        from console.machines.heat import HeatWatch
+
+        fleet = await self.fleet()
+
+        async def stop(machine: str, why: str) -> None:
+            await fleet.stop(machine, why=why)
+
+        return HeatWatch(self.settings.alerts, await self.alerts(), self.clock, self.bus, stop)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""
@@ -583,7 +618,7 @@ class MachineLinks:
     def _own(self) -> Links:
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             runtime = self._runtime
             connector = Connector(

@@ -121,6 +121,30 @@ class Settings:
             raise SettingsError(f"There is no endpoint {name!r}.", hint=hint)
         return self.endpoints[name]
 
+    def learn_machines(self, machines: Mapping[str, Machine]) -> None:
+        """Add machines that were rented without being written here, and the endpoints that they are. What is written
+        goes before them: one whose name means something here already is left out."""
+        from console.machines.endpoints import machine_endpoints
+
+        limits = {name: getattr(self.chat, name) for name in LIMITS}
+        for name, machine in machines.items():
+            if name in self.machines or name in self.endpoints:
+                continue
+            try:
+                added = machine_endpoints({name: machine}, self.endpoints, limits)
+            except Unfit:
+                continue
+            self.machines = {**self.machines, name: machine}
+            self.endpoints = {**self.endpoints, **added}
+
+    def endpoint_or_shipped(self, name: str) -> Endpoint:
+        """The same, and a well-known service also where it is not set up: its prices are known without a key."""
+        from console.found_endpoints import SHIPPED
+
+        if name not in self.endpoints and name in SHIPPED:
+            return Endpoint(name=name, **SHIPPED[name])
+        return self.endpoint(name)
+
     def origin(self, name: str) -> Origin:
         """Where the value of "chat.model", "endpoints.NAME" or "endpoints.NAME.base_url" came from."""
         if name in self._origins:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.clock import Clock
-from console.errors import NoWay, StoreError
+from console.errors import LinkError, NoWay, StoreError
 from providers.errors import ServiceFailed, TimedOut, Unreachable
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def is_down(error: BaseException) -> bool:
     if isinstance(error, TimedOut):
         return error.phase == "connect"
     if isinstance(error, NoWay):
-        return not error.cause.is_permanent
+        return isinstance(error.cause, LinkError) and not error.cause.is_permanent
     if isinstance(error, ServiceFailed):
         return error.status is not None and error.status >= 500
     return isinstance(error, Unreachable)

@@ -15,6 +15,7 @@ import functools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from console.chat import attempts, context
@@ -31,7 +32,7 @@ from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd
-from console.money.ledger import ZERO, LedgerEntry
+from console.money.ledger import ZERO, LedgerEntry, to_six_places
 from console.money.prices import Price, Prices
 from console.settings import Settings
 from console.text import shorten
@@ -166,6 +167,7 @@ class OngoingTurn:
             usage=self._counted.usage,
             estimated=self._counted.estimated,
             cost_usd=self._counted.cost_usd,
+            gpu_usd=self._gpu_usd(candidate.endpoint.machine if candidate else None),
             wake_ms=self._readied.wake_ms if self._readied else None,
             connect_ms=self._connect_ms(),
             first_token_ms=self._first_token_ms,
@@ -173,6 +175,14 @@ class OngoingTurn:
             tried=tuple(self._tried),
             route=self._choice.reason if self._choice else "",
         )
+
+    def _gpu_usd(self, machine: str | None) -> Decimal | None:
+        """What the machine cost for as long as this answer took. Its time is booked by the meter, with all the rest."""
+        if machine is None:
+            return Decimal(0)
+        if self._readied is None or self._readied.usd_per_hour is None or self._total_ms is None:
+            return None
+        return to_six_places(self._readied.usd_per_hour * Decimal(str(self._total_ms)) / 3_600_000)
 
     def _connect_ms(self) -> float | None:
         """Of the link, where there is one, and of the connection; None on one that was kept from an earlier call."""

@@ -70,6 +70,8 @@ class Answer(NamedTuple):
     usage: Usage
     estimated: bool
     cost_usd: Decimal | None
+    gpu_usd: Decimal | None
+    """What the machine cost for as long as the answer took; None where that is not known, 0 without a machine."""
     wake_ms: float | None
     connect_ms: float | None
     first_token_ms: float | None
@@ -88,7 +90,7 @@ class Answer(NamedTuple):
     def after(self, earlier: Answer) -> Answer:
         """This answer with what an earlier one for the same call took: tokens, money, time and tries."""
         mine, theirs = self.usage, earlier.usage
-        costs = (self.cost_usd, earlier.cost_usd)
+        costs, gpu = (self.cost_usd, earlier.cost_usd), (self.gpu_usd, earlier.gpu_usd)
         return self._replace(
             usage=mine._replace(
                 input_tokens=_sum(mine.input_tokens, theirs.input_tokens),
@@ -96,6 +98,7 @@ class Answer(NamedTuple):
             ),
             estimated=self.estimated or earlier.estimated,
             cost_usd=None if None in costs else sum(filter(None, costs), Decimal(0)),
+            gpu_usd=None if None in gpu else sum(filter(None, gpu), Decimal(0)),
             first_token_ms=earlier.first_token_ms,
             total_ms=(self.total_ms or 0) + (earlier.total_ms or 0),
             tried=(*earlier.tried, *self.tried),
@@ -118,8 +121,8 @@ class Answer(NamedTuple):
             },
             "cost_usd": {
                 "tokens": self.cost_usd,
-                "gpu": Decimal(0) if self.machine is None else None,
-                "total": self.cost_usd if self.machine is None else None,
+                "gpu": self.gpu_usd,
+                "total": None if self.cost_usd is None or self.gpu_usd is None else self.cost_usd + self.gpu_usd,
             },
             "timings_ms": {
                 "wake": _rounded(self.wake_ms),
@@ -155,6 +158,7 @@ NO_ANSWER = Answer(
     usage=Usage(),
     estimated=False,
     cost_usd=None,
+    gpu_usd=Decimal(0),
     wake_ms=None,
     connect_ms=None,
     first_token_ms=None,

@@ -54,7 +54,7 @@ async def _on_host(arguments: argparse.Namespace, shell: Shell) -> int:
             await host_guard.remove(host, link.connection, store)
             shell.say(f"The guard and its keys are gone from {host}.")
             return 0
-        accounts = host_guard.accounts_for(runtime.clouds.names(), runtime.has_own_keys)
+        accounts = host_guard.accounts_for(runtime.clouds.names(), runtime.clouds.gives_keys)
         question = host_guard.question(host, accounts)
         if not arguments.yes and not shell.confirm(question):
             raise UsageError(f"Nothing was put on {host}. {question}", hint="Say yes on a terminal, or --yes.")

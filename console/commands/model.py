@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
     async with shell.runtime() as runtime:
+        await runtime.learn_rented()
         command = Command(arguments, shell, runtime)
         if arguments.action == "ls":
             return await (command.list_loaded() if arguments.loaded else command.list_models())

@@ -102,17 +102,14 @@ def put(connection: sqlite3.Connection, row: MeterRow) -> None:
     )
 
 
-def unbooked_usd(
-    connection: sqlite3.Connection, since: datetime, until: datetime, *, machine: str | None = None
-) -> Decimal:
+def unbooked_usd(connection: sqlite3.Connection, since: datetime, until: datetime) -> Decimal:
     """What was confirmed in a span and is not yet in the ledger, to six places; what is paid by the month left out.
 
     No open span reaches over a midnight, so it is the day's in which it began.
     """
     rows = connection.execute(
-        "SELECT meters.unbooked FROM meters JOIN machines ON machines.seq = meters.machine"
-        " WHERE open_from >= ? AND open_from < ? AND kind <> 'month' AND coalesce(?, machines.name) = machines.name",
-        (to_ms(since), to_ms(until), machine),
+        "SELECT unbooked FROM meters WHERE open_from >= ? AND open_from < ? AND kind <> 'month'",
+        (to_ms(since), to_ms(until)),
     )
     return in_usd(sum((Decimal(unbooked) for (unbooked,) in rows), Decimal(0)))
 
@@ -146,11 +143,12 @@ def running(connection: sqlite3.Connection) -> list[Running]:
     return sorted(found.values(), key=lambda one: (-one.usd_per_hour, one.name))
 
 
-def note(connection: sqlite3.Connection, machine: int, at: datetime, text: str) -> None:
-    """A line about money in the log of a machine."""
-    connection.execute(
-        "INSERT INTO machine_log (machine, at, what, text) VALUES (?, ?, 'price', ?)", (machine, to_ms(at), text)
-    )
+def last_price(connection: sqlite3.Connection, name: str) -> tuple[Decimal, Decimal] | None:
+    """What an hour of a machine last cost, running and stopped; None where it is not known."""
+    row = connection.execute(
+        "SELECT usd_per_hour, usd_per_hour_stopped FROM machines WHERE name = ? ORDER BY seq DESC LIMIT 1", (name,)
+    ).fetchone()
+    return None if row is None or row[0] is None else (Decimal(row[0]), Decimal(row[1] or 0))
 
 
 def _row(values: Iterable[Any]) -> MeterRow:

@@ -17,13 +17,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import ForwardRefused, LinkBroken, LinkError, NoWay, SettingsError, StoreError
+from console.errors import ConsoleError, ForwardRefused, LinkBroken, LinkError, NoWay, SettingsError, StoreError
 
 if TYPE_CHECKING:
     import socket
+    from decimal import Decimal
 
     from console.history.tunnels import Published
-    from console.links.link import Link, Links
+    from console.links.link import Link
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.shared import Shared
     from console.links.tunnels import Tunnel, Tunnels
@@ -59,6 +61,8 @@ class Readied(NamedTuple):
     wake_ms: float | None
     """Of the machine; None if there was nothing to wake, because it was connected."""
     connect_ms: float
+    usd_per_hour: Decimal | None = None
+    """Of the machine, while it runs; None where nobody knows."""
 
 
 class Ways:
@@ -66,7 +70,7 @@ class Ways:
 
     def __init__(
         self,
-        machines: Mapping[str, Machine],
+        machines: Callable[[], Mapping[str, Machine]],
         clock: Clock,
         links: Callable[[], Links],
         tunnels: Callable[[], Tunnels],
@@ -98,11 +102,11 @@ class Ways:
         """A service of a machine in the settings, or one of the table that the settings do not name for it."""
         from console.machines.services import service_named, services_of
 
-        if machine not in self._machines:
+        if machine not in self._machines():
             raise SettingsError(
                 f"There is no machine {machine!r}.", hint=f"One is written as [machines.{machine}] in the settings."
             )
-        settings = self._machines[machine]
+        settings = self._machines()[machine]
         return services_of(settings.services, settings.ports).get(name) or service_named(name)
 
     async def way_to(self, machine: str, service: Service | str) -> Way:
@@ -129,7 +133,7 @@ class Ways:
                     woken = self._clock.monotonic()
                     wake_ms, begun = (woken - begun) * 1000, woken
                 way = await self._own(machine, service)
-        except LinkError as error:
+        except ConsoleError as error:
             raise NoWay(error) from error
         finally:
             slow.cancel()
@@ -225,7 +229,7 @@ class Ways:
         offers = await self._usable_offers()
         if offers is not None:
             # Other programs look for it where it was before, or where the settings say; for us any port is as good.
-            pinned = self._machines[link.name].ports.get(service.name, 0) if link.name in self._machines else 0
+            pinned = self._machines()[link.name].ports.get(service.name, 0) if link.name in self._machines() else 0
             forward = forward._replace(remembered_port=pinned or await offers.remembered_port(link.name, forward))
         (tunnel,) = await self._tunnels().open(link, [forward])
         if offers is not None:

@@ -30,7 +30,7 @@ from providers.clouds.base import State
 
 if TYPE_CHECKING:
     from console.history.store import Store
-    from console.links.link import Links
+    from console.links.links import Links
 
 _TICK_S = 1.0
 _SEEN_S = 15.0
@@ -84,6 +84,8 @@ class Ensure:
         self._plan = plan
         self._limits = limits or Limits()
         self._turns: dict[str, asyncio.Lock] = {}
+        self.woken: set[str] = set()
+        """What was started for a prompt by this process."""
 
     async def ready(self, name: str, tell: Tell) -> None:
         """For a prompt: see to it that a machine can be asked. One that nobody can start is left to the link."""
@@ -94,9 +96,17 @@ class Ensure:
             record = await self._known(name)
             if record is None or not await self._is_running(record):
                 await self._check_wake(name)
+                self.woken.add(name)
             elif record.state in (MachineState.REACHABLE, MachineState.READY) or record.origin == "settings":
                 return
             await self._whole_way(name, tell, wishes.BY_PROMPT, warm=False)
+
+    async def check_on(self, name: str) -> None:
+        """Raises `MachineError` for a rented machine that does not run."""
+        record = await self._known(name)
+        is_own = record is not None and record.origin == "settings"
+        if not is_own and (record is None or not await self._is_running(record)):
+            raise MachineError(f"{name!r} is off, and --no-wake leaves it so.", hint=f"hawser vm up {name}")
 
     async def up(self, name: str, tell: Tell, *, why: str, warm: bool = True) -> Up:
         """Rent or start it, and make it useful. Raises what prevents it; the machine is then as far as it came."""

@@ -283,6 +283,23 @@ def test_stop_takes_long_and_bills_until_it_is_done(kind: type[CloudTwin]) -> No
     run(body())
 
 
+def test_queued_start_fires_when_the_fault_says() -> None:
+    async def body() -> None:
+        async with cloud_of(VastTwin) as cloud:
+            machine_id = await cloud.created()
+            await cloud.act(machine_id, "stopped")
+            cloud.clock.forward(60)
+            cloud.twin.faults.once(CloudFaultKind.NO_GPU, 3_600)
+            await cloud.act(machine_id, "running")
+            cloud.clock.forward(3_599)
+            before = cloud.phase(machine_id)
+            cloud.clock.forward(UP_S)
+
+            assert (before, cloud.phase(machine_id)) == (Phase.QUEUED, Phase.RUNNING)
+
+    run(body())
+
+
 def test_start_without_gpu_is_queued_at_vast_and_400_at_runpod() -> None:
     async def body() -> None:
         seen = []

@@ -426,3 +426,13 @@ def test_whatever_happens_gpus_are_never_rented_twice_and_the_books_are_right(
     assert market.balance_usd == 1_000 - sum(charge.usd for charge in market.invoice())
     assert all(not rental.bill.usd_per_hour for rental in market.rentals.values() if rental.is_gone)
     assert all(ChargeKind.DISK in rental.bill.rates() for rental in market.alive())
+
+
+def test_new_price_is_for_new_rentals_only() -> None:
+    lab = Lab()
+    rental = lab.rent()
+    lab.market.set_price(lab.host, Decimal("0.90"))
+    lab.forward(hours=1)
+    gpu = [charge.usd for charge in lab.market.invoice() if charge.kind is ChargeKind.GPU]
+
+    assert (lab.host.usd_per_gpu_hour, rental.usd_per_hour, gpu) == (Decimal("0.90"), GPU, [GPU])

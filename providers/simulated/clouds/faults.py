@@ -73,7 +73,11 @@ class CloudFaultKind(StrEnum):
     # deeds
     NOT_DONE = "not-done", "accepts and never does it", _DEEDS
     SLOW_STOP = "slow-stop", "accepts the stop and takes N seconds for it (600)", (Call.STOP,)
-    NO_GPU = "no-gpu", "has no GPU for it", _STARTS
+    NO_GPU = (
+        "no-gpu",
+        "has no GPU for it; a queued start fires N seconds later (when one is freed)",
+        _STARTS,
+    )
     REMNANT = "remnant", "refuses to create, and leaves something that bills", (Call.CREATE,)
     STUCK = "stuck", "never gets beyond loading the image", _STARTS
     CANNOT_START = "cannot-start", "makes a machine whose container cannot be started", _STARTS

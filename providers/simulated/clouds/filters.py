@@ -5,7 +5,7 @@ Clients send numbers as strings (`"num_gpus": {"eq": "1"}`), so text that reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -32,13 +32,14 @@ def matches(row: Row, filters: Mapping[str, Any], known: Collection[str]) -> boo
     return True
 
 
-def sorted_by(rows: list[Row], order: list[tuple[str, bool]]) -> list[Row]:
+def sorted_by(rows: Sequence[Row], order: Sequence[tuple[str, bool]]) -> list[Row]:
     """By several fields, each up or down; rows without a value come last."""
+    ordered = list(rows)
     for field, is_descending in reversed(order):
-        with_value = [row for row in rows if row.get(field) is not None]
-        without = [row for row in rows if row.get(field) is None]
-        rows = sorted(with_value, key=lambda row: _sortable(row[field]), reverse=is_descending) + without
-    return rows
+        with_value = [row for row in ordered if row.get(field) is not None]
+        without = [row for row in ordered if row.get(field) is None]
+        ordered = sorted(with_value, key=lambda row: _sortable(row[field]), reverse=is_descending) + without
+    return ordered
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

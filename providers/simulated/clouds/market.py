@@ -174,11 +174,13 @@ class Market:
         self._settle()
         return rental.phase is not Phase.QUEUED
 
-    def queue(self, rental: Rental) -> None:
-        """Let it wait for a GPU although there may be one, as a cloud does whose count is behind."""
+    def queue(self, rental: Rental, wait_s: float | None = None) -> None:
+        """Let it wait for a GPU although there may be one: so long, or until one is given back there."""
         rental.wants_to_run = True
         rental.generation += 1
         rental.enter(Phase.QUEUED, self.now)
+        if wait_s is not None:
+            self._later(rental, wait_s, lambda rental: self._serve_queue(rental.host))
         self._settle()
 
     def stop(self, rental: Rental, takes_s: float | None = None, *, keeps_gpu: bool = False) -> None:

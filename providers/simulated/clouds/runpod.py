@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -16,12 +16,12 @@ from providers.simulated.clouds.hosts import A100, H100, L40S, RTX_3090, RTX_409
 from providers.simulated.clouds.limits import Window, Windows
 from providers.simulated.clouds.market import NoGpuError
 from providers.simulated.clouds.rental import Order, Phase, Rental
+from providers.simulated.clouds.runpod_account import POOLS, RunPodAccount, problem
 from providers.simulated.clouds.runpod_graphql import RunPodGraphQl
 from providers.simulated.clouds.runpod_orders import InvalidOrderError, PodOrder
 from providers.simulated.clouds.runpod_pods import Mapped, actions, pod_row, port_parts
-from providers.simulated.clouds.twin import CloudTwin
-from providers.simulated.clouds.wire import Answer, Asked, Place, RefusedError, as_json, iso
-from providers.simulated.http_server import Headers, Request
+from providers.simulated.clouds.wire import Answer, Asked, Place, RefusedError, as_json
+from providers.simulated.http_server import Request
 
 NO_FREE_GPU = "There are not enough free GPUs on the host machine to start this pod."
 NO_INSTANCES = (
@@ -34,14 +34,6 @@ _STOPPED_DISK = Decimal("0.20")
 _NETWORK_DISK = Decimal("0.07")
 _LARGE_NETWORK_DISK = Decimal("0.05")
 _LARGE_GB = 1_000
-_POOLS = {
-    RTX_3090: "AMPERE_24",
-    RTX_4090: "ADA_24",
-    RTX_5090: "ADA_32_PRO",
-    L40S: "ADA_48_PRO",
-    A100: "AMPERE_80",
-    H100: "HOPPER_80",
-}
 _TITLES = {
     400: ("Bad Request", "bad request"),
     401: ("Unauthorized", "missing bearer token"),
@@ -53,11 +45,9 @@ _TITLES = {
     429: ("Too Many Requests", "rate limit exceeded for the minute window"),
     500: ("Internal Server Error", "internal server error"),
 }
-_BUCKETS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
-_BUCKET_NAMES = (*_BUCKETS, "month", "year")
 
 
-class RunPodTwin(RunPodGraphQl, CloudTwin):
+class RunPodTwin(RunPodAccount, RunPodGraphQl):
     name: ClassVar[str] = "runpod"
     key_prefix: ClassVar[str] = "rpa_"
     port_after_s: ClassVar[float] = 1.0
@@ -125,18 +115,14 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         self.route("DELETE", "/v2/pods/{id}", Call.DESTROY, self._delete)
         self.route("POST", "/v2/pods/{id}/action", _call_of_action, self._action)
         self.route("GET", "/v2/pods/{id}/logs", Call.LOGS, self._logs)
-        self.route("GET", "/v2/catalog/gpus", Call.OFFERS, self._gpus)
-        self.route("GET", "/v2/catalog/datacenters", Call.OFFERS, self._datacenters)
-        self.route("GET", "/v2/account/ssh-keys", Call.KEYS, self._keys)
-        self.route("PUT", "/v2/account/ssh-keys", Call.KEYS, self._set_keys)
-        self.route("GET", "/v2/billing/pods", Call.BILLING, self._billing)
+        self.add_account_routes()
         self.add_graphql()
 
     # errors and limits
 
     def error(self, status: int, message: str = "", code: str = "") -> Answer:
         title, detail = _TITLES.get(status, ("Error", "something went wrong"))
-        return _problem({"title": title, "status": status, "detail": message or detail}, status)
+        return problem({"title": title, "status": status, "detail": message or detail}, status)
 
     def error_inside(self, message: str) -> Answer:
         return as_json({"errors": [{"message": message}], "data": None})
@@ -196,7 +182,7 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         try:
             order = runpod_orders.read(asked.fields)
         except InvalidOrderError as problem:
-            raise RefusedError(self._invalid(problem)) from None
+            raise RefusedError(self.invalid(problem)) from None
         return as_json(self.pod(self.deploy(order, asked.faults), ActiveFaults()), 201)
 
     def deploy(self, order: PodOrder, faults: ActiveFaults) -> Rental:
@@ -204,8 +190,8 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         if self.market.balance_usd <= 0:
             raise RefusedError(self.error(402))
         gpu = next((host.gpu for host in self.market.hosts.values() if host.gpu.full_name == order.gpu_id), None)
-        if gpu is not None and _POOLS.get(gpu) in self.forbidden_pools:
-            raise RefusedError(self.error(403, f"pool {_POOLS[gpu]} is not allowed for this account"))
+        if gpu is not None and POOLS.get(gpu) in self.forbidden_pools:
+            raise RefusedError(self.error(403, f"pool {POOLS[gpu]} is not allowed for this account"))
         self._check_volumes(order)
         host = runpod_orders.place(order, self.market)
         if host is None or CloudFaultKind.NO_GPU in faults:
@@ -270,7 +256,7 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
                 return Answer(204)
             case _:
                 problem = InvalidOrderError("action", "expected start, stop, restart or terminate")
-                raise RefusedError(self._invalid(problem))
+                raise RefusedError(self.invalid(problem))
 
     def act(self, rental: Rental, action: str, faults: ActiveFaults) -> None:
         """Start, stop or restart; RefusedError with RunPod's words when that cannot be."""
@@ -308,17 +294,15 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         rental = self._found(asked)
         fields = asked.fields
         try:
-            ports = runpod_orders.read_ports(fields.get("ports") or rental.extra["ports"])
+            changed = runpod_orders.read_change(fields)
         except InvalidOrderError as problem:
-            raise RefusedError(self._invalid(problem)) from None
+            raise RefusedError(self.invalid(problem)) from None
         if "name" in fields:
             rental.label = str(fields["name"])
         if "locked" in fields:
             rental.extra["locked"] = bool(fields["locked"])
         needs_reset = any(name in fields for name in ("image", "ports", "disk", "env", "args"))
-        rental.extra["ports"] = list(ports)
-        for name in ("disk", "env", "args"):
-            rental.extra[name] = fields.get(name, rental.extra[name])
+        rental.extra |= changed
         if fields.get("image") not in (None, rental.image):
             rental.image = str(fields["image"])
             rental.has_image = False
@@ -332,10 +316,6 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
         if rental is None:
             raise RefusedError(self.error(404))
         return rental
-
-    def _invalid(self, problem: InvalidOrderError) -> Answer:
-        errors = [{"location": f"body.{problem.field}", "message": str(problem)}]
-        return _problem({"title": "Unprocessable Entity", "status": 422, "detail": str(problem), "errors": errors}, 422)
 
     # logs
 
@@ -358,134 +338,13 @@ class RunPodTwin(RunPodGraphQl, CloudTwin):
                 return
             await self.watch.until(lambda: len(rental.log) > position or rental.is_gone)  # noqa: B023
 
-    # catalogue
-
-    async def _gpus(self, asked: Asked) -> Answer:
-        wants_stock = "AVAILABILITY" in asked.request.query.get("include", "").split(",")
-        rows = []
-        for gpu in _POOLS:
-            hosts = [host for host in self.market.hosts.values() if host.gpu is gpu]
-            if hosts:
-                rows.append(self._gpu_row(gpu, hosts, wants_stock))
-        return as_json({"gpus": rows})
-
-    def _gpu_row(self, gpu: Any, hosts: list[Host], wants_stock: bool) -> dict[str, Any]:
-        pools = {"secure": [host for host in hosts if host.is_secure]}
-        pools["community"] = [host for host in hosts if not host.is_secure]
-        row = {
-            "id": gpu.full_name,
-            "name": gpu.name,
-            "pool": _POOLS[gpu],
-            "manufacturer": "NVIDIA",
-            "memory": gpu.memory_gb,
-            "secure": bool(pools["secure"]),
-            "community": bool(pools["community"]),
-            "price": {
-                name: min((host.usd_per_gpu_hour for host in some), default=None) for name, some in pools.items()
-            },
-            "maxCount": {name: max((host.gpus for host in some), default=0) for name, some in pools.items()},
-        }
-        return {**row, "availability": self._level(hosts)} if wants_stock else row
-
-    def _level(self, hosts: list[Host]) -> str:
-        free = sum(self.market.free_gpus(host) for host in hosts if host.is_online and host.is_listed)
-        return "NONE" if free == 0 else "LOW" if free <= 2 else "MEDIUM" if free <= 6 else "HIGH"
-
-    async def _datacenters(self, asked: Asked) -> Answer:
-        wants_stock = "GPU_AVAILABILITY" in asked.request.query.get("include", "").split(",")
-        places: dict[str, list[Host]] = {}
-        for host in self.market.hosts.values():
-            places.setdefault(host.datacenter, []).append(host)
-        rows = []
-        for name, hosts in places.items():
-            row: dict[str, Any] = {"id": name, "name": name, "location": hosts[0].region}
-            if wants_stock:
-                row["gpuAvailability"] = [
-                    {"gpuId": gpu.full_name, "availability": self._level([host for host in hosts if host.gpu is gpu])}
-                    for gpu in dict.fromkeys(host.gpu for host in hosts)
-                ]
-            rows.append(row)
-        return as_json({"dataCenters": rows})
-
-    # account
-
-    async def _keys(self, asked: Asked) -> Answer:
-        return as_json({"keys": list(self.account.public_keys())})
-
-    async def _set_keys(self, asked: Asked) -> Answer:
-        keys = asked.fields.get("keys")
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise RefusedError(self._invalid(InvalidOrderError("keys", "expected array of strings")))
-        self.replace_keys(keys)
-        return await self._keys(asked)
-
-    def replace_keys(self, keys: list[str]) -> None:
-        self.account.ssh_keys.clear()
-        for key in keys:
-            self.account.add_key(key, self.market.now)
-
-    async def _billing(self, asked: Asked) -> Answer:
-        bucket = asked.request.query.get("bucketSize", "day")
-        if bucket not in _BUCKET_NAMES:
-            raise RefusedError(self._invalid(InvalidOrderError("bucketSize", f"one of {', '.join(_BUCKET_NAMES)}")))
-        wanted = asked.request.query.get("podId")
-        now = self.market.now
-        records: list[dict[str, Any]] = []
-        for rental in self.market.rentals.values():
-            if wanted is not None and wanted != rental.id:
-                continue
-            since = _floor(rental.created_at, bucket)
-            while since <= now:
-                until = _next(since, bucket)
-                if sums := rental.bill.between(since, until, now):
-                    records.append(
-                        {"startTime": iso(since), "endTime": iso(until), "podId": rental.id, **_amounts(sums)}
-                    )
-                since = until
-        names = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
-        totals = {name: sum((Decimal(record[name]) for record in records), Decimal(0)) for name in names}
-        counts = {"recordCount": len(records), "uniquePodCount": len({record["podId"] for record in records})}
-        return as_json({"records": records, "metadata": {**counts, "totals": totals}})
-
 
 def runs_sshd(image: str, args: str) -> bool:
     """Only RunPod's own images put PUBLIC_KEY to use; others need a command that does."""
     return image.startswith("runpod/") or "sshd" in args
 
 
-def _problem(fields: dict[str, Any], status: int, headers: Headers = ()) -> Answer:
-    return as_json(fields, status, headers=headers, content_type="application/problem+json")
-
-
 def _call_of_action(request: Request, body: Any) -> Call:
     action = body.get("action") if isinstance(body, dict) else None
     calls = {"start": Call.START, "stop": Call.STOP, "restart": Call.RESTART, "terminate": Call.DESTROY}
     return calls.get(str(action), Call.OTHER)
-
-
-def _floor(moment: datetime, bucket: str) -> datetime:
-    day = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    match bucket:
-        case "hour":
-            return moment.replace(minute=0, second=0, microsecond=0)
-        case "week":
-            return day - timedelta(days=day.weekday())
-        case "month":
-            return day.replace(day=1)
-        case "year":
-            return day.replace(month=1, day=1)
-        case _:
-            return day
-
-
-def _next(moment: datetime, bucket: str) -> datetime:
-    if bucket in _BUCKETS:
-        return moment + _BUCKETS[bucket]
-    if bucket == "year":
-        return moment.replace(year=moment.year + 1)
-    return (moment + timedelta(days=32)).replace(day=1)
-
-
-def _amounts(sums: Mapping[ChargeKind, Decimal]) -> dict[str, Decimal]:
-    gpu, disk = sums.get(ChargeKind.GPU, Decimal(0)), sums.get(ChargeKind.DISK, Decimal(0))
-    return {"totalAmount": gpu + disk, "gpuAmount": gpu, "cpuAmount": Decimal(0), "diskAmount": disk}

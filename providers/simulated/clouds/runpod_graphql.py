@@ -68,10 +68,8 @@ class RunPodGraphQl(CloudTwin):
         self.route("POST", "/graphql", _call_of_query, self._graphql)
 
     async def _graphql(self, asked: Asked) -> Answer:
-        query = asked.fields.get("query")
-        variables = asked.fields.get("variables")
         try:
-            operation = parse(query if isinstance(query, str) else "", variables if isinstance(variables, dict) else {})
+            operation = _parsed(asked.body)
             resolvers = self._resolvers(operation)
             for field in operation.fields:
                 if field.name not in resolvers:
@@ -291,11 +289,16 @@ def _least(prices: Any) -> Decimal | None:
     return min((price for price in prices if price is not None), default=None)
 
 
+def _parsed(body: Any) -> Operation:
+    fields = body if isinstance(body, dict) else {}
+    query, variables = fields.get("query"), fields.get("variables")
+    return parse(query if isinstance(query, str) else "", variables if isinstance(variables, dict) else {})
+
+
 def _call_of_query(request: Request, body: Any) -> Call:
-    query = body.get("query") if isinstance(body, dict) else None
     try:
-        field = parse(str(query), body.get("variables") or {}).fields[0]
-    except (GraphQlError, AttributeError):
+        field = _parsed(body).fields[0]
+    except GraphQlError:
         return Call.OTHER
     if field.name == "myself":
         return Call.LIST if any(part.name == "pods" for part in field.fields) else Call.ACCOUNT

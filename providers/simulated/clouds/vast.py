@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from providers.simulated.clouds import vast_orders
 from providers.simulated.clouds.account import new_key
 from providers.simulated.clouds.billing import ChargeKind
 from providers.simulated.clouds.faults import ActiveFaults, Call, CloudFaultKind
@@ -15,7 +15,8 @@ from providers.simulated.clouds.filters import FilterError, matches, sorted_by
 from providers.simulated.clouds.hosts import A100, H100, RTX_3090, RTX_4090, RTX_5090, Host
 from providers.simulated.clouds.limits import MinimumInterval
 from providers.simulated.clouds.rental import Order, Phase, Rental
-from providers.simulated.clouds.vast_account import VastAccount, is_vm
+from providers.simulated.clouds.vast_account import VastAccount
+from providers.simulated.clouds.vast_orders import InvalidOrderError
 from providers.simulated.clouds.vast_rows import Ask, instance_row, offer_row, storage_usd_per_hour, words
 from providers.simulated.clouds.vast_wire import decimal, no_such_ask, page, said
 from providers.simulated.clouds.wire import Answer, Asked, Place, RefusedError, as_json
@@ -43,10 +44,6 @@ _INTERVALS_S: Mapping[Call, float] = {
 }
 _CREATE_PENALTY_S = 12
 _CONTRACT = timedelta(days=30)
-_LIMITS = {"image": 1_024, "label": 256}
-_SCRIPT_LIMIT = 4_096
-_ENV_VALUE_LIMIT = 256
-_ENV_LIMIT = 32_768
 _USUAL = {
     400: ("invalid_args", "error 400/1782: Invalid args: invalid json: {}"),
     401: ("auth_error", "Invalid user key"),
@@ -182,9 +179,12 @@ class VastTwin(VastAccount):
             found = [row for row in rows if known is not None and matches(row, filters, known)]
         except FilterError as problem:
             raise RefusedError(self.error(400, f"error 400/1782: Invalid args: {problem}")) from None
-        order = [(str(field), str(way) == "desc") for field, way in query.get("order") or [["score", "desc"]]]
-        limit = query.get("limit")
-        return as_json({"offers": sorted_by(found, order)[: None if limit is None else int(limit)]})  # type: ignore[arg-type]
+        order, limit = query.get("order") or [["score", "desc"]], query.get("limit")
+        is_order = isinstance(order, list) and all(isinstance(one, list) and len(one) == 2 for one in order)
+        if not is_order or not (limit is None or (isinstance(limit, int) and limit >= 0)):
+            raise RefusedError(self.error(400, "error 400/1782: Invalid args: order or limit"))
+        ways = [(str(field), way == "desc") for field, way in order]
+        return as_json({"offers": sorted_by(found, ways)[:limit]})
 
     def _offer(self, ask: Ask, disk_gb: Decimal, is_bid: bool) -> dict[str, Any] | None:
         if not ask.host.is_online or not ask.host.is_listed or (is_bid and ask.host.min_bid_per_gpu_hour is None):
@@ -215,7 +215,7 @@ class VastTwin(VastAccount):
             raise RefusedError(no_such_ask(410, number))
         rental = self._make(order if has_gpu else order._replace(wants_to_run=False), asked.faults)
         if order.wants_to_run and not has_gpu:
-            self.market.queue(rental)
+            self.market.queue(rental, _wait_s(asked.faults))
         return as_json({"success": True, "new_contract": int(rental.id), "instance_api_key": rental.own_key})
 
     def _make(self, order: Order, faults: ActiveFaults) -> Rental:
@@ -228,46 +228,11 @@ class VastTwin(VastAccount):
         return order.bid is not None and (least is None or order.bid < least * order.gpus)
 
     def _order(self, ask: Ask, fields: Mapping[str, Any]) -> Order:
-        image = fields.get("image") or ("vastai/base-image:latest" if fields.get("template_hash_id") else "")
-        env = fields.get("env") or {}
-        price = fields.get("price")
-        script = fields.get("onstart") or ""
-        runtype = str(fields.get("runtype") or "ssh")
-        disk_gb = decimal(fields.get("disk", 10))
-        problem = None
-        if not image or not isinstance(env, dict):
-            problem = "invalid_args", "error 400/1782: Invalid args: image and env are needed"
-        elif disk_gb is None or not 8 <= disk_gb <= ask.host.disk_gb:
-            problem = "invalid_args", "error 400/1782: Invalid args: disk"
-        elif price is not None and not (Decimal("0.001") <= (decimal(price) or Decimal(0)) <= 128):
-            problem = "invalid_price", "price must be between 0.001 and 128"
-        elif any(len(str(fields.get(name) or "")) > limit for name, limit in _LIMITS.items()):
-            problem = "invalid_args", "error 400/1782: Invalid args: too long"
-        elif len(script) + len(str(fields.get("args") or "")) > _SCRIPT_LIMIT:
-            problem = "invalid_args", "error 400/1782: Invalid args: onstart is too long"
-        elif any(len(str(value)) > _ENV_VALUE_LIMIT for value in env.values()) or len(json.dumps(env)) > _ENV_LIMIT:
-            problem = "invalid_args", "error 400/1782: Invalid args: env is too long"
-        elif is_vm(image) and not self.account.ssh_keys:
-            problem = "no_ssh_key_for_vm", "a VM needs an SSH key in the account"
-        if problem is not None:
-            raise RefusedError(self.error(400, problem[1], problem[0]))
-        bid = None if price is None else decimal(price)
-        return Order(
-            host=ask.host,
-            gpus=ask.gpus,
-            image=str(image),
-            usd_per_hour=ask.host.usd_per_gpu_hour * ask.gpus if bid is None else bid,
-            disk_gb=disk_gb or Decimal(10),
-            label=fields.get("label"),
-            script=str(script),
-            env={str(name): str(value) for name, value in env.items()},
-            bid=bid,
-            keys=self.account.public_keys(),
-            ends_at=ask.host.ends_at or self.market.now + _CONTRACT,
-            wants_to_run=fields.get("target_state") != "stopped",
-            has_ssh="args" not in runtype.split(),
-            extra={"runtype": runtype, "template_hash_id": fields.get("template_hash_id")},
-        )
+        try:
+            order = vast_orders.read(fields, ask, self.account.public_keys())
+        except InvalidOrderError as problem:
+            raise RefusedError(self.error(400, str(problem), problem.code)) from None
+        return order._replace(ends_at=ask.host.ends_at or self.market.now + _CONTRACT)
 
     # looking
 
@@ -277,7 +242,11 @@ class VastTwin(VastAccount):
         if computed is not None:
             raise RefusedError(self.error(400, f"error 400/1782: Invalid args: cannot filter by {computed}"))
         there = [rental for rental in self.market.alive() if not asked.faults.on(CloudFaultKind.MISSING, rental.id)]
-        order = [(str(one.get("col")), one.get("dir") == "desc") for one in self.query(asked, "order_by", list)]
+        order = [
+            (str(one.get("col")), one.get("dir") == "desc")
+            for one in self.query(asked, "order_by", list)
+            if isinstance(one, dict)
+        ]
         has_plain_order = all(field in _FILTERABLE for field, _ in order)
         row_of = self._short_row if has_plain_order else self._row
         rows: list[Mapping[str, Any]] = [row_of(rental, asked.faults) for rental in there]
@@ -399,7 +368,7 @@ class VastTwin(VastAccount):
             self.afflict(rental, faults)
             rental.cannot_start |= was_broken  # what could not be started once never can
             if CloudFaultKind.NO_GPU in faults:
-                self.market.queue(rental)
+                self.market.queue(rental, _wait_s(faults))
                 return said(200, "resources_unavailable", QUEUED)
         if not self.market.start(rental, queues=True):
             return said(200, "resources_unavailable", QUEUED)
@@ -433,9 +402,12 @@ class VastTwin(VastAccount):
 
     async def _bid(self, asked: Asked) -> Answer:
         rental = self.found(asked)
-        price = decimal(asked.fields.get("price"))
-        if price is None or not Decimal("0.001") <= price <= 128 or not rental.is_spot:
-            raise RefusedError(self.error(400, "price must be between 0.001 and 128", "invalid_price"))
+        if not rental.is_spot:
+            raise RefusedError(self.error(400, "the instance is not interruptible", "invalid_price"))
+        try:
+            price = vast_orders.read_price(asked.fields.get("price"))
+        except InvalidOrderError as problem:
+            raise RefusedError(self.error(400, str(problem), problem.code)) from None
         self.market.set_bid(rental, price)
         return as_json({"success": True})
 
@@ -453,3 +425,9 @@ def _call_of_change(request: Request, body: Any) -> Call:
 def _is_for_a_machine(asked: Asked) -> bool:
     """Whether a machine's own key may make this call at all."""
     return asked.call in (Call.SHOW, Call.STOP, Call.DESTROY) and "id" in asked.parts
+
+
+def _wait_s(faults: ActiveFaults) -> float | None:
+    """How long a GPU is not there that the fault says is not."""
+    fault = faults.get(CloudFaultKind.NO_GPU)
+    return None if fault is None else fault.argument

@@ -13,6 +13,7 @@ from providers.simulated.clouds.billing import ChargeKind
 from providers.simulated.clouds.faults import Call
 from providers.simulated.clouds.rental import Rental
 from providers.simulated.clouds.twin import CloudTwin
+from providers.simulated.clouds.vast_orders import is_vm
 from providers.simulated.clouds.vast_wire import page
 from providers.simulated.clouds.wire import Answer, Asked, RefusedError, as_json, iso
 
@@ -211,10 +212,6 @@ class VastAccount(CloudTwin):
             number = asked.parts.get("id", "")
             raise RefusedError(self.error(404, f"Instance {number} not found.", "no_such_instance"))
         return rental
-
-
-def is_vm(image: str) -> bool:
-    return "vastai/kvm" in image
 
 
 def _key_row(number: int, created_at: datetime) -> dict[str, Any]:
