@@ -31,7 +31,7 @@ from console.history.owner import is_alive, this_process
 from console.machines import lifecycle
 from console.machines.events import DeedEnded, DeedOverdue, MachineChanged
 from console.machines.lifecycle import Act
-from console.machines.poll import Poll
+from console.machines.poll import Poll, told
 from console.machines.records import Deed, DeedKind, Desired, MachineRecord, MachineState
 from providers.clouds.base import AnswerLost, CannotDo, Capability, Cloud, CloudError, Created, Order
 from providers.errors import KeyTrouble, OutOfCredit, ProviderError, RateLimited, RequestRefused
@@ -146,7 +146,8 @@ class Deeds:
         self._checkpoint("create sent")
         try:
             created = await self._cloud(record.cloud).create(order)
-        except (ProviderError, ConsoleError) as error:
+        except Exception as unread:
+            error = told(unread)
             leftover = error.leftover if isinstance(error, CloudError) else None
             if leftover is not None:
                 self._checkpoint("create left over")
@@ -250,7 +251,8 @@ class Deeds:
             self._checkpoint(f"{deed.what} sent")
             try:
                 await self._request(record.cloud, cloud_id, deed.what)
-            except (ProviderError, ConsoleError) as error:
+            except Exception as unread:  # noqa: BLE001 - whatever it was, it is tried again
+                error = told(unread)
                 self._checkpoint(f"{deed.what} failed")
                 await self._failed(record, deed, error)
                 return error

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineError, NotFound
+from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineBusy, MachineError, NotFound
 from console.events import Bus
 from console.machines import boot, wishes
 from console.machines.boot import Phase, Timeline
@@ -96,7 +96,6 @@ class Ensure:
             record = await self._known(name)
             if record is None or not await self._is_running(record):
                 await self._check_wake(name)
-                self.woken.add(name)
             elif record.state in (MachineState.REACHABLE, MachineState.READY) or record.origin == "settings":
                 return
             await self._whole_way(name, tell, wishes.BY_PROMPT, warm=False)
@@ -161,6 +160,8 @@ class Ensure:
         else:
             tell(f"Starting {name}.")
             record = await self._fleet.start(name, why=why)
+        if why == wishes.BY_PROMPT:
+            self.woken.add(name)
         timeline = await self._timeline(record) if record.origin != "settings" else None
         record = await self._until_running(record, tell, timeline)
         if record.reading is None or record.reading.state is not State.RUNNING:
@@ -176,7 +177,10 @@ class Ensure:
         plan = await self._plan(machine)
         price = plan.bid_usd_per_hour if plan.bid_usd_per_hour is not None else plan.offer.usd_per_hour
         tell(f"Renting {plan.offer.gpu} from {plan.cloud} as {name}, for ${price:.4f} an hour.")
-        return await self._fleet.launch(name, plan, why=why)
+        try:
+            return await self._fleet.launch(name, plan, why=why)
+        except MachineBusy:
+            return await self._fleet.machine(name)  # another process was first, and what it rents is for all
 
     async def _until_running(self, record: MachineRecord, tell: Tell, timeline: Timeline | None) -> MachineRecord:
         told = Progress(tell, record.name, self._clock)

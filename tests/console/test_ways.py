@@ -14,7 +14,7 @@ from console.clock import SystemClock
 from console.errors import ForwardRefused, LinkUnreachable, NoWay, SettingsError
 from console.history.tunnels import Published
 from console.keys import Keys
-from console.links.connector import LoginManners
+from console.links.connector import LoginManners, Nobody
 from console.links.shared import Shared
 from console.links.ways import Ways
 from console.machines.services import service_named
@@ -28,9 +28,8 @@ from tests.console.store_kit import paths_in
 OLLAMA = service_named("ollama")
 
 
-class Anybody:
-    async def passphrase(self, file: str) -> str | None:
-        return None
+class Anybody(Nobody):
+    """Meets every stranger."""
 
     async def accept_host_key(self, target: object, fingerprint: str) -> bool:
         return True
