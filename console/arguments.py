@@ -28,13 +28,22 @@ class LateParser(Parser):
     """Whether all that stands behind `--` is a command, kept as `words`. argparse alone would not find it there once
     an option stands between it and the name before it."""
 
+    _is_parsing = False
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Options may stand anywhere: before, between and behind the names."""
+        if self._is_parsing:
+            return super().parse_known_args(args, namespace)
         self.filled()
         rest: list[str] = []
         if self.takes_rest and args is not None and "--" in args:
             at = args.index("--")
             args, rest = args[:at], args[at + 1 :]
-        found, unknown = super().parse_known_args(args, namespace)
+        self._is_parsing = True
+        try:
+            found, unknown = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_parsing = False
         if rest:
             found.words = [*(getattr(found, "words", None) or ()), *rest]
         return found, unknown

@@ -25,9 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from console.commands.vm_wishes import share
 
     parser.add_argument("machine", metavar="NAME", help="which one")
-    how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("usd", nargs="?", type=dollars, metavar="USD", help="what to bid per hour")
-    how.add_argument("--auto", action="store_true", help="a margin over the market, up to the machine's ceiling")
+    parser.add_argument("usd", nargs="?", type=dollars, metavar="USD", help="what to bid per hour")
+    parser.add_argument("--auto", action="store_true", help="a margin over the market, up to the machine's ceiling")
     parser.add_argument("--margin", type=share, default=MARGIN, metavar="SHARE", help="the margin of --auto (10%%)")
     parser.add_argument("--follow", action="store_true", help="with --auto: keep the margin until interrupted")
     parser.add_argument("--json", action="store_true", help="the machine as JSON")
@@ -43,6 +42,8 @@ async def _bid(arguments: argparse.Namespace, shell: Shell) -> int:
     from console.commands import vm_power
     from console.errors import UsageError
 
+    if (arguments.usd is None) != arguments.auto:
+        raise UsageError("Say what to bid per hour, or --auto.", hint="As in: hawser vm bid gpu1 0.32")
     if arguments.follow and not arguments.auto:
         raise UsageError("--follow keeps the margin of --auto.", hint="See: hawser vm bid --help")
     async with shell.runtime() as runtime:

@@ -213,7 +213,9 @@ async def _tell_rented(
     if arguments.json:
         await vm_power.show_json(record.name, runtime, shell)
         return
-    if not arguments.wait:
+    if arguments.wait:
+        shell.note(f"{record.name} is {record.state}. A shell there: hawser vm ssh {record.name}")
+    else:
         shell.note(f"  Follow it with: hawser vm up {record.name} --wait   or: hawser vm ls")
     if is_written:
         return

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     word = parser.prog.rpartition(" ")[2]
     if word == "stop":
         parser.add_argument("machine", nargs="*", metavar="NAME", help="which ones")
-        parser.add_argument("--all", action="store_true", help="every machine that costs more than its disk")
+        parser.add_argument("--all", action="store_true", help="every machine that runs or comes up")
     else:
         parser.add_argument("machine", metavar="NAME", help="which one")
     if word != "up":
@@ -93,6 +93,9 @@ async def bring_up(name: str, arguments: argparse.Namespace, runtime: Runtime, s
     try:
         async with asyncio.timeout(limit_s):
             up = await ensure.up(name, lambda text: shell.note(f"hawser: {text}"), why="hawser vm up")
+    except asyncio.CancelledError:
+        shell.note(f"hawser: {name} goes on coming up without us, and may cost money. End it: hawser vm stop {name}")
+        raise
     except TimeoutError:
         raise MachineError(
             f"{name!r} is not ready after {limit_s:.0f} s; it may cost money.",
@@ -132,6 +135,7 @@ async def _stop(arguments: argparse.Namespace, shell: Shell) -> int:
 
 async def _to_stop(arguments: argparse.Namespace, fleet: Fleet, shell: Shell) -> list[MachineRecord]:
     from console.errors import CloudCannot
+    from console.machines.records import Desired, MachineState
     from providers.clouds.base import Bills
 
     if not arguments.all:
@@ -142,7 +146,8 @@ async def _to_stop(arguments: argparse.Namespace, fleet: Fleet, shell: Shell) ->
         shell.note(f"hawser: {trouble.cloud} cannot be read: {trouble.text}")
     records = []
     for record in await fleet.machines():
-        if record.bills not in (Bills.EVERYTHING, Bills.UNKNOWN) or record.is_gone:
+        comes_up = record.desired is Desired.RUNNING and record.state is not MachineState.STOPPED
+        if record.bills not in (Bills.EVERYTHING, Bills.UNKNOWN) and not comes_up:
             continue
         try:
             fleet.check_action(record, "stop")
@@ -184,8 +189,9 @@ async def _end(
     """Send what was asked for, to all at once, and wait for the proofs if that is wanted."""
     import asyncio
 
+    from console.cli import tell
     from console.commands import vm_waiting
-    from console.errors import ConsoleError, explain
+    from console.errors import ConsoleError
     from providers.errors import ProviderError
 
     fleet = await runtime.fleet()
@@ -196,9 +202,7 @@ async def _end(
         try:
             await act(record.name, why=f"hawser vm {what}")
         except (ConsoleError, ProviderError) as error:
-            told = explain(error)
-            code = int(told.exit_code)
-            shell.note(f"hawser: {told.text}" + (f" {told.hint}" if told.hint else ""))
+            code = tell(error, shell)
             deed = await fleet.deed(record.name)
             if deed is None or deed.what != what:
                 return code

@@ -153,11 +153,11 @@ def warnings(
     for account in accounts:
         if account.error is None:
             continue
-        age = f"{words.age(now, account.read_at)} old" if account.read_at is not None else "not known"
+        age = "It was never read."
+        if account.read_at is not None:
+            age = f"What is shown of it is {words.age(now, account.read_at)} old."
         hint = hints.get(account.cloud)
-        yield f"{account.cloud} cannot be read: {account.error} What is shown of it is {age}." + (
-            f" {hint}" if hint else ""
-        )
+        yield f"{account.cloud} cannot be read: {account.error} {age}" + (f" {hint}" if hint else "")
 
 
 _ASKED = {

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from console.errors import Exit, GivenUp, TimeLimit, UsageError
+from console.errors import Exit, GivenUp, NotFound, TimeLimit
 from console.history import machines
 from console.machines import words
 from console.machines.records import MachineRecord, MachineState
@@ -39,8 +39,11 @@ async def until_proved(record: MachineRecord, what: str, limit_s: float, runtime
     except GivenUp as error:
         shell.note(f"hawser: {error.text}")
         return Exit.MACHINE
-    except UsageError:
+    except NotFound:
         pass  # it is gone by now, and nobody has its name
+    except asyncio.CancelledError:
+        shell.note(f"hawser: The {what} of {record.name} stays wished; that is NOT PROVED. See: hawser vm ls")
+        raise
     finally:
         for task in (settling, telling):
             task.cancel()

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from console.clock import Clock
-from console.errors import ConsoleError
+from console.errors import ConsoleError, explain
 from console.events import Bus
 from console.history import machines, roles
 from console.history.owner import this_process
@@ -184,7 +184,7 @@ class Poll:
     async def _note_failure(
         self, cloud: str, row: machines.AccountRow, error: ProviderError | ConsoleError
     ) -> AccountTrouble:
-        trouble = AccountTrouble(cloud, error.text, error.hint)
+        trouble = AccountTrouble(cloud, error.text, explain(error).hint)
         now = self._clock.now()
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(row.failures, 10)) * random.uniform(0.75, 1.25)  # noqa: S311
         if isinstance(error, RateLimited) and error.retry_after_s is not None:
