@@ -117,7 +117,8 @@ class Useful:
                     following.result()  # raises what went wrong there
                 if waited > self._patience.service_s:
                     raise MachineError(
-                        f"{service.label} on {record.name!r} does not answer after {words.span(waited)}: {reading.error}",
+                        f"{service.label} on {record.name!r} does not answer after {words.span(waited)}:"
+                        f" {reading.error}",
                         hint=f"hawser vm logs {record.name} --service {service.name}",
                     )
                 said.at(timeline, reading.error or "")
