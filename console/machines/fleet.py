@@ -379,6 +379,23 @@ class Fleet:
             self._bus.publish(event)
         return await self.machine(name)
 
+    async def take_name(self, name: str, winner: str) -> str:
+        """Let one machine have the name of another; returns the name that the other has from here on."""
+        left = f"{name}-slow"
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock.now()
+            old, new = machines.get(connection, name), machines.get(connection, winner)
+            if old is None or new is None:
+                raise _no_machine(connection, name if old is None else winner)
+            machines.change(connection, old.seq, name=left)
+            machines.change(connection, new.seq, name=name)
+            machines.note(connection, old.seq, now, "renamed", f"It was {name}, which another machine is now.")
+            machines.note(connection, new.seq, now, "renamed", f"It was {winner}.")
+
+        await self._store.run(work, write=True)
+        return left
+
     async def forget(self, name: str) -> None:
         """Strike out a machine that is not ours; it lives on. Ours are destroyed, not forgotten."""
 
