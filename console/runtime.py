@@ -19,7 +19,7 @@ from console.paths import Paths
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
 from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import CLOUD_KINDS, chat_provider
+from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from console.settings import Machine
     from providers.chat.ollama_admin import OllamaAdmin
     from providers.clouds.base import Cloud, Offer, Search
-    from providers.clouds.ending import Ending, How
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -386,7 +385,7 @@ class Runtime:
             read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
             watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
-            own = OnMachines(store, reach.reach, self.ending, self._key_of, self.clock)
+            own = OnMachines(store, reach.reach, self.clouds.ending, self._key_of, self.clock)
 
             async def tend() -> None:
                 await own.round(await leases.keep_up())
@@ -416,40 +415,13 @@ class Runtime:
                 clouds,
                 store,
                 self._guard_links.reach,
-                self.ending,
+                self.clouds.ending,
                 lambda machine: self.clouds.key(machine.cloud),
                 self.clock,
             )
             for host, clouds in hosts.items()
             if self._guard_links is not None
         ]
-
-    def ending(self, machine: MachineRecord, how: How) -> Ending | None:
-        """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
-        from providers.clouds.ending import ending
-
-        if machine.cloud_id is None or machine.origin == "settings":
-            return None
-        account, kind = self.settings.clouds.get(machine.cloud), self._kind_of(machine.cloud)
-        if kind is None:
-            return None
-        base_url = account.base_url if account is not None else None
-        return ending(kind, base_url, machine.cloud_id, how)
-
-    def has_own_keys(self, cloud: str) -> bool | None:
-        """Whether machines of an account get keys of their own; None where nothing is rented."""
-        from providers.clouds.ending import ending
-
-        kind = self._kind_of(cloud)
-        if kind is None:
-            return None
-        found = ending(kind, None, "any", "destroy")
-        return found is not None and found.key_variable is not None
-
-    def _kind_of(self, cloud: str) -> str | None:
-        account = self.settings.clouds.get(cloud)
-        kind = account.kind if account is not None and account.kind is not None else cloud
-        return kind if kind in CLOUD_KINDS else None
 
     def _key_of(self, machine: MachineRecord) -> str | None:
         return self.keys.get(machine.label, search=False)

@@ -54,7 +54,7 @@ async def _on_host(arguments: argparse.Namespace, shell: Shell) -> int:
             await host_guard.remove(host, link.connection, store)
             shell.say(f"The guard and its keys are gone from {host}.")
             return 0
-        accounts = host_guard.accounts_for(runtime.clouds.names(), runtime.has_own_keys)
+        accounts = host_guard.accounts_for(runtime.clouds.names(), runtime.clouds.gives_keys)
         question = host_guard.question(host, accounts)
         if not arguments.yes and not shell.confirm(question):
             raise UsageError(f"Nothing was put on {host}. {question}", hint="Say yes on a terminal, or --yes.")
@@ -99,7 +99,7 @@ async def _until_interrupted(arguments: argparse.Namespace, shell: Shell) -> int
         guard = await runtime.guard()
         teller = _Teller(arguments, shell, runtime)
         store = await runtime.store()
-        holder = await store.run(lambda c: roles.holder(c, ROLE))
+        holder = await store.run(lambda c: roles.holder(c, ROLE), write=True)  # a store that cannot be written is told
         if holder is not None and holder[0] != this_process():
             number = holder[0].partition(":")[0]
             teller.write("waiting", f"Process {number} guards; this one takes over when it ends.", {"process": number})
@@ -139,7 +139,7 @@ class _Teller:
             case guard.GuardTook():
                 self.write("guarding", "This process guards.", {})
             case guard.GuardLost():
-                self.write("stepped-down", "Another process guards.", {})
+                self.write("stepped-down", "This process does not guard any more.", {})
             case guard.GuardTrouble(part=part, text=text):
                 self.write("trouble", f"The guard fails at {part}. {text}", {"part": part})
             case guard.LeaseWarned(name=name, text=text):

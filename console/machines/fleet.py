@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 FRESH_S = 10.0
 """How old the reading may be by which a price is checked before a start."""
+AT_ONCE = 5
+"""How many requests to one account go out in a round, so that a round, and the proof of what went out, is not late."""
 FORGOTTEN_S = 86_400.0
 """A machine of ours that was not seen for so long may be forgotten; should it turn up, its label finds it."""
 
@@ -432,7 +434,13 @@ class Fleet:
         for record, deed in pairs:  # first, for what follows may take its time
             if lifecycle.is_overdue(deed, self._clock.now()):
                 await self.deeds.alarm(record, deed)
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
+        due = [pair for pair in pairs if self.deeds.next_act(*pair) is not Act.WAIT]
+        due.sort(key=lambda pair: pair[1].next_at or pair[1].begun_at)
+        for_cloud: dict[str, list[tuple[MachineRecord, Deed]]] = {}
+        for pair in due:
+            for_cloud.setdefault(pair[0].cloud, []).append(pair)
+        first = [pair for waiting in for_cloud.values() for pair in waiting[:AT_ONCE]]
+        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in first))
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""

@@ -51,7 +51,7 @@ class GuardTook(Event):
 
 
 class GuardLost(Event):
-    """A fact: another process has taken the role."""
+    """A fact: this process does not guard any more, since another has taken the role meanwhile."""
 
     __slots__ = ()
 
@@ -169,6 +169,11 @@ class Guard:
         try:
             while True:
                 is_ours = await self._take()
+                if guarding and (not is_ours or any(task.done() for task in guarding)):
+                    await _stop(guarding)  # a part that found the role lost has ended, also if it is ours again
+                    guarding = []
+                    _log.warning("this process stood still, and does not guard any more")
+                    self._bus.publish(GuardLost())
                 if is_ours and not guarding:
                     self._lost.clear()
                     _log.info("this process guards")
@@ -176,11 +181,6 @@ class Guard:
                     guarding = [
                         asyncio.create_task(self._repeat(part), name=f"guard: {part.name}") for part in self._parts
                     ]
-                elif not is_ours and guarding:
-                    await _stop(guarding)
-                    guarding = []
-                    _log.warning("another process guards, after this one stood still")
-                    self._bus.publish(GuardLost())
                 await self._pause()
         finally:
             await _stop(guarding)

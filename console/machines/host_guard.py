@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _LOOK = "command -v curl > /dev/null 2>&1 && echo curl; date +%s"
 
 
-def accounts_for(names: Sequence[str], has_own_keys: Callable[[str], bool | None]) -> list[str]:
-    """The accounts whose machines have no keys of their own. `has_own_keys` says None for what is no cloud."""
-    found = [name for name in names if has_own_keys(name) is False]
+def accounts_for(names: Sequence[str], gives_keys: Callable[[str], bool | None]) -> list[str]:
+    """The accounts whose machines have no keys of their own. `gives_keys` says None for what is no cloud."""
+    found = [name for name in names if gives_keys(name) is False]
     if not found:
         raise UsageError(
             "There is no account whose machines need another host to end them.",

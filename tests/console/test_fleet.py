@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from console.errors import CloudCannot, GivenUp, MachineBusy, NotFound, PriceTooHigh
+from console.errors import (
+    BudgetReached,
+    CloudCannot,
+    GivenUp,
+    MachineBusy,
+    NotFound,
+    PriceTooHigh,
+    TimeLimit,
+    UsageError,
+)
 from console.machines.events import DeedOverdue, DeedProved, MachineChanged
 from console.machines.records import Desired, MachineState
 from providers.clouds.base import Bills, Capability, Created, NoCapacity, Order, State
@@ -412,5 +421,60 @@ def test_an_order_that_is_answered_after_its_destruction_is_destroyed(tmp_path: 
 
             assert w.cloud.truth["1"].state is State.GONE
             assert await w.fleet.machines() == []
+
+    run(body())
+
+
+def test_waiting_for_a_proof_has_an_end_and_the_wish_has_none(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path, FakeCloud(EagerClock(), stop_s=300)) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+
+            with pytest.raises(TimeLimit, match="The stop of 'box' is not proved after 60 s"):
+                await w.fleet.settled("box", limit_s=60)
+
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_a_bid_stays_under_the_ceiling(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+
+            record = await w.fleet.set_bid("box", Decimal("0.44"))
+            with pytest.raises(PriceTooHigh):
+                await w.fleet.set_bid("box", Decimal("0.46"))
+
+            assert record.order["bid_usd_per_hour"] == "0.44"
+            assert [call for call in w.cloud.calls if call.startswith("bid")] == ["bid 1 0.44"]
+
+    run(body())
+
+
+@pytest.mark.parametrize("name", ["", "-box", "a b", "ä", "x" * 65])
+def test_names_that_no_machine_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            with pytest.raises(UsageError):
+                await w.fleet.launch(name, PLAN, why="asked for")
+            assert w.cloud.calls == []
+
+    run(body())
+
+
+def test_a_budget_that_says_no_is_asked_before_anything_is_ordered(tmp_path: Path) -> None:
+    async def body() -> None:
+        async def no(name: str, usd_per_hour: Decimal | None) -> None:
+            raise BudgetReached(f"{name} at {usd_per_hour}")
+
+        async with world(tmp_path, may_spend=no) as w:
+            with pytest.raises(BudgetReached, match=r"box at 0\.40"):
+                await w.fleet.launch("box", PLAN, why="asked for")
+
+            assert (w.cloud.calls, await w.fleet.machines()) == ([], [])
 
     run(body())

@@ -505,3 +505,29 @@ def test_a_fault_in_an_adapter_ends_nothing(tmp_path: Path, caplog: pytest.LogCa
 
     run(body())
     assert "nobody thought of this" in caplog.text
+
+
+def test_after_an_outage_the_longest_waiting_stops_go_first_and_few_at_a_time(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            for number in range(12):
+                w.cloud.put(f"hawser-box{number}-abcdefgh")
+            await w.fleet.refresh()
+            w.cloud.fate = lambda call: "unsent" if call == "stop" else "well"
+            for record in await w.fleet.machines():
+                with pytest.raises(ServiceFailed):
+                    await w.fleet.stop(record.name, why="all")
+                w.clock.advance(1)
+            w.cloud.fate = lambda _: "well"
+            w.clock.advance(300)
+            w.cloud.calls.clear()
+
+            await w.fleet.reconcile()
+            first = {int(call.removeprefix("stop ")) for call in w.cloud.calls if call.startswith("stop")}
+            assert len(first) == 5
+            assert max(first) <= 9  # they were a second apart, and their pauses differ by chance
+            await w.rounds(300)
+
+            assert {record.state for record in await w.fleet.machines()} == {MachineState.STOPPED}
+
+    run(body())

@@ -184,6 +184,47 @@ def test_busy_machine_is_ended_at_the_hard_end_only(tmp_path: Path) -> None:
     run(body())
 
 
+def test_idle_machine_is_ended_at_its_soft_end(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            _without_gpu(there)
+            await there.set_up()
+
+            await there.renew(-1, 3600, idle_s=1, watches=True)
+            await until(lambda: there.phase is not Phase.RUNNING)
+            await until((there.folder / f"{NAME}.state").exists)
+
+            assert (there.folder / f"{NAME}.state").read_text().split()[1:] == ["idle", "200"]
+
+    run(body())
+
+
+def test_gpu_that_does_not_answer_counts_as_work(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            _without_gpu(there, "exit 9")
+            await there.set_up()
+            beat = there.folder / "beat"
+            await until(beat.exists)
+
+            await there.renew(-1, 3600, idle_s=1, watches=True)
+            for _ in range(3):
+                before = beat.read_text()
+                await until(lambda seen=before: beat.read_text() != seen)  # type: ignore[misc]
+
+            assert there.phase is Phase.RUNNING
+
+    run(body())
+
+
+def _without_gpu(there: Rented, says: str = "echo 0") -> None:
+    """What stands for nvidia-smi on the machine."""
+    (tool,) = there.machine.home.parent.rglob("nvidia-smi")
+    tool.unlink()
+    tool.write_text(f"#!/bin/sh\n{says}\n")
+    tool.chmod(0o755)
+
+
 def test_second_script_takes_the_place_of_the_first(tmp_path: Path) -> None:
     async def body() -> None:
         async with rented(tmp_path) as there:
@@ -206,6 +247,18 @@ def test_without_any_key_nothing_is_written_in_its_place(tmp_path: Path) -> None
                 await there.stopper.set_up(NAME, keyless, None)
 
             assert not (there.folder / f"{NAME}.curl").exists()
+
+    run(body())
+
+
+def test_key_that_the_cloud_gave_to_the_machine_is_found_there(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            await there.renew(3600, 7200)
+
+            await there.stopper.set_up(NAME, there.ending()._replace(key_variable="LOGNAME"), None)
+
+            assert (there.folder / f"{NAME}.curl").read_text() == 'header = "Authorization: Bearer root"\n'
 
     run(body())
 
