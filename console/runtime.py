@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from console.machines.guard import Guard
     from console.machines.heat import HeatWatch
     from console.machines.leases import Leases
-    from console.machines.on_machine import OnHost
+    from console.machines.on_machine import OnHost, OnMachines
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.machines.signals import Signals
@@ -297,7 +297,15 @@ class Runtime:
 
             useful = Useful(self.settings, lambda: self.links, lambda: self.ways, self.clock, admin=self._models_on)
             self._ensure = Ensure(
-                self.settings, store, fleet, lambda: self.links, useful, self.clock, self.bus, plan=self._plan
+                self.settings,
+                store,
+                fleet,
+                lambda: self.links,
+                useful,
+                self.clock,
+                self.bus,
+                plan=self._plan,
+                protect=self._protect,
             )
         return self._ensure
 
@@ -377,7 +385,6 @@ class Runtime:
             from functools import partial
 
             from console.machines.guard import Guard, Part
-            from console.machines.on_machine import OnMachines
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
@@ -385,7 +392,7 @@ class Runtime:
             read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
             watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
-            own = OnMachines(store, reach.reach, self.clouds.ending, self._key_of, self.clock)
+            own = await self._on_machines()
 
             async def tend() -> None:
                 await own.round(await leases.keep_up())
@@ -394,11 +401,25 @@ class Runtime:
                 for host in await self.hosts_that_guard():
                     await host.round(await leases.keep_up())
 
-            self._guard.add(Part("money", money.round, 300.0, 600.0))
-            self._guard.add(Part("heat", heat.round, 5.0))
             self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
             self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
+            self._guard.add(Part("money", money.round, 300.0, 600.0))
+            self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
+
+    async def _on_machines(self) -> OnMachines:
+        """The guards on machines themselves."""
+        from console.machines.on_machine import OnMachines
+
+        if self._guard_links is None:
+            self._guard_links = MachineLinks(self)
+        return OnMachines(await self.store(), self._guard_links.reach, self.clouds.ending, self._key_of, self.clock)
+
+    async def _protect(self, machine: str) -> None:
+        """Put the guard onto a machine that has just come up."""
+        standing = await (await self.leases()).standing(machine)
+        if standing is not None:
+            await (await self._on_machines()).attend(standing)
 
     async def hosts_that_guard(self) -> list[OnHost]:
         """The other hosts of the user's that end machines too."""

@@ -70,9 +70,10 @@ class OnMachines:
         """Tend to those whose turn it is."""
         now = self._clock.now()
         due = [one for one in standing if self._is_there(one, now) and _is_due(self._told(one), now)]
-        await asyncio.gather(*map(self._tend_one, due))
+        await asyncio.gather(*map(self.attend, due))
 
-    async def _tend_one(self, one: Standing) -> None:
+    async def attend(self, one: Standing) -> None:
+        """Tend to one that can be reached, due or not: the first guard of a machine is not to wait for its turn."""
         ending = self._ending(one.record, "destroy" if one.limits.at_end == "destroy" else "stop")
         if ending is None or not self._can_use(ending):
             return

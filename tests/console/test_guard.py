@@ -478,3 +478,36 @@ def test_guard_goes_on_when_a_lost_role_is_its_own_again(tmp_path: Path) -> None
             await asyncio.gather(guarding, return_exceptions=True)
 
     run(body())
+
+
+def test_work_that_lasts_is_noted_again_and_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            await here.launch()
+            record = await here.world.fleet.machine("gpu1")
+            began = here.world.clock.now()
+
+            async with here.signals.busy("gpu1", "jobs", "a training"):
+                while here.world.clock.now() - began < timedelta(minutes=5):
+                    await asyncio.sleep(0)
+
+            noted = (await here.world.store.run(lambda c: rows.signals(c, record.seq)))["jobs"]
+            assert noted.active_at is not None
+            assert noted.active_at - began >= timedelta(minutes=4)
+
+    run(body())
+
+
+def test_renewing_by_hand_begins_the_idle_time_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            await here.launch()
+            await here.pass_time(25)
+
+            view = await here.leases.renew("gpu1", "still needed")
+            await here.pass_time(20)
+
+            assert view.ends_at is not None
+            assert here.world.bus.of(LeaseEnded) == []
+
+    run(body())

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     import asyncssh
 
 
+DEAD = "1 1\n"
+"""A heartbeat of long ago."""
+
+
 class Kept:
     """A leased machine whose own guard is kept, with a clock of ours that has nothing to do with its clock."""
 
@@ -61,13 +65,14 @@ class Kept:
         jobs = Detached(self.there.machine.connect)
         for job in await jobs.jobs():
             await jobs.stop(job.id, grace_s=1.0)
-        (self.there.folder / "beat").write_text("1\n")
+        (self.there.folder / "beat").write_text(DEAD)
 
     async def view(self) -> LeaseView:
         return await self.here.leases.show("gpu1")
 
     async def until_beating(self) -> None:
-        await until((self.there.folder / "beat").exists)
+        beat = self.there.folder / "beat"
+        await until(lambda: beat.exists() and beat.read_text() != DEAD)
         await self.round()
 
 
@@ -109,6 +114,8 @@ def test_guard_that_went_away_is_missed_and_put_back(tmp_path: Path) -> None:
             await one.reboot()
             await one.round()
             await one.until_beating()
+
+            await one.here.guard.once()
 
             assert lost.word is Word.HALF
             assert "last checked in" in lost.text

@@ -129,7 +129,7 @@ def test_a_ceiling_nobody_offers_rents_nothing(tmp_path: Path, services: Service
         done = renter(tmp_path / "user", twin, lines=("max_price_usd_per_hour = 0.01",)).run(*ASK)
 
         assert done.code == 8, done.err
-        assert "has no offer for 1 × RTX 4090 at $0.01 an hour or less" in done.err
+        assert "has no offer for 1 × RTX 4090 at $0.01/h or less" in done.err
         assert rentals(twin) == []
 
 
