@@ -13,7 +13,7 @@ from console.machines.noted import SSH, Noted, services_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from console.history.glance import Seen
+    from console.history.glance import Seen, Stranger
     from console.machines.leases import LeaseView
     from console.shell import Shell
 
@@ -151,6 +151,9 @@ def warnings(
         are, them = ("is", "it") if len(alone) == 1 else ("are", "them")
         yield f"{', '.join(alone)} {are} UNPROTECTED: nobody would end {them}. While it runs, hawser guard does."
     for account in accounts:
+        billing = [each for each in account.strangers if each.bills != "nothing"]
+        if billing:
+            yield _strangers(account, billing, now)
         if account.error is None:
             continue
         age = "It was never read."
@@ -158,6 +161,16 @@ def warnings(
             age = f"What is shown of it is {words.age(now, account.read_at)} old."
         hint = hints.get(account.cloud)
         yield f"{account.cloud} cannot be read: {account.error} {age}" + (f" {hint}" if hint else "")
+
+
+def _strangers(account: Seen, billing: Sequence[Stranger], now: datetime) -> str:
+    """Machines that cost money on an account and that nobody here knows."""
+    names = ", ".join(each.label or each.id for each in billing[:3]) + (", …" if len(billing) > 3 else "")
+    prices = [each.usd_per_hour for each in billing if each.bills == "everything" and each.usd_per_hour is not None]
+    price = f", {words.per_hour(sum(prices, Decimal(0)))}" if prices else ""
+    age = f"{words.age(now, account.read_at)} ago" if account.read_at is not None else "once"
+    are = "is not known here and costs" if len(billing) == 1 else "are not known here and cost"
+    return f"{names} on {account.cloud} {are} money{price}, seen {age}. See: hawser vm audit"
 
 
 _ASKED = {

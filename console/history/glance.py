@@ -81,6 +81,16 @@ class Glance(NamedTuple):
                 return None
 
 
+class Stranger(NamedTuple):
+    """A machine that is on an account and that nobody here knows."""
+
+    id: str
+    label: str
+    state: str
+    bills: str
+    usd_per_hour: Decimal | None
+
+
 class Seen(NamedTuple):
     """How an account stands."""
 
@@ -89,6 +99,8 @@ class Seen(NamedTuple):
     """When the newest list of it was asked for."""
     error: str | None
     """Why the last try to read it failed."""
+    strangers: tuple[Stranger, ...] = ()
+    """What else is on it."""
 
 
 class View(NamedTuple):
@@ -120,14 +132,18 @@ def look(connection: sqlite3.Connection, today: datetime, *, gone: bool = False)
             "SELECT machine, hard_until, pinned_until FROM leases WHERE ended_at IS NULL"
         )
     }
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM machines{where} ORDER BY seq")  # noqa: S608
-    accounts = connection.execute("SELECT cloud, read_at, error FROM accounts ORDER BY cloud")
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM machines{where} ORDER BY seq").fetchall()  # noqa: S608
+    known = {(row[2], row[3]) for row in rows}
+    accounts = connection.execute("SELECT cloud, read_at, error, strangers FROM accounts ORDER BY cloud")
     return View(
         [
             _machine(row, costs.get(row[1], Decimal(0)), doing.get(row[0]), leases.get(row[0], (None, None)))
             for row in rows
         ],
-        [Seen(cloud, _moment(read_at), error) for cloud, read_at, error in accounts],
+        [
+            Seen(cloud, _moment(read_at), error, _strangers(strangers, cloud, known))
+            for cloud, read_at, error, strangers in accounts
+        ],
     )
 
 
@@ -222,6 +238,15 @@ def _machine(
         today_usd.quantize(Decimal("0.000001")),
         doing,
         *lease,
+    )
+
+
+def _strangers(written: str, cloud: str, known: set[tuple[str, str | None]]) -> tuple[Stranger, ...]:
+    """Those of the newest list, without the ones that were taken over since."""
+    return tuple(
+        Stranger(each["id"], each["label"], each["state"], each["bills"], _money(each["usd_per_hour"]))
+        for each in json.loads(written)
+        if (cloud, each["id"]) not in known
     )
 
 

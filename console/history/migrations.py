@@ -283,7 +283,8 @@ CREATE TABLE accounts (
     reconciled_by TEXT,
     reconciled_balance_usd TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
-    next_at INTEGER
+    next_at INTEGER,
+    strangers TEXT NOT NULL DEFAULT '[]'
 );
 
 CREATE TABLE roles (

@@ -6,6 +6,7 @@ of a deed, the deed that has to follow and what the meter books are kept togethe
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ ReadingHook: TypeAlias = Callable[[sqlite3.Connection, MachineRecord, Reading | 
 
 LATE_START = timedelta(minutes=10)
 """How long after a stop a start of ours that was on its way may still come through."""
+MOST_STRANGERS = 100
+"""So many machines of others on an account are remembered."""
 STALE = timedelta(minutes=3)
 """How long after a stop a machine that is up says that the proof was an old reading. Later, somebody started it."""
 
@@ -74,9 +77,15 @@ class Sighting:
         for record in living:
             if record.seq not in seen:
                 self.machine_missed(record)
+        not_ours = []
         for reading in strangers:
-            if is_ours(reading.label) and reading.state not in (State.GONE, State.DESTROYING):
+            if reading.state in (State.GONE, State.DESTROYING):
+                continue
+            if is_ours(reading.label):
                 self.adopt(reading, name_in(reading.label), found=True)
+            else:
+                not_ours.append(reading)
+        machines.change_account(self._connection, self._cloud, strangers=_told(not_ours))
 
     def _once_known(self, reading: Reading) -> MachineRecord | None:
         """A machine that was thought gone, or one whose order's answer was lost."""
@@ -210,6 +219,21 @@ class Sighting:
     def _tell_hooks(self, record: MachineRecord, reading: Reading | None) -> None:
         for hook in self._hooks:
             hook(self._connection, record, reading, self._asked_at)
+
+
+def _told(strangers: Sequence[Reading]) -> str:
+    """What a list shows of machines that nobody here knows; who wants more audits the account."""
+    told = [
+        {
+            "id": each.id,
+            "label": each.label[:100],
+            "state": each.state,
+            "bills": each.bills,
+            "usd_per_hour": None if each.usd_per_hour is None else str(each.usd_per_hour),
+        }
+        for each in strangers[:MOST_STRANGERS]
+    ]
+    return json.dumps(told)
 
 
 def _was_outbid(before: MachineRecord, after: MachineRecord) -> bool:

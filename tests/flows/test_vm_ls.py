@@ -76,8 +76,9 @@ def test_a_cloud_that_is_down_costs_its_own_lines_only(tmp_path: Path, services:
         assert [trouble["cloud"] for trouble in audit.json()["troubles"]] == ["vast"]
 
         runpod.faults.always(CloudFaultKind.REVOKED)
-        assert user.run("vm", "offers", limit_s=LONG_S).code == 4
-        assert user.run("vm", "ls", limit_s=LONG_S).code == 4
+        other = Hawser(tmp_path / "other", env=keys(vast, runpod)).settings(account(vast), account(runpod))
+        assert other.run("vm", "offers", limit_s=LONG_S).code == 4
+        assert other.run("vm", "ls", limit_s=LONG_S).code == 4
 
 
 def test_what_is_remembered_is_shown_without_asking_anybody(tmp_path: Path, services: Services) -> None:
@@ -148,14 +149,18 @@ def test_a_stranger_is_told_adopted_and_forgotten(tmp_path: Path, services: Serv
         assert found.code == 8
         (line,) = found.json()["items"]
         assert (line["owner"], line["id"], line["wanted"]) == ("stranger", cloud_id, False)
-        assert user.run("vm", "ls", "--json").json()["items"] == []
+        listed = user.run("vm", "ls", "--json")
+        assert listed.json()["items"] == []
+        assert "of-a-colleague on vast is not known here and costs money" in listed.err
         table = user.run("vm", "audit")
         assert f"hawser vm adopt vast {cloud_id}" in table.err
 
         adopted = user.run("vm", "adopt", "vast", cloud_id, "theirs")
         assert adopted.code == 0, adopted.err
         assert "Nothing ends it but you." in adopted.err
-        assert [item["name"] for item in user.run("vm", "ls", "--json").json()["items"]] == ["theirs"]
+        mine = user.run("vm", "ls", "--json")
+        assert [item["name"] for item in mine.json()["items"]] == ["theirs"]
+        assert "not known here" not in mine.err
         assert user.run("vm", "audit").code == 0
 
         assert user.run("vm", "forget", "theirs").code == 0
