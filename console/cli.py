@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "cost": "what was spent, by machine, model, endpoint or day",
+    "alert": "alerts that stand, and a trial of their channels: ls, test",
     "key": "keys: set, ls, rm; values are never shown",
     "config": "settings: show, path, edit",
     "doctor": "what works, what does not, and what to do",

@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 MOST_WAITING = 200
 """For one channel; the oldest of more are left out, and stand in the list of alerts all the same."""
 CLOSING_S = 5.0
+UNHEARD_AGAIN = timedelta(minutes=1)
+"""An alert that no channel delivered is told again after this, if it still stands."""
 
 
 class AlertRaised(Event):
@@ -179,7 +181,7 @@ class Alerts:
             line.add(message)
 
     async def _delivered(self, messages: Sequence[Message], ok: bool) -> None:
-        """Note how it went; an alert that no channel delivered is told again the next time it is raised."""
+        """Note how it went; an alert that no channel delivered is told again soon."""
         for message in messages:
             if message.cleared or message.subject not in self._reached:
                 continue
@@ -191,7 +193,13 @@ class Alerts:
                 del self._reached[message.subject]
                 from console.history import alerts
 
-                await self._store.run(partial(alerts.untell, subject=message.subject), write=True)
+                again_after = self._again_after.get(message.level)
+                as_if_told_at = None
+                if again_after is not None:
+                    as_if_told_at = to_ms(self._clock.now() - max(again_after - UNHEARD_AGAIN, timedelta()))
+                await self._store.run(
+                    partial(alerts.untell, subject=message.subject, as_if_told_at_ms=as_if_told_at), write=True
+                )
 
 
 class _Line:

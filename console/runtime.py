@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from console.machines.clouds import Clouds
     from console.machines.ensure import Ensure
     from console.machines.fleet import Fleet, LaunchPlan
+    from console.machines.heat import HeatWatch
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.money.budget import Budget
+    from console.money.watch import MoneyWatch
     from console.notify import Alerts
     from console.settings import Machine
     from providers.chat.ollama_admin import OllamaAdmin
@@ -424,6 +426,7 @@ class Runtime:
                 name: machine.day_usd for name, machine in settings.machines.items() if machine.day_usd is not None
             },
             any_machine_usd=settings.alerts.machine_day_stop_usd,
+            any_machine_alarm_usd=settings.alerts.machine_day_usd,
         )
 
     async def alerts(self) -> Alerts:
@@ -446,6 +449,27 @@ class Runtime:
                 },
             )
         return self._alerts
+
+    async def money_watch(self) -> MoneyWatch:
+        """What looks at balances and reconciles the books, for the guard's rounds."""
+        from console.money.meter import Meter
+        from console.money.reconcile_books import Reconciler
+        from console.money.watch import MoneyWatch
+
+        store, fleet = await self.store(), await self.fleet()
+        reconciler = Reconciler(store, self.cloud, self.clock, Meter(self.settings.machines))
+        return MoneyWatch(await self.budget(), reconciler, fleet.accounts, await self.alerts(), self.clock)
+
+    async def heat_watch(self) -> HeatWatch:
+        """What judges the GPU readings on the bus; its `run` ends with the bus."""
+        from console.machines.heat import HeatWatch
+
+        fleet = await self.fleet()
+
+        async def stop(machine: str, why: str) -> None:
+            await fleet.stop(machine, why=why)
+
+        return HeatWatch(self.settings.alerts, await self.alerts(), self.bus, stop)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""

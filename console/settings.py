@@ -137,6 +137,14 @@ class Settings:
             self.machines = {**self.machines, name: machine}
             self.endpoints = {**self.endpoints, **added}
 
+    def endpoint_or_shipped(self, name: str) -> Endpoint:
+        """The same, and a well-known service also where it is not set up: its prices are known without a key."""
+        from console.found_endpoints import SHIPPED
+
+        if name not in self.endpoints and name in SHIPPED:
+            return Endpoint(name=name, **SHIPPED[name])
+        return self.endpoint(name)
+
     def origin(self, name: str) -> Origin:
         """Where the value of "chat.model", "endpoints.NAME" or "endpoints.NAME.base_url" came from."""
         if name in self._origins:

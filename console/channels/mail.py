@@ -68,7 +68,7 @@ class Mail:
         mail["Message-ID"] = make_msgid(domain="hawser.invalid")
         mail["Auto-Submitted"] = "auto-generated"
         lines = [f"{message.at:%Y-%m-%d %H:%M} UTC  {neutralise(message.words)}" for message in messages]
-        mail.set_content(body_of(messages) if len(messages) == 1 else "\n".join(lines))
+        mail.set_content(neutralise(body_of(messages)) if len(messages) == 1 else "\n".join(lines))
         return mail
 
     def _deliver(self, mail: EmailMessage) -> None:
@@ -109,9 +109,10 @@ class Mail:
                 f"The certificate of {where[4:]} is not acceptable: {error.verify_message}.",
                 hint="If the authority is your own, name its file in SSL_CERT_FILE.",
             ) from error
-        except TimeoutError as error:
-            raise ChannelFailed(f"{where} did not answer within {self._limit_s:g} s.") from error
         except (OSError, smtplib.SMTPException) as error:
+            # smtplib hides a time limit behind "unexpectedly closed".
+            if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+                raise ChannelFailed(f"{where} did not answer within {self._limit_s:g} s.") from error
             raise ChannelFailed(f"{where} cannot be used: {_said(error)}.") from error
 
 

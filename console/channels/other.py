@@ -39,7 +39,10 @@ class Apprise:
         pass
 
     def _deliver(self, title: str, body: str) -> bool:
+        import logging
+
         apprise: Any = _load()
+        logging.getLogger("apprise").disabled = True  # it writes addresses, and so secrets, into the log
         service = apprise.Apprise()
         if not service.add(self._address):
             raise ChannelFailed(

@@ -77,9 +77,11 @@ def clear(connection: sqlite3.Connection, now_ms: int, subject: str) -> Alert | 
     return known
 
 
-def untell(connection: sqlite3.Connection, subject: str) -> None:
-    """It reached nobody, so that the next time it is raised it is told again."""
-    connection.execute("UPDATE alerts SET told_at = NULL WHERE subject = ? AND cleared_at IS NULL", (subject,))
+def untell(connection: sqlite3.Connection, subject: str, as_if_told_at_ms: int | None) -> None:
+    """It reached nobody: put back when it was told, so that it is told again sooner."""
+    connection.execute(
+        "UPDATE alerts SET told_at = ? WHERE subject = ? AND cleared_at IS NULL", (as_if_told_at_ms, subject)
+    )
 
 
 def _alert(row: Any) -> Alert:

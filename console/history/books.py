@@ -139,41 +139,113 @@ def spent_on_machine(connection: sqlite3.Connection, machine: str, since: dateti
 
 
 class Total(NamedTuple):
-    """What a group of calls cost together."""
+    """What a group of calls, and of machine time, cost together."""
 
     key: str | None
-    """The machine, model, endpoint or day; None for calls without a machine."""
+    """The machine, model, endpoint or day; None for calls without a machine, and for machine time without a model."""
     calls: int
     input_tokens: int
     output_tokens: int
     known_usd: Decimal
     unknown_calls: int
+    """Calls, and lines of machine time, whose cost nobody knows."""
     estimated_calls: int
     """Calls whose tokens we counted, not the server."""
+    gpu_hours: Decimal = Decimal(0)
+    machine_usd: Decimal = Decimal(0)
+    """The part of `known_usd` that is machines: their time, disks, traffic, and corrections of these."""
+    corrected_usd: Decimal = Decimal(0)
+    """The part of that which a cloud's own books added, or took off."""
+    estimated_usd: Decimal = Decimal(0)
+    """The part that rests on readings far apart."""
 
 
 Grouping: TypeAlias = Literal["machine", "model", "endpoint", "day"]
 _GROUPS: Mapping[Grouping, str] = {
     "machine": "machine",
-    "model": "model",
+    "model": "CASE WHEN span_from IS NULL THEN model END",
     "endpoint": "endpoint",
     "day": "date(at / 1000, 'unixepoch', 'localtime')",
 }
 
 
 def totals(connection: sqlite3.Connection, since: datetime, until: datetime, by: Grouping) -> list[Total]:
-    """The span's calls in groups, the dearest first; days in their order."""
-    order = "1" if by == "day" else "5 DESC, 6 DESC, 2 DESC, 1"
+    """The span's calls and machine time in groups, the dearest first; days in their order. What meters counted and is
+    not booked yet is in it."""
+    cost = _MILLIONTHS.format("cost_usd")
     rows = connection.execute(
-        f"SELECT {_GROUPS[by]}, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"  # noqa: S608
-        f" coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0), count(*) - count(cost_usd), sum(estimated)"
-        f" FROM ledger WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY {order}",
+        f"SELECT {_GROUPS[by]}, sum(span_from IS NULL), coalesce(sum(input_tokens), 0),"  # noqa: S608
+        f" coalesce(sum(output_tokens), 0), coalesce(sum({cost}), 0), count(*) - count(cost_usd),"
+        " sum(estimated AND span_from IS NULL), coalesce(sum(CASE task WHEN 'gpu' THEN span_to - span_from END), 0),"
+        f" coalesce(sum(CASE WHEN span_from IS NOT NULL THEN {cost} END), 0),"
+        f" coalesce(sum(CASE task WHEN 'correction' THEN {cost} END), 0),"
+        f" coalesce(sum(CASE WHEN estimated AND span_from IS NOT NULL THEN {cost} END), 0)"
+        " FROM ledger WHERE at >= ? AND at < ? GROUP BY 1",
         (to_ms(since), to_ms(until)),
     )
-    return [
-        Total(key, calls, asked, answered, Decimal(millionths).scaleb(-6), unknown, estimated)
-        for key, calls, asked, answered, millionths, unknown, estimated in rows
-    ]
+    found = {
+        key: Total(
+            key,
+            calls,
+            asked,
+            answered,
+            Decimal(known).scaleb(-6),
+            unknown,
+            estimated,
+            Decimal(hours) / meters.MS_PER_HOUR,
+            Decimal(machine).scaleb(-6),
+            Decimal(corrected).scaleb(-6),
+            Decimal(guessed).scaleb(-6),
+        )
+        for key, calls, asked, answered, known, unknown, estimated, hours, machine, corrected, guessed in rows
+    }
+    for row, machine, _ in meters.opened(connection):
+        assert row.open_from is not None
+        assert row.open_to is not None
+        if to_ms(since) <= row.open_from < to_ms(until):
+            local_day = f"{from_ms(row.open_from).astimezone():%Y-%m-%d}"
+            key = {"model": None, "day": local_day}.get(by, machine)
+            sum_ = found.get(key) or Total(key, 0, 0, 0, Decimal(0), 0, 0)
+            usd = meters.in_usd(row.unbooked)
+            hours = Decimal(row.open_to - row.open_from) / meters.MS_PER_HOUR if row.kind == "gpu" else Decimal(0)
+            found[key] = sum_._replace(
+                known_usd=sum_.known_usd + usd,
+                machine_usd=sum_.machine_usd + usd,
+                gpu_hours=sum_.gpu_hours + hours,
+                unknown_calls=sum_.unknown_calls + (row.usd_per_hour is None),
+                estimated_usd=sum_.estimated_usd + (usd if row.estimated else 0),
+            )
+    if by == "day":
+        return sorted(found.values(), key=lambda total: total.key or "")
+    return sorted(
+        found.values(), key=lambda total: (-total.known_usd, -total.unknown_calls, -total.calls, total.key or "")
+    )
+
+
+class Reconciliation(NamedTuple):
+    """How far the books of an account were compared with its cloud's."""
+
+    cloud: str
+    by: str
+    """charges, balance, or count: our own."""
+    to: datetime | None
+
+
+def reconciliations(connection: sqlite3.Connection, since: datetime, until: datetime) -> list[Reconciliation]:
+    """For each account whose machines cost something in a span."""
+    clouds = {
+        cloud
+        for (cloud,) in connection.execute(
+            "SELECT DISTINCT wire FROM ledger WHERE span_from IS NOT NULL AND at >= ? AND at < ?",
+            (to_ms(since), to_ms(until)),
+        )
+    }
+    clouds |= {cloud for _, _, cloud in meters.opened(connection)}
+    known = {
+        cloud: Reconciliation(cloud, by or "count", None if to is None else from_ms(to))
+        for cloud, by, to in connection.execute("SELECT cloud, reconciled_by, reconciled_to FROM accounts")
+    }
+    return [known.get(cloud) or Reconciliation(cloud, "count", None) for cloud in sorted(clouds)]
 
 
 class Limit(NamedTuple):

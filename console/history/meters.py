@@ -146,11 +146,12 @@ def running(connection: sqlite3.Connection) -> list[Running]:
     return sorted(found.values(), key=lambda one: (-one.usd_per_hour, one.name))
 
 
-def note(connection: sqlite3.Connection, machine: int, at: datetime, text: str) -> None:
-    """A line about money in the log of a machine."""
-    connection.execute(
-        "INSERT INTO machine_log (machine, at, what, text) VALUES (?, ?, 'price', ?)", (machine, to_ms(at), text)
-    )
+def last_price(connection: sqlite3.Connection, name: str) -> tuple[Decimal, Decimal] | None:
+    """What an hour of a machine last cost, running and stopped; None where it is not known."""
+    row = connection.execute(
+        "SELECT usd_per_hour, usd_per_hour_stopped FROM machines WHERE name = ? ORDER BY seq DESC LIMIT 1", (name,)
+    ).fetchone()
+    return None if row is None or row[0] is None else (Decimal(row[0]), Decimal(row[1] or 0))
 
 
 def _row(values: Iterable[Any]) -> MeterRow:

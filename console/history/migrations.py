@@ -280,9 +280,10 @@ CREATE TABLE accounts (
     usd_per_hour TEXT,
     balance_at INTEGER,
     reconciled_to INTEGER,
+    reconciled_by TEXT,
+    reconciled_balance_usd TEXT,
     failures INTEGER NOT NULL DEFAULT 0,
-    next_at INTEGER,
-    reconciled_balance_usd TEXT
+    next_at INTEGER
 );
 
 CREATE TABLE roles (

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from console.clock import Clock
     from console.history.books import Limit, Spent
+    from console.money.forecast import Forecast
     from console.money.ledger import LedgerEntry
     from console.money.prices import Price
     from console.money.verdicts import BudgetVerdict
@@ -112,10 +113,12 @@ class Budget:
         zone: tzinfo | None = None,
         machine_limits: Mapping[str, Decimal] | None = None,
         any_machine_usd: Decimal | None = None,
+        any_machine_alarm_usd: Decimal | None = None,
     ) -> None:
         """`zone` is where the user's days begin; None takes the computer's.
 
-        `machine_limits` says what single machines may cost in a day, `any_machine_usd` what the others may.
+        `machine_limits` says what single machines may cost in a day, `any_machine_usd` what the others may, and from
+        `any_machine_alarm_usd` on that is an alarm.
         """
         self._limits = limits
         self._books = books
@@ -123,6 +126,7 @@ class Budget:
         self._zone = zone
         self._machine_limits = machine_limits or {}
         self._any_machine_usd = any_machine_usd
+        self._any_machine_alarm_usd = any_machine_alarm_usd
 
     async def allow(
         self,
@@ -229,12 +233,27 @@ class Budget:
         """What a machine may cost in a day."""
         return self._machine_limits.get(machine, self._any_machine_usd)
 
+    async def forecast(self) -> Forecast:
+        """When the budgets and the balances are gone if everything goes on as it does."""
+        from console.history import books, meters
+        from console.money.forecast import balances, forecast
+
+        now, limits = self._clock.now(), self.spans()
+
+        def look(connection: sqlite3.Connection) -> Forecast:
+            sums = [books.spent(connection, limit.since, limit.until).known_usd for limit in limits]
+            budgets = [(span.when, sum_, limit) for span, sum_, limit in zip(_SPANS, sums, limits, strict=True)]
+            return forecast(meters.running(connection), budgets, balances(connection), now, self._zone)
+
+        return await self._books.run(look)
+
     async def verdict(self) -> list[BudgetVerdict]:
         """How every budget stands, and which machines are to be stopped for it; of machines, those that cost money."""
         from console.history import books, meters
-        from console.money.verdicts import BudgetVerdict, highest_passed, to_stop
+        from console.money.forecast import clock_time, reached_at
+        from console.money.verdicts import ALL, BudgetVerdict, highest_passed, to_stop
 
-        limits = self.spans()
+        now, limits = self._clock.now(), self.spans()
         day = limits[0]
 
         def look(connection: sqlite3.Connection) -> tuple[list[Spent], list[tuple[meters.Running, Decimal]]]:
@@ -246,38 +265,43 @@ class Budget:
         sums, machines = await self._books.run(look)
         strict = self._limits.at_limit == "stop"
         running = [one for one, _ in machines]
+        usd_per_hour = sum((one.usd_per_hour for one in running if not one.fixed), ZERO)
         verdicts = []
         for span, limit, sum_ in zip(_SPANS, limits, sums, strict=True):
             booked = sum_.known_usd - sum_.reserved_usd
-            passed = highest_passed(booked, limit.limit_usd, self._limits.warn_at)
+            passed = highest_passed(booked, limit.limit_usd, (*self._limits.warn_at, ALL))
             is_full = strict and passed == 1
+            stop = to_stop(running) if is_full else ()
+            text = _stands(f"{span.title} budget", span.when, booked, limit.limit_usd, stop)
+            soon = reached_at(limit.limit_usd - booked, usd_per_hour, now)
+            if passed < 1 and soon is not None and soon < limit.until:
+                text += f" It reaches {usd(limit.limit_usd)} at {clock_time(soon, now, self._zone)}."
             verdicts.append(
-                BudgetVerdict(
-                    f"budget:{span.name}",
-                    booked,
-                    limit.limit_usd,
-                    passed,
-                    _stands(f"{span.title} budget", span.when, booked, limit.limit_usd),
-                    to_stop(running) if is_full else (),
-                    block=is_full,
-                )
+                BudgetVerdict(f"budget:{span.name}", booked, limit.limit_usd, passed, text, stop, block=is_full)
             )
         for one, spent_usd in machines:
             limit_usd = self.machine_limit(one.name)
             if limit_usd is None or one.fixed:
                 continue
-            passed = highest_passed(spent_usd, limit_usd, self._limits.warn_at)
-            verdicts.append(
-                BudgetVerdict(
-                    f"budget:machine:{one.name}",
-                    spent_usd,
-                    limit_usd,
-                    passed,
-                    _stands(f"The budget of {one.name}", "today", spent_usd, limit_usd),
-                    to_stop([one]) if strict and passed == 1 else (),
-                )
-            )
+            levels, loud_from = self._machine_levels(one.name, limit_usd)
+            passed = highest_passed(spent_usd, limit_usd, levels)
+            stop = to_stop([one]) if strict and passed == 1 else ()
+            text = _stands(f"The budget of {one.name}", "today", spent_usd, limit_usd, stop)
+            subject = f"budget:machine:{one.name}"
+            verdicts.append(BudgetVerdict(subject, spent_usd, limit_usd, passed, text, stop, loud_from=loud_from))
         return verdicts
+
+    def _machine_levels(self, machine: str, limit_usd: Decimal) -> tuple[tuple[Decimal, ...], Decimal]:
+        """At which shares of a machine's budget something is said, and from which on loudly."""
+        from console.money.verdicts import ALL, LOUD_FROM
+
+        if machine in self._machine_limits:
+            return (*self._limits.warn_at, ALL), LOUD_FROM
+        alarm_usd = self._any_machine_alarm_usd
+        if alarm_usd is None or not 0 < alarm_usd < limit_usd:
+            return (ALL,), ALL
+        share = (alarm_usd / limit_usd).quantize(Decimal("0.0001")).normalize()
+        return (share, ALL), share
 
     async def spent(self) -> list[tuple[str, Spent, Decimal]]:
         """For today and this month: the words, what is spent (set aside included), and the limit."""
@@ -350,10 +374,11 @@ class Budget:
         )
 
 
-def _stands(whose: str, when: str, spent_usd: Decimal, limit_usd: Decimal) -> str:
+def _stands(whose: str, when: str, spent_usd: Decimal, limit_usd: Decimal, stop: tuple[str, ...]) -> str:
     share = f"{spent_usd * 100 / limit_usd:.0f} % of" if limit_usd else "All of"
     lower = whose[0].lower() + whose[1:]
-    return f"{share} {lower} is spent: {usd(spent_usd)} of {usd(limit_usd)} {when}."
+    stopping = f" To be stopped: {', '.join(stop)}." if stop else ""
+    return f"{share} {lower} is spent: {usd(spent_usd)} of {usd(limit_usd)} {when}.{stopping}"
 
 
 class _Span:

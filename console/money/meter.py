@@ -47,7 +47,7 @@ class Rates(NamedTuple):
     """While it runs."""
     disk_stopped: Decimal | None
     source: str
-    """Who says so: reading, launch or settings."""
+    """Who says so: the cloud with its reading, the launch, or the settings."""
 
 
 def rates_of(record: MachineRecord, reading: Reading | None, own: Machine | None = None) -> Rates:
@@ -61,8 +61,8 @@ def rates_of(record: MachineRecord, reading: Reading | None, own: Machine | None
     if reading is not None:
         if reading.usd_per_hour_stopped is not None:
             stopped = reading.usd_per_hour_stopped
-        if reading.usd_per_hour and reading.bills is Bills.EVERYTHING and reading.usd_per_hour != price:
-            price, source = reading.usd_per_hour, "reading"
+        if reading.usd_per_hour and reading.bills is Bills.EVERYTHING:
+            price, source = reading.usd_per_hour, "cloud"
     if price is None or stopped is None or stopped >= price:
         return Rates(price, Decimal(0), stopped, source)
     return Rates(price - stopped, stopped, stopped, source)
@@ -153,9 +153,6 @@ class Meter:
                 row = self._counted(connection, row, record, begin, end, estimated)
         if row.billing and (not is_charged or row.usd_per_hour != price):
             row = _booked(connection, row, record.name, record.cloud)
-            if is_charged and kind == "gpu":
-                text = f"An hour of its GPU costs {_amount(price)} (before: {_amount(row.usd_per_hour)})."
-                meters.note(connection, record.seq, at, text)
         if is_charged:
             row = row._replace(usd_per_hour=price, price_source=source)
         meters.put(connection, row._replace(seen_at=to_ms(at), billing=is_charged, gap=False))
@@ -206,41 +203,51 @@ class Meter:
         return row
 
 
+def unbooked_lines(connection: sqlite3.Connection) -> list[LedgerEntry]:
+    """What waits for its line to be full, as lines that are not in the ledger."""
+    found = []
+    for row, name, cloud in meters.opened(connection):
+        assert row.open_from is not None
+        assert row.open_to is not None
+        cost = None if row.usd_per_hour is None else meters.in_usd(row.unbooked)
+        found.append(_line(row, name, cloud, from_ms(row.open_from), from_ms(row.open_to), cost))
+    return found
+
+
 def _booked(connection: sqlite3.Connection, row: MeterRow, name: str, cloud: str) -> MeterRow:
     """The meter with its open span turned into a line of the ledger."""
     if row.open_from is None or row.open_to is None:
         return row
     usd, rest = meters.split(row.unbooked)
-    since, until = from_ms(row.open_from), from_ms(row.open_to)
     if row.usd_per_hour != 0:
-        books.book(
-            connection,
-            LedgerEntry(
-                until - timedelta(milliseconds=1),  # inside the span, so that midnight ends the day before
-                task=row.kind,
-                client="meter",
-                endpoint=name,
-                wire=cloud,
-                model="",
-                outcome="complete",
-                machine=name,
-                estimated=row.estimated,
-                price_source=row.price_source,
-                price_dated=since.date(),
-                cost_usd=None if row.usd_per_hour is None else usd,
-                span_from=since,
-                span_to=until,
-                usd_per_hour=row.usd_per_hour,
-            ),
-        )
+        cost = None if row.usd_per_hour is None else usd
+        books.book(connection, _line(row, name, cloud, from_ms(row.open_from), from_ms(row.open_to), cost))
     return row._replace(open_from=None, open_to=None, estimated=False, unbooked=rest)
+
+
+def _line(
+    row: MeterRow, name: str, cloud: str, since: datetime, until: datetime, cost_usd: Decimal | None
+) -> LedgerEntry:
+    return LedgerEntry(
+        until - timedelta(milliseconds=1),  # inside the span, so that midnight ends the day before
+        task=row.kind,
+        client="meter",
+        endpoint=name,
+        wire=cloud,
+        model="",
+        outcome="complete",
+        machine=name,
+        estimated=row.estimated,
+        price_source=row.price_source,
+        price_dated=since.date(),
+        cost_usd=cost_usd,
+        span_from=since,
+        span_to=until,
+        usd_per_hour=row.usd_per_hour,
+    )
 
 
 def _hourly(usd_per_month: Decimal, moment: datetime, zone: tzinfo | None) -> Decimal:
     """What an hour of this month comes to."""
     first, next_first = month_of(moment.astimezone(zone).date(), zone)
     return usd_per_month * MS_PER_HOUR / (to_ms(next_first) - to_ms(first))
-
-
-def _amount(price: Decimal | None) -> str:
-    return "an unknown price" if price is None else f"${price.normalize():f}"

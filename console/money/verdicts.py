@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Level: TypeAlias = Literal["info", "warning", "alarm"]
 
-_LOUD_FROM = Decimal("0.8")
-_ALL = Decimal(1)
+LOUD_FROM = Decimal("0.8")
+ALL = Decimal(1)
 
 
 class BudgetVerdict(NamedTuple):
@@ -35,18 +35,25 @@ class BudgetVerdict(NamedTuple):
     """The machines to stop, in this order."""
     block: bool = False
     """Nothing that costs money may begin; `Budget.allow` and `allow_machine` refuse it by themselves."""
+    loud_from: Decimal = LOUD_FROM
+    """The share from which on it is an alarm."""
 
     @property
     def level(self) -> Level:
         if not self.passed:
             return "info"
-        return "alarm" if self.passed >= _LOUD_FROM else "warning"
+        return "alarm" if self.passed >= self.loud_from else "warning"
+
+    @property
+    def machine(self) -> str | None:
+        """Of which machine it is the budget."""
+        kind, _, name = self.subject.removeprefix("budget:").partition(":")
+        return name if kind == "machine" else None
 
 
-def highest_passed(spent_usd: Decimal, limit_usd: Decimal, warn_at: Sequence[Decimal]) -> Decimal:
+def highest_passed(spent_usd: Decimal, limit_usd: Decimal, levels: Sequence[Decimal]) -> Decimal:
     """The highest share of a budget that is reached. Of a budget of nothing, all is spent from the start."""
-    reached = [share for share in (*warn_at, _ALL) if spent_usd >= share * limit_usd]
-    return max(reached, default=Decimal(0))
+    return max((share for share in levels if spent_usd >= share * limit_usd), default=Decimal(0))
 
 
 def to_stop(running: Iterable[Running]) -> tuple[str, ...]:
