@@ -24,6 +24,8 @@ from providers.registry import chat_provider
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import asyncssh
+
     from console.chat.conversation import Conversation
     from console.history.store import Store
     from console.jobs import Jobs
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from console.links.identity import Target, Whereabouts
     from console.links.link import Links
     from console.links.offers import Offers
+    from console.links.remote import Connect
     from console.links.shared import Shared
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
@@ -38,8 +41,11 @@ if TYPE_CHECKING:
     from console.machines.ensure import Ensure
     from console.machines.fleet import Fleet, LaunchPlan
     from console.machines.heat import HeatWatch
+    from console.machines.guard import Guard
+    from console.machines.leases import Leases
     from console.machines.records import MachineRecord
     from console.machines.services import Service
+    from console.machines.signals import Signals
     from console.money.budget import Budget
     from console.money.watch import MoneyWatch
     from console.notify import Alerts
@@ -49,6 +55,9 @@ if TYPE_CHECKING:
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
+
+REACH_S = 15.0
+"""How long the guard waits for the link to a machine that it looks at."""
 
 
 class Runtime:
@@ -101,6 +110,8 @@ class Runtime:
         self._fleet: Fleet | None = None
         self._ensure: Ensure | None = None
         self._alerts: Alerts | None = None
+        self._signals: Signals | None = None
+        self._guard: Guard | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -337,6 +348,35 @@ class Runtime:
         if machines := await store.run(rented):
             self.settings.learn_machines(machines)
 
+    @property
+    def signals(self) -> Signals:
+        """Where work on machines is noted; nothing is opened before there is some."""
+        if self._signals is None:
+            from console.machines.signals import Signals
+
+            self._signals = Signals(self.store, self.clock)
+        return self._signals
+
+    async def leases(self) -> Leases:
+        """How long each machine may live."""
+        from console.machines.leases import Leases
+
+        return Leases(self.settings, await self.store(), self.clock)
+
+    async def guard(self) -> Guard:
+        """What looks after the machines; for a process that stays, which runs it beside its other work."""
+        store, fleet = await self.store(), await self.fleet()
+        leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
+        if self._guard is None:
+            from console.machines.guard import Guard
+            from console.machines.watch import Watch
+            from console.machines.work import read_work
+
+            reach = MachineLinks(self)
+            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
+            self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+        return self._guard
+
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
         if self._conversation is None:
@@ -496,6 +536,36 @@ class Runtime:
         if self._store is not None:
             await self._store.close(leave=self._ends_process)
         self.bus.close()
+
+
+class MachineLinks:
+    """The links that the guard looks at machines over: those of this process, or its own where there is none."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._made: set[str] = set()
+
+    def reach(self, name: str) -> Connect:
+        async def connect() -> asyncssh.SSHClientConnection:
+            links = self._runtime.links
+            if all(link.name != name for link in links):
+                self._made.add(name)
+            link = links.make(name)
+            await link.start()
+            return await link.connection(REACH_S)
+
+        return connect
+
+    async def leave(self, name: str) -> None:
+        """The machine is off, or about to be. A link that somebody else uses stays."""
+        if name in self._made:
+            self._made.discard(name)
+            await self._runtime.links.drop(name)
+
+    async def reached(self, name: str) -> None:
+        from console.machines.records import MachineState
+
+        await (await self._runtime.fleet()).reached(name, MachineState.REACHABLE)
 
 
 @asynccontextmanager

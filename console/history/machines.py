@@ -37,7 +37,9 @@ _MOMENTS = ("created_at", "ends_at")
 
 
 def write_reading(reading: Reading) -> str:
-    values = {name: value for name, value in reading._asdict().items() if value not in (None, "", ()) and name != "raw"}
+    values = {name: value for name, value in reading._asdict().items() if value not in (None, "", ())}
+    values.pop("raw", None)
+    values["label"] = storable(reading.label)  # which a machine of somebody else may have none of
     for name in _MONEY:
         if name in values:
             values[name] = str(values[name])

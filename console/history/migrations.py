@@ -298,10 +298,11 @@ CREATE TABLE leases (
     machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
     began_at INTEGER NOT NULL,
     hard_until INTEGER NOT NULL,
-    idle_s INTEGER,
+    ended_at INTEGER,
     pinned_until INTEGER,
     pin_why TEXT,
-    on_machine TEXT
+    on_machine TEXT,
+    elsewhere TEXT
 );
 
 CREATE TABLE signals (
@@ -310,6 +311,7 @@ CREATE TABLE signals (
     kind TEXT NOT NULL,
     active_at INTEGER,
     seen_at INTEGER NOT NULL,
+    seen_from INTEGER NOT NULL,
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);

@@ -259,10 +259,11 @@ CREATE TABLE leases (
     machine INTEGER NOT NULL UNIQUE REFERENCES machines (seq),
     began_at INTEGER NOT NULL,
     hard_until INTEGER NOT NULL,
-    idle_s INTEGER,
+    ended_at INTEGER,
     pinned_until INTEGER,
     pin_why TEXT,
-    on_machine TEXT
+    on_machine TEXT,
+    elsewhere TEXT
 );
 
 CREATE TABLE signals (
@@ -271,6 +272,7 @@ CREATE TABLE signals (
     kind TEXT NOT NULL,
     active_at INTEGER,
     seen_at INTEGER NOT NULL,
+    seen_from INTEGER NOT NULL,
     detail TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
@@ -384,8 +386,8 @@ INSERT INTO deeds VALUES (1, 2, 'destroy', 'asked for', 'accepted', '999999999:1
 INSERT INTO machine_log VALUES (1, 1, 1767225000000, 'requested', 'Rented from vast.');
 INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000', 0, NULL);
 INSERT INTO roles VALUES (1, 'guard', '999999999:1', 1767225605000);
-INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, 1800, NULL, NULL, NULL);
-INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, '2 requests');
+INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, NULL, 1767240000000, 'training', NULL, NULL);
+INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, 1767225300000, '2 requests');
 INSERT INTO meters VALUES (1, 1, 'gpu', 1767225600000, 1, 0, '0.4011', 'launch', NULL, NULL, 0, '1.44');
 INSERT INTO boots VALUES (1, 'vast', '41', 'ollama/ollama', 'image', 41.5, 1767225300000);
 INSERT INTO alerts VALUES (1, 'budget:day:0.5', 'warning', 'Half of the day is spent.', 1767225600000, 1767225600000, 1, NULL, NULL);
