@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "vm": "machines: ssh",
     "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
+    "guard": "leases and budgets without a screen",
     "cost": "what was spent, by machine, model, endpoint or day",
     "alert": "alerts that stand, and a trial of their channels: ls, test",
     "key": "keys: set, ls, rm; values are never shown",

@@ -112,6 +112,8 @@ class Runtime:
         self._alerts: Alerts | None = None
         self._signals: Signals | None = None
         self._guard: Guard | None = None
+        self._guard_links: MachineLinks | None = None
+        self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
     async def store(self) -> Store:
@@ -160,6 +162,8 @@ class Runtime:
             from console.links.tunnels import Tunnels
 
             self._tunnels = Tunnels(self.bus)
+            following = self.signals.follow(self.bus)
+            self._following = asyncio.get_running_loop().create_task(following, name="work through tunnels")
         return self._tunnels
 
     async def offers(self) -> Offers:
@@ -372,7 +376,7 @@ class Runtime:
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
-            reach = MachineLinks(self)
+            reach = self._guard_links = MachineLinks(self)
             watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
         return self._guard
@@ -419,6 +423,7 @@ class Runtime:
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)
         readied = await self.ways.make_ready(machine, service, tell)
+        self.signals.soon(machine, "requests", f"a request to {service.label}")
         return readied._replace(usd_per_hour=await self._price_of(machine))
 
     async def _price_of(self, machine: str) -> Decimal | None:
@@ -521,6 +526,13 @@ class Runtime:
     async def close(self) -> None:
         if self._jobs is not None:
             await self._jobs.close()
+        if self._guard_links is not None:
+            await self._guard_links.close()
+        if self._signals is not None:
+            await self._signals.close()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         if self._clouds is not None:
             await self._clouds.close()
         for provider in self._providers.values():
@@ -539,28 +551,50 @@ class Runtime:
 
 
 class MachineLinks:
-    """The links that the guard looks at machines over: those of this process, or its own where there is none."""
+    """The links that the guard looks at machines over: one that this process has up already, or its own.
+
+    Its own ask nobody and tell nobody anything: whoever sits at the terminal of this process wants another one.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._made: set[str] = set()
+        self._links: Links | None = None
 
     def reach(self, name: str) -> Connect:
         async def connect() -> asyncssh.SSHClientConnection:
-            links = self._runtime.links
-            if all(link.name != name for link in links):
-                self._made.add(name)
-            link = links.make(name)
-            await link.start()
-            return await link.connection(REACH_S)
+            if self._runtime._links is not None:
+                for link in self._runtime._links:
+                    if link.name == name and link.is_up:
+                        return await link.connection(REACH_S)
+            return await (await self._own().link(name)).connection(REACH_S)
 
         return connect
 
+    def _own(self) -> Links:
+        if self._links is None:
+            from console.links.connector import Connector, LoginManners, Nobody
+            from console.links.link import Links
+
+            runtime = self._runtime
+            connector = Connector(
+                runtime.settings,
+                runtime.paths,
+                runtime._environment,
+                Bus(),
+                LoginManners(Nobody()),
+                find=runtime._whereabouts,
+            )
+            self._links = Links(connector.to, runtime.clock, Bus())
+        return self._links
+
     async def leave(self, name: str) -> None:
-        """The machine is off, or about to be. A link that somebody else uses stays."""
-        if name in self._made:
-            self._made.discard(name)
-            await self._runtime.links.drop(name)
+        """The machine is off, or about to be."""
+        if self._links is not None:
+            await self._links.drop(name)
+
+    async def close(self) -> None:
+        if self._links is not None:
+            await self._links.close()
 
     async def reached(self, name: str) -> None:
         from console.machines.records import MachineState

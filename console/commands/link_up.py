@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from console.links.offers import Offers
     from console.links.shared import Published
     from console.links.tunnels import Forward, Tunnel
+    from console.machines.guard import Guard
     from console.machines.services import Service
     from console.runtime import Runtime
     from console.settings import Machine
@@ -76,10 +77,11 @@ async def _keep_up(
 ) -> int:
     import asyncio
 
+    from console.interrupts import stop_on_signals
     from console.links.connector import LoginManners
     from console.terminal_ask import TerminalAsk
 
-    _stop_on_signals()
+    stop_on_signals()
     async with shell.runtime() as runtime:
         name = arguments.target
         # A name that leads nowhere is a mistake to be told at once, not an outage to wait out.
@@ -103,19 +105,37 @@ async def _keep_up(
                 await link.start()
             if offers is not None:
                 await offers.offer(link, tunnels)
-            successors = [
+            beside = [
                 asyncio.create_task(_succeed(forward, there, link, offers, runtime, teller))
                 for forward, there in elsewhere
                 if offers is not None
             ]
+            guard = await _guard_of(runtime, name)
+            if guard is not None:
+                beside.append(asyncio.create_task(guard.run(), name="guard"))
             try:
                 async for event in events:
                     teller.tell(event)
             finally:
-                for task in successors:
+                for task in beside:
                     task.cancel()
-                await asyncio.gather(*successors, return_exceptions=True)
+                await asyncio.gather(*beside, return_exceptions=True)
     return 0
+
+
+async def _guard_of(runtime: Runtime, name: str) -> Guard | None:
+    """Whoever keeps a link to a machine that costs money is there to end it as well, if no other process is."""
+    from console.errors import StoreError
+
+    machine = runtime.settings.machines.get(name)
+    try:
+        if machine is None and all(record.name != name for record in await (await runtime.fleet()).machines()):
+            return None
+        if machine is not None and machine.cloud == "ssh" and machine.at_end in (None, "nothing"):
+            return None
+        return await runtime.guard()
+    except StoreError:
+        return None
 
 
 def _of_machine(machine: Machine) -> tuple[list[Forward], Mapping[str, Service]]:
@@ -304,18 +324,6 @@ class _Teller:
 _HOW = {"cloud": "told by its cloud", "known_hosts": "as in your known_hosts", "accepted": "first contact"}
 
 
-def _stop_on_signals() -> None:
-    """The end of a terminal or a service manager's stop ends it as Ctrl+C does: ports and links are closed in order."""
-    import asyncio
-    import signal
-
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-
-
 def _kick_on_enter(link: Link, ask: TerminalAsk, shell: Shell) -> None:
     """Whoever presses Enter does not want to wait for the next try."""
     import asyncio
@@ -332,44 +340,18 @@ def _kick_on_enter(link: Link, ask: TerminalAsk, shell: Shell) -> None:
 
 def _print_unit(arguments: argparse.Namespace, shell: Shell) -> int:
     """A unit for systemd's user manager. It refuses strangers: nobody would be there to look at a fingerprint."""
-    import shutil
-    import sys
     from pathlib import Path
 
-    beside = Path(sys.executable).with_name("hawser")
-    program = str(beside) if beside.exists() else shutil.which("hawser") or "hawser"
-    words = [program, "link", "up", arguments.target, "--known-only"]
+    from console.systemd import user_unit
+
+    words = ["link", "up", arguments.target, "--known-only"]
     for forward in arguments.forward:
         words += ["--forward", forward]
     if arguments.ssh_config:
         words += ["--ssh-config", str(Path(arguments.ssh_config).expanduser().absolute())]
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in arguments.target)
-    home = shell.environment.get("HAWSER_HOME")
-    lines = [
-        f"# Save as ~/.config/systemd/user/hawser-{name}.service, then:",
-        f"#   hawser link pin {arguments.target}",
-        f"#   systemctl --user enable --now hawser-{name}",
-        "#   loginctl enable-linger      (starts it with the computer, not with your first login)",
-        "[Unit]",
-        f"Description=Hawser link to {arguments.target}".replace("%", "%%"),
-        "StartLimitIntervalSec=0",
-        "",
-        "[Service]",
-        *([f"Environment={_quoted(f'HAWSER_HOME={Path(home).expanduser().absolute()}')}"] if home else []),
-        f"ExecStart={' '.join(map(_quoted, words))}",
-        "Restart=always",
-        "RestartSec=5",
-        "SuccessExitStatus=130",
-        "",
-        "[Install]",
-        "WantedBy=default.target",
-    ]
-    for line in lines:
+    first = [f"hawser link pin {arguments.target}"]
+    description = f"Hawser link to {arguments.target}"
+    for line in user_unit(f"hawser-{name}", description, words, shell.environment, first=first):
         shell.say(line)
     return 0
-
-
-def _quoted(word: str) -> str:
-    """A word as systemd reads it back."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if escaped != word or any(letter.isspace() or letter in "'\";" for letter in word) else word

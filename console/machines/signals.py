@@ -34,8 +34,8 @@ DEBOUNCE_S = 15.0
 AGAIN_S = 60.0
 """How often something that goes on is noted again."""
 
-PROBE_BYTES = 400
-"""More than one of our own probes of a service sends."""
+PROBE_BYTES_UP, PROBE_BYTES_DOWN = 400, 4096
+"""More than one of our own probes of a service sends, and is answered with."""
 WINDOW_S = 60.0
 
 
@@ -52,6 +52,7 @@ class Signals:
         self._store = store
         self._clock = clock
         self._noted: dict[tuple[str, str], float] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def note(self, machine: str, kind: str, detail: str) -> None:
         """There is work now. Of a machine that nobody rents or keeps, nothing is written.
@@ -67,6 +68,16 @@ class Signals:
             await self.looked(machine, [Look(kind, active=True, detail=detail)])
         except StoreError as error:
             _log.warning("work on a machine was not noted", extra={"machine": machine, "error": error.text})
+
+    def soon(self, machine: str, kind: str, detail: str) -> None:
+        """As `note`, for who has no time to wait for the store."""
+        task = asyncio.get_running_loop().create_task(self.note(machine, kind, detail), name=f"note work on {machine}")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def close(self) -> None:
+        if self._writing:
+            await asyncio.wait(self._writing)
 
     async def looked(self, machine: str, looks: Iterable[Look]) -> None:
         """Write down what was seen of a machine, work or none."""
@@ -115,13 +126,14 @@ class Signals:
 class Traffic:
     """Tells the traffic of others from our own probes, which go through the same local ports.
 
-    What clients sent is added up for each machine; it is work when it is more than the probes of that time can be.
+    What went through is added up for each machine; it is work when it is more than the probes of that time can be.
     """
 
     def __init__(self) -> None:
-        self._sent: dict[tuple[str, int], int] = {}
+        self._before: dict[tuple[str, int], tuple[int, int]] = {}
         self._began_s: dict[str, float] = {}
-        self._bytes: dict[str, int] = {}
+        self._up: dict[str, int] = {}
+        self._down: dict[str, int] = {}
         self._probes: dict[str, int] = {}
 
     def take(self, event: Event, now_s: float) -> str | None:
@@ -137,10 +149,12 @@ class Traffic:
             return None
         machine, port = event.link, (event.link, event.local_port)
         self._window(machine, now_s)
-        before = self._sent.get(port, 0)
-        self._sent[port] = event.bytes_up
-        self._bytes[machine] += max(event.bytes_up - before, 0)
-        if self._bytes[machine] <= PROBE_BYTES * (self._probes[machine] + 1):
+        up, down = self._before.get(port, (0, 0))
+        self._before[port] = event.bytes_up, event.bytes_down
+        self._up[machine] += max(event.bytes_up - up, 0)
+        self._down[machine] += max(event.bytes_down - down, 0)
+        probes = self._probes[machine] + 1
+        if self._up[machine] <= PROBE_BYTES_UP * probes and self._down[machine] <= PROBE_BYTES_DOWN * probes:
             return None
         del self._began_s[machine]  # what comes next is measured anew
         return machine
@@ -149,4 +163,4 @@ class Traffic:
         began_s = self._began_s.get(machine)
         if began_s is None or now_s - began_s >= WINDOW_S:
             self._began_s[machine] = now_s
-            self._bytes[machine] = self._probes[machine] = 0
+            self._up[machine] = self._down[machine] = self._probes[machine] = 0
