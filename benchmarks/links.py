@@ -397,7 +397,7 @@ async def many(host_key: str, port: int, user: str, key_file: str, service_port:
     from console.events import Bus
     from console.links.connector import Nobody
     from console.links.identity import Pins, Target, connect
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.tunnels import Forward, Tunnels
     from console.paths import Paths
 

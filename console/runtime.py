@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
     from console.links.identity import Target, Whereabouts
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.remote import Connect
     from console.links.shared import Shared
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from console.machines.clouds import Clouds
     from console.machines.ensure import Ensure
     from console.machines.fleet import Fleet, LaunchPlan
-    from console.machines.heat import HeatWatch
     from console.machines.guard import Guard
+    from console.machines.heat import HeatWatch
     from console.machines.leases import Leases
     from console.machines.records import MachineRecord
     from console.machines.services import Service
@@ -145,7 +145,7 @@ class Runtime:
         """The SSH links of this process. asyncssh is loaded when the first of them connects."""
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
@@ -371,14 +371,20 @@ class Runtime:
         """What looks after the machines; for a process that stays, which runs it beside its other work."""
         store, fleet = await self.store(), await self.fleet()
         leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
+        money, heat = await self.money_watch(), await self.heat_watch()
         if self._guard is None:
-            from console.machines.guard import Guard
+            from functools import partial
+
+            from console.machines.guard import Guard, Part
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
             reach = self._guard_links = MachineLinks(self)
-            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
+            read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
+            watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+            self._guard.add(Part("money", money.round, 300.0, 600.0))
+            self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
 
     async def conversation(self) -> Conversation:
@@ -506,7 +512,7 @@ class Runtime:
         return MoneyWatch(await self.budget(), reconciler, fleet.accounts, await self.alerts(), self.clock)
 
     async def heat_watch(self) -> HeatWatch:
-        """What judges the GPU readings on the bus; its `run` ends with the bus."""
+        """What judges the GPU readings that it is given, in the guard's rounds."""
         from console.machines.heat import HeatWatch
 
         fleet = await self.fleet()
@@ -514,7 +520,7 @@ class Runtime:
         async def stop(machine: str, why: str) -> None:
             await fleet.stop(machine, why=why)
 
-        return HeatWatch(self.settings.alerts, await self.alerts(), self.bus, stop)
+        return HeatWatch(self.settings.alerts, await self.alerts(), self.clock, self.bus, stop)
 
     async def remember_models(self, endpoint: str, models: Sequence[ModelInfo]) -> None:
         """Keep what an endpoint has, for completion and for names without an endpoint."""

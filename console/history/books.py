@@ -128,14 +128,19 @@ def spent(connection: sqlite3.Connection, since: datetime, until: datetime) -> S
     return Spent(Decimal(millionths - fixed).scaleb(-6) + running + reserved, unknown, reserved)
 
 
-def spent_on_machine(connection: sqlite3.Connection, machine: str, since: datetime, until: datetime) -> Decimal:
-    """What the time, disk and traffic of one machine cost in a span, up to its last reading."""
-    (millionths,) = connection.execute(
-        f"SELECT coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0) FROM ledger"  # noqa: S608
-        " WHERE machine = ? AND span_from IS NOT NULL AND task <> 'month' AND at >= ? AND at < ?",
-        (machine, to_ms(since), to_ms(until)),
-    ).fetchone()
-    return Decimal(millionths).scaleb(-6) + meters.unbooked_usd(connection, since, until, machine=machine)
+def spent_on_machines(connection: sqlite3.Connection, since: datetime, until: datetime) -> dict[str, Decimal]:
+    """What time, disk and traffic of each machine cost in a span, up to its last reading; by name."""
+    rows = connection.execute(
+        f"SELECT machine, coalesce(sum({_MILLIONTHS.format('cost_usd')}), 0) FROM ledger"  # noqa: S608
+        " WHERE at >= ? AND at < ? AND span_from IS NOT NULL AND task <> 'month' AND machine IS NOT NULL GROUP BY 1",
+        (to_ms(since), to_ms(until)),
+    )
+    sums = {machine: Decimal(millionths).scaleb(-6) for machine, millionths in rows}
+    for row, machine, _ in meters.opened(connection):
+        assert row.open_from is not None
+        if row.kind != "month" and to_ms(since) <= row.open_from < to_ms(until):
+            sums[machine] = sums.get(machine, Decimal(0)) + meters.in_usd(row.unbooked)
+    return sums
 
 
 class Total(NamedTuple):

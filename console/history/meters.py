@@ -102,17 +102,14 @@ def put(connection: sqlite3.Connection, row: MeterRow) -> None:
     )
 
 
-def unbooked_usd(
-    connection: sqlite3.Connection, since: datetime, until: datetime, *, machine: str | None = None
-) -> Decimal:
+def unbooked_usd(connection: sqlite3.Connection, since: datetime, until: datetime) -> Decimal:
     """What was confirmed in a span and is not yet in the ledger, to six places; what is paid by the month left out.
 
     No open span reaches over a midnight, so it is the day's in which it began.
     """
     rows = connection.execute(
-        "SELECT meters.unbooked FROM meters JOIN machines ON machines.seq = meters.machine"
-        " WHERE open_from >= ? AND open_from < ? AND kind <> 'month' AND coalesce(?, machines.name) = machines.name",
-        (to_ms(since), to_ms(until), machine),
+        "SELECT unbooked FROM meters WHERE open_from >= ? AND open_from < ? AND kind <> 'month'",
+        (to_ms(since), to_ms(until)),
     )
     return in_usd(sum((Decimal(unbooked) for (unbooked,) in rows), Decimal(0)))
 

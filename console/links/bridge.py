@@ -224,11 +224,16 @@ class Stream(asyncio.Protocol):
     # From the machine
 
     @_guarded
-    def far_data(self, data: bytes) -> None:
+    def far_data(self, data: bytes | memoryview) -> None:
         if self._awaits_answer:
             self._answered()
         self._accounts.bytes_down += len(data)
-        if self._bulk:
+        if isinstance(data, memoryview):
+            self._pass_on_bulk()
+            if self._transport is not None and not self._transport.is_closing():
+                # A view holds on to all the space it lies in, so what has to wait for the client waits as a copy.
+                self._transport.write(bytes(data) if self._transport.get_write_buffer_size() else data)
+        elif self._bulk:
             self._bulk.append(data)
         elif len(data) >= BULK_BYTES:
             self._bulk.append(data)
@@ -347,7 +352,7 @@ class Far:
     def connection_made(self, channel: object) -> None: ...
     def session_started(self) -> None: ...
 
-    def data_received(self, data: bytes, datatype: object) -> None:
+    def data_received(self, data: bytes | memoryview, datatype: object) -> None:
         self._stream.far_data(data)
 
     def eof_received(self) -> bool:

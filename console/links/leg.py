@@ -92,7 +92,10 @@ class Leg:
     """One SSH connection, from its login to its end."""
 
     def __init__(self, connection: asyncssh.SSHClientConnection, number: int, pace: Pace, watcher: Watcher) -> None:
+        from console.links.express import shortest_way  # loads asyncssh, as whoever made the connection has
+
         self.connection = connection
+        self._create_connection = shortest_way(connection)
         self.number = number
         self.is_late = False
         self.is_dead = False
@@ -150,7 +153,7 @@ class Leg:
                 await self._measured.wait()
             if opening.done():
                 return
-            made = await self.connection.create_connection(
+            made = await self._create_connection(
                 lambda: _discarding() if opening.done() else session(),
                 host,
                 port,

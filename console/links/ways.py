@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from console.history.tunnels import Published
-    from console.links.link import Link, Links
+    from console.links.link import Link
+    from console.links.links import Links
     from console.links.offers import Offers
     from console.links.shared import Shared
     from console.links.tunnels import Tunnel, Tunnels

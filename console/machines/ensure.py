@@ -30,7 +30,7 @@ from providers.clouds.base import State
 
 if TYPE_CHECKING:
     from console.history.store import Store
-    from console.links.link import Links
+    from console.links.links import Links
 
 _TICK_S = 1.0
 _SEEN_S = 15.0

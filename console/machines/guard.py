@@ -154,7 +154,7 @@ class Guard:
         self._verdicts: list[BudgetVerdict] | None = None
         self._lost = asyncio.Event()
         self.only_in_role = False
-        """Whether an end is asked for only while the role is ours: `run` sees to it, a single round acts anyhow."""
+        """Whether ends are asked for only while the role is ours; `run` sees to it, a single round acts in any case."""
 
     def add(self, part: Part) -> None:
         """More for the guard to do, before it tells what stands."""

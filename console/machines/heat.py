@@ -1,6 +1,7 @@
 """Too hot, or out of memory: the GPU readings of all machines against the thresholds.
 
-Readings come once a second; alerts are raised when something changes, and now and then while it stands.
+Readings come once a second from a machine that is watched, else once a minute from the guard's looks; alerts are raised
+when something changes, and now and then while it stands.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from console.machines.gpu import GpuSample
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
-    from console.events import Subscription
+    from console.clock import Clock
     from console.money.verdicts import Level
     from console.settings import AlertSettings
+    from providers.gpu_smi import Snapshot
 
 _log = logging.getLogger(__name__)
 
 AGAIN_S = 300.0
 """An alert that stands is raised again after this, so that it is told again when that is due."""
+UNREAD_S = 300.0
+"""A machine that was not read for this long has no state any more."""
 
 
 class JobsPaused(Event):
@@ -36,7 +40,7 @@ class JobsPaused(Event):
 
 
 class JobsResumed(Event):
-    """A fact: it has cooled down."""
+    """A fact: it has cooled down, or is off."""
 
     __slots__ = ("machine",)
 
@@ -49,15 +53,19 @@ class HeatWatch:
         self,
         settings: AlertSettings,
         alerts: Teller,
+        clock: Clock,
         bus: Bus,
         stop: Callable[[str, str], Awaitable[object]],
     ) -> None:
         """`stop(machine, why)` sends the wish to stop it."""
         self._settings = settings
         self._alerts = alerts
+        self._clock = clock
         self._bus = bus
         self._stop = stop
+        self._read_at_s: dict[str, float] = {}
         self._states: dict[str, Mapping[int, GpuState]] = {}
+        self._waiting: dict[str, GpuSample] = {}
         self._raised: dict[str, tuple[Level | None, bool, float]] = {}
         self._paused: set[str] = set()
         self._stopping: set[str] = set()
@@ -66,19 +74,23 @@ class HeatWatch:
         """Whether our jobs on this machine are to wait."""
         return machine in self._paused
 
-    async def run(self) -> None:
-        """Judge every reading on the bus until it closes, or this is cancelled."""
-        with self._bus.subscribe() as readings:
-            await self._follow(readings)
+    def note(self, machine: str, snapshot: Snapshot, at_s: float) -> None:
+        """Take a reading; of several of a machine before the next round, the last counts."""
+        self._waiting[machine] = GpuSample(machine, snapshot, at_s)
 
-    async def _follow(self, readings: Subscription) -> None:
-        async for event in readings:
-            if isinstance(event, GpuSample):
-                await self.judge(event)
+    async def round(self) -> None:
+        """Judge what was read since the last round."""
+        waiting, self._waiting = self._waiting, {}
+        for sample in waiting.values():
+            await self.judge(sample)
+        now_s = self._clock.monotonic()
+        for machine in [machine for machine, at_s in self._read_at_s.items() if now_s - at_s >= UNREAD_S]:
+            await self._forget(machine)
 
     async def judge(self, sample: GpuSample) -> None:
         """One reading of one machine."""
         machine = sample.machine
+        self._read_at_s[machine] = sample.at_s
         outcome = judge_gpus(machine, sample.snapshot.gpus, self._states.get(machine, {}), sample.at_s, self._settings)
         self._states[machine] = outcome.states
         await tell(
@@ -98,6 +110,20 @@ class HeatWatch:
             except (ConsoleError, ProviderError) as error:
                 self._stopping.discard(machine)  # with the next reading
                 _log.warning("a machine that is too hot was not stopped", extra={"machine": machine, "why": str(error)})
+
+    async def _forget(self, machine: str) -> None:
+        """A machine that is off, or cannot be reached, is neither hot nor full as far as anybody knows."""
+        states = self._states.pop(machine, {})
+        del self._read_at_s[machine]
+        self._stopping.discard(machine)
+        subjects = [f"{kind}:{machine}:{number}" for number in states for kind in ("heat", "memory")]
+        raised = [
+            subject for subject in subjects if (known := self._raised.pop(subject, None)) and known[0] is not None
+        ]
+        await tell(self._alerts, [Finding(subject, None, f"{machine} is not read any more.") for subject in raised])
+        if machine in self._paused:
+            self._paused.discard(machine)
+            self._bus.publish(JobsResumed(machine))
 
     def _is_news(self, finding: Finding, acted: bool, now_s: float) -> bool:
         known = self._raised.get(finding.subject)

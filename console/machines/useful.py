@@ -26,7 +26,7 @@ from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.links.detached import Detached
-    from console.links.link import Links
+    from console.links.links import Links
     from console.links.ways import Ways
     from providers.chat.ollama_admin import OllamaAdmin
 

@@ -200,11 +200,9 @@ class Budget:
         machine_limit = self.machine_limit(machine) if machine is not None else None
 
         def look(connection: sqlite3.Connection) -> tuple[list[Spent], Decimal]:
-            on_machine = (
-                ZERO
-                if machine is None or machine_limit is None
-                else books.spent_on_machine(connection, machine, day.since, day.until)
-            )
+            on_machine = ZERO
+            if machine is not None and machine_limit is not None:
+                on_machine = books.spent_on_machines(connection, day.since, day.until).get(machine, ZERO)
             return [books.spent(connection, limit.since, limit.until) for limit in limits], on_machine
 
         def costs(limit: Limit) -> Decimal:
@@ -257,9 +255,9 @@ class Budget:
         day = limits[0]
 
         def look(connection: sqlite3.Connection) -> tuple[list[Spent], list[tuple[meters.Running, Decimal]]]:
+            by_machine = books.spent_on_machines(connection, day.since, day.until)
             return [books.spent(connection, limit.since, limit.until) for limit in limits], [
-                (one, books.spent_on_machine(connection, one.name, day.since, day.until))
-                for one in meters.running(connection)
+                (one, by_machine.get(one.name, ZERO)) for one in meters.running(connection)
             ]
 
         sums, machines = await self._books.run(look)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
+from console.errors import ConsoleError
 from console.history import books
 from console.history.rows import from_ms, to_ms
 from console.money.ledger import ZERO, LedgerEntry, to_six_places
@@ -98,7 +99,10 @@ class Reconciler:
         return done
 
     async def _one(self, account: str) -> Reconciled | None:
-        capabilities = self._cloud(account).capabilities
+        try:
+            capabilities = self._cloud(account).capabilities
+        except ConsoleError as error:  # an account of machines that were, and of no setting that is
+            return Reconciled(account, "count", note=f"{account} could not be asked: {error.text}")
         known = await self._store.run(lambda connection: _account(connection, account))
         try:
             if Capability.CHARGES in capabilities:

@@ -5,6 +5,7 @@ The guard asks for `round` now and then; budgets themselves it asks for directly
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from console.money.forecast import Forecast
     from console.money.reconcile_books import Reconciled, Reconciler
     from console.money.verdicts import Level
+
+_log = logging.getLogger(__name__)
 
 EMPTY_WITHIN = (timedelta(hours=2), timedelta(hours=12))
 """A balance that ends this soon is an alarm, or a warning: some clouds destroy machines when it is gone."""
@@ -52,7 +55,11 @@ class MoneyWatch:
     async def round(self) -> None:
         """Tell of balances, and reconcile what is due."""
         await tell(self._alerts, balance_findings(await self._budget.forecast(), self._clock.now(), self._zone))
-        await tell(self._alerts, correction_findings(await self._reconciler.run_due(await self._accounts())))
+        reconciled = await self._reconciler.run_due(await self._accounts())
+        for one in reconciled:
+            if one.note:
+                _log.info("%s", one.note)
+        await tell(self._alerts, correction_findings(reconciled))
 
 
 def balance_findings(forecast: Forecast, now: datetime, zone: tzinfo | None = None) -> list[Finding]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
-
-import pytest
 
 from console.errors import MachineBusy
 from console.events import Bus
 from console.machines.gpu import GpuSample
-from console.machines.heat import AGAIN_S, HeatWatch, JobsPaused, JobsResumed
+from console.machines.heat import AGAIN_S, UNREAD_S, HeatWatch, JobsPaused, JobsResumed
 from console.settings import AlertSettings
 from providers.gpu_smi import Gpu, Snapshot
+from tests.clocks import EagerClock
 from tests.conftest import run
 
 
@@ -49,8 +47,10 @@ def sample(at_s: float, temperature: float, machine: str = "gpu1") -> GpuSample:
     return GpuSample(machine, Snapshot((Gpu(0, "RTX 4090", temperature_c=temperature),)), at_s)
 
 
-def watch(ear: Ear, bus: Bus | None = None, brake: Brake | None = None, **settings: Any) -> HeatWatch:
-    return HeatWatch(AlertSettings(**settings), ear, bus or Bus(), (brake or Brake()).stop)
+def watch(
+    ear: Ear, bus: Bus | None = None, brake: Brake | None = None, clock: EagerClock | None = None, **settings: Any
+) -> HeatWatch:
+    return HeatWatch(AlertSettings(**settings), ear, clock or EagerClock(), bus or Bus(), (brake or Brake()).stop)
 
 
 def test_a_second_by_second_reading_is_raised_when_it_changes() -> None:
@@ -114,17 +114,37 @@ def test_the_machine_is_stopped_once_if_so_set_and_tried_again_if_refused() -> N
     run(body())
 
 
-@pytest.mark.parametrize("at_hot", ["tell", "pause", "stop"])
-def test_readings_on_the_bus_are_judged_until_it_closes(at_hot: str) -> None:
+def test_a_round_judges_the_last_reading_of_each_machine() -> None:
     async def body() -> None:
-        ear, bus = Ear(), Bus()
-        heat = watch(ear, bus, at_hot=at_hot)
-        watching = asyncio.create_task(heat.run())
-        await asyncio.sleep(0)
-        bus.publish(sample(0, 90))
-        bus.close()
-        await watching
+        ear = Ear()
+        heat = watch(ear)
+        for machine, temperature in (("gpu1", 90), ("gpu2", 78), ("gpu1", 77)):
+            heat.note(machine, sample(0, temperature).snapshot, 0)
 
-        assert ear.heard == ["alarm: GPU 0 of gpu1 is at 90 °C."]
+        await heat.round()
+        await heat.round()
+
+        assert ear.heard == ["warning: GPU 0 of gpu1 is at 77 °C.", "warning: GPU 0 of gpu2 is at 78 °C."]
+
+    run(body())
+
+
+def test_a_machine_that_is_off_is_not_hot() -> None:
+    async def body() -> None:
+        ear, clock = Ear(), EagerClock()
+        heat = watch(ear, clock=clock)
+        for _ in range(3):
+            heat.note("gpu1", sample(0, 88).snapshot, clock.monotonic())
+            await heat.round()
+            clock.advance(30)
+        assert heat.is_paused("gpu1")
+
+        clock.advance(UNREAD_S)
+        await heat.round()
+        await heat.round()
+
+        assert not heat.is_paused("gpu1")
+        assert ear.heard[-1] == "over: heat:gpu1:0"
+        assert ear.heard.count("over: heat:gpu1:0") == 1
 
     run(body())

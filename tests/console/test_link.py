@@ -14,7 +14,8 @@ from console.events import Bus, Event
 from console.links import events
 from console.links.backoff import Backoff
 from console.links.leg import Leg, Pace, answer, packets_from
-from console.links.link import HANDSHAKES, Gate, Link, Links, LinkState
+from console.links.link import HANDSHAKES, Gate, Link, LinkState
+from console.links.links import Links
 from tests.conftest import run
 
 PATIENCE_S = 30.0

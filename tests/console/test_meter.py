@@ -91,8 +91,7 @@ def test_unbooked_time_is_visible_to_the_budget_at_once(desk: Desk) -> None:
     day = (datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     assert desk.lines() == []
     assert books.spent(desk.connection, *day).known_usd == Decimal("0.04")
-    assert books.spent_on_machine(desk.connection, "gpu1", *day) == Decimal("0.04")
-    assert books.spent_on_machine(desk.connection, "other", *day) == 0
+    assert books.spent_on_machines(desk.connection, *day) == {"gpu1": Decimal("0.04")}
 
 
 def test_a_stopped_machine_costs_its_disk_alone(desk: Desk) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.errors import NotFound
 from console.history import books
 from console.history.store import Store
 from console.money.ledger import LedgerEntry
@@ -239,6 +240,23 @@ def test_a_cloud_without_books_goes_by_our_own_count(tmp_path: Path) -> None:
         assert await keeper.run_due(["first"]) == []
         (known,) = await store.run(lambda connection: books.reconciliations(connection, DAY, NEXT))
         assert (known.cloud, known.by) == ("first", "count")
+
+    with_store(tmp_path, body)
+
+
+def test_an_account_that_is_not_in_the_settings_any_more_holds_up_no_other(tmp_path: Path) -> None:
+    async def body(store: Store, clock: StillClock) -> None:
+        def cloud(account: str) -> Ledgers:
+            if account == "removed":
+                raise NotFound("There is no account 'removed' in the settings.")
+            return Ledgers()
+
+        keeper = Reconciler(store, cloud, clock, Meter(zone=UTC))
+
+        removed, first = await keeper.run_due(["removed", "first"])
+
+        assert removed.note == "removed could not be asked: There is no account 'removed' in the settings."
+        assert first.cloud == "first"
 
     with_store(tmp_path, body)
 

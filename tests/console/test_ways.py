@@ -145,7 +145,9 @@ def ways_with(runtime: Runtime, shared: Look) -> Ways:
     async def look() -> Shared:
         return shared
 
-    return Ways(runtime.settings.machines, SystemClock(), lambda: runtime.links, lambda: runtime.tunnels, shared=look)
+    return Ways(
+        lambda: runtime.settings.machines, SystemClock(), lambda: runtime.links, lambda: runtime.tunnels, shared=look
+    )
 
 
 def test_an_owner_that_dies_between_look_up_and_use_is_passed_over(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from console.events import Bus, Event
 from console.links.connector import Nobody
 from console.links.identity import Pins, Target, connect
 from console.links.leg import Pace
-from console.links.link import Link, Links
+from console.links.link import Link
+from console.links.links import Links
 from console.links.tunnels import Forward, Tunnel, Tunnels
 from console.paths import Paths
 

@@ -123,6 +123,7 @@ async def tuesday(w: Week) -> None:
     w.works("trainer", until="mon 22:20")
     runpod.market.at(on("mon 23:30"), lambda: runpod.market.stop(writer))
     w.sleep("tue 06:00")
+    await w.ours.money.round()  # the books of the day that is over come first, then the first reading
     assert trainer.phase is Phase.RUNNING
     await w.until("tue 06:20")
     assert (trainer.phase, (await w.record("trainer")).state) == (Phase.STOPPED, MachineState.STOPPED)

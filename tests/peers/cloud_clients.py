@@ -39,9 +39,9 @@ class _Command:
     environment_name: str
     command: str
 
-    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path, base_url: str, variables: dict[str, str]) -> None:
         self._folder = folder
-        self._variables = {**_nowhere(folder), **variables}
+        self._variables = {**_only_to(base_url, folder), **variables}
 
     def __call__(self, *arguments: str) -> Said:
         done = subprocess.run(
@@ -61,7 +61,7 @@ class Vastai(_Command):
     command = "vastai"
 
     def __init__(self, folder: Path, base_url: str, key: str) -> None:
-        super().__init__(folder, {"VAST_URL": base_url, "VAST_API_KEY": key, "VASTAI_NO_UPDATE_CHECK": "1"})
+        super().__init__(folder, base_url, {"VAST_URL": base_url, "VAST_API_KEY": key, "VASTAI_NO_UPDATE_CHECK": "1"})
 
 
 class Lai(_Command):
@@ -70,7 +70,7 @@ class Lai(_Command):
 
     def __init__(self, folder: Path, base_url: str, key: str) -> None:
         """`base_url` without the `/api/v1` that this client adds by itself."""
-        super().__init__(folder, {"LAMBDA_CLOUD_BASE_URL": base_url, "LAMBDA_CLOUD_API_TOKEN": key})
+        super().__init__(folder, base_url, {"LAMBDA_CLOUD_BASE_URL": base_url, "LAMBDA_CLOUD_API_TOKEN": key})
 
 
 class RunpodError(Exception):
@@ -95,7 +95,7 @@ class Runpod:
 
     def __init__(self, folder: Path, base_url: str, key: str) -> None:
         self._folder = folder
-        self._variables = {**_nowhere(folder), "RUNPOD_API_BASE_URL": base_url, "KEY": key}
+        self._variables = {**_only_to(base_url, folder), "RUNPOD_API_BASE_URL": base_url, "KEY": key}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -134,7 +134,9 @@ def _of(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _nowhere(folder: Path) -> dict[str, str]:
+def _only_to(base_url: str, folder: Path) -> dict[str, str]:
+    """An environment in which a client reaches this twin, and nothing that is not on loopback."""
+    assert base_url.startswith("http://127.0.0.1:"), "without an address these clients call the real cloud"
     return {
         "PATH": os.defpath,
         "HOME": str(folder),

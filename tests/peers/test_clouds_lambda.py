@@ -15,7 +15,7 @@ from providers.simulated.clouds.rental import Phase
 from tests.peers.cloud_clients import Lai, Said
 from tests.peers.twins import Recordings, Running, running
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
 
 RECORDED = Recordings("lai")
 RECORDED_MACHINE = "0920582c7ff041399e34823a0be62549"

@@ -17,7 +17,7 @@ from providers.simulated.clouds.runpod import RunPodTwin
 from tests.peers.cloud_clients import Runpod, RunpodError
 from tests.peers.twins import Recordings, Running, gpu_of, living, running
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
 
 RECORDED = Recordings("runpod")
 RECORDED_POD = "xedezhzb9la3ye"

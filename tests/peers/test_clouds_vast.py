@@ -18,7 +18,7 @@ from providers.simulated.clouds.vast import VastTwin
 from tests.peers.cloud_clients import Said, Vastai
 from tests.peers.twins import Recordings, Running, gpu_of, living, running
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(180)]
 
 RECORDED = Recordings("vastai")
 SETTLED_S = 100

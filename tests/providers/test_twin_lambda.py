@@ -364,6 +364,25 @@ def test_file_system_outlives_its_machine_and_goes_on_billing() -> None:
             billed = [charge.usd for charge in cloud.twin.invoice() if charge.machine_id == disk.id]
             assert billed == [Decimal(2)]
             assert (await cloud.get("/file-systems")).json() == {"data": []}
+            gone = await cloud.http.delete(f"/api/v1/filesystems/{made['id']}")
+            assert code_of(gone) == (404, "global/object-does-not-exist")
+
+    run(body())
+
+
+def test_file_systems_have_names_of_their_own_and_images_a_region() -> None:
+    async def body() -> None:
+        async with cloud_of() as cloud:
+            wanted = {"name": "data", "region": "us-west-1"}
+            answers = [await cloud.post("/filesystems", wanted) for _ in range(2)]
+            images = (await cloud.get("/images")).json()["data"]
+            number = await cloud.launch(firewall_rulesets=[{"id": "fw-1"}])
+
+            assert answers[0].status_code == 200
+            assert code_of(answers[1]) == (400, "global/duplicate")
+            assert len({image["id"] for image in images}) == len(images) > 1
+            assert {"lambda-stack-24-04"} < {image["family"] for image in images}
+            assert (await cloud.row(number))["firewall_rulesets"] == [{"id": "fw-1"}]
 
     run(body())
 

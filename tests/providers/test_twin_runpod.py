@@ -720,3 +720,19 @@ def test_new_pod_runs_at_the_time_its_image_takes() -> None:
             assert rental.started_at - rental.created_at == timedelta(seconds=5 + 80 + 10)  # 8 GB at 800 Mbit/s
 
     run(body())
+
+
+@pytest.mark.parametrize(
+    "change", [{"ports": 999999}, {"ports": [7]}, {"ports": ["ssh"]}, {"disk": []}, {"disk": -1}, {"env": ["A"]}]
+)
+def test_change_that_is_nonsense_is_refused_and_changes_nothing(change: dict[str, Any]) -> None:
+    async def body() -> None:
+        async with RunPodTwin(clock=HandClock(), limits=False) as twin, client_of(twin) as http:
+            order = {"name": "pod", "image": "image", "gpu": {"id": "NVIDIA GeForce RTX 4090"}, "ports": ["22/tcp"]}
+            pod = (await http.post("/v2/pods", json=order)).json()
+            refused = await http.patch(f"/v2/pods/{pod['id']}", json={"name": "other", **change})
+
+            assert refused.status_code == 422
+            assert (await http.get(f"/v2/pods/{pod['id']}")).json()["name"] == "pod"
+
+    run(body())

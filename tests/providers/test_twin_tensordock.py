@@ -314,6 +314,7 @@ def test_stored_secret_lets_in_and_cannot_be_changed() -> None:
             assert (await cloud.call("PUT", f"/secrets/{secret}", json=body)).status_code == 405
             assert (await cloud.call("DELETE", f"/secrets/{secret}")).status_code == 200
             assert (await cloud.call("GET", f"/secrets/{secret}")).status_code == 404
+            assert (await cloud.call("DELETE", f"/secrets/{secret}")).status_code == 404
 
     run(body())
 
@@ -493,6 +494,64 @@ def test_delete_that_answers_500_or_not_at_all_leaves_the_machine_billing() -> N
             assert (first.status_code, first.json()["status"]) == (500, 500)
             assert await cloud.status(number) == "running"
             assert await cloud.hourly_cost() == FULL + DISK
+
+    run(body())
+
+
+@pytest.mark.parametrize(("fault", "afterwards"), [(CloudFaultKind.SILENT, 200), (CloudFaultKind.SILENT_DONE, 404)])
+def test_delete_that_times_out_may_have_been_done_or_not(fault: CloudFaultKind, afterwards: int) -> None:
+    async def body() -> None:
+        async with dock() as cloud:
+            number = await cloud.running()
+            cloud.twin.faults.once(fault, on=Call.DESTROY)
+            with pytest.raises(httpx.ReadTimeout):
+                await cloud.call("DELETE", f"/instances/{number}", timeout=0.3)
+            cloud.clock.forward(STOP_S)
+
+            assert (await cloud.call("GET", f"/instances/{number}")).status_code == afterwards
+
+    run(body())
+
+
+def test_accepted_deeds_may_be_slow_or_never_done() -> None:
+    async def body() -> None:
+        async with dock() as cloud:
+            number = await cloud.running()
+            faults = cloud.twin.faults
+            faults.once(CloudFaultKind.NOT_DONE, on=Call.STOP)
+            accepted = [(await cloud.stop(number)).status_code]
+            cloud.clock.forward(STOP_S)
+            words = [await cloud.status(number)]
+            faults.once(CloudFaultKind.SLOW_STOP, 3600)
+            accepted.append((await cloud.stop(number, json={"disassociate_resources": True})).status_code)
+            cloud.clock.forward(3599)
+            words.append(await cloud.status(number))
+            cloud.clock.forward(1)
+            words.append(await cloud.status(number))
+            faults.once(CloudFaultKind.NO_GPU, on=Call.START)
+            refused = await cloud.start(number)
+            faults.once(CloudFaultKind.NOT_DONE, on=Call.START)
+            accepted.append((await cloud.start(number)).status_code)
+            words.append(await cloud.status(number))
+            faults.once(CloudFaultKind.NOT_DONE, on=Call.DESTROY)
+            accepted.append((await cloud.call("DELETE", f"/instances/{number}")).status_code)
+            words.append(await cloud.status(number))
+
+            assert accepted == [200, 200, 200, 200]
+            assert words == ["running", "stopping", *["stoppeddisassociated"] * 3]
+            assert refused.status_code == 400
+
+    run(body())
+
+
+def test_one_hostnode_is_shown_by_its_id() -> None:
+    async def body() -> None:
+        async with dock() as cloud:
+            host = await cloud.hostnode()
+            shown = await cloud.call("GET", f"/hostnodes/{host['id']}")
+
+            assert shown.json() == {"data": host}
+            assert (await cloud.call("GET", "/hostnodes/nobody")).status_code == 404
 
     run(body())
 

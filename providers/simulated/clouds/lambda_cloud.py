@@ -24,7 +24,6 @@ from providers.simulated.clouds.lambda_disks import FileSystems
 from providers.simulated.clouds.lambda_launches import BadLaunchError, Launch, check_name, launch_from
 from providers.simulated.clouds.lambda_types import REGIONS, default_stock, region_row, type_of
 from providers.simulated.clouds.limits import Bucket, MinimumInterval
-from providers.simulated.clouds.market import NoGpuError
 from providers.simulated.clouds.rental import ON_THE_WAY, Order, Phase, Rental
 from providers.simulated.clouds.twin import CloudTwin
 from providers.simulated.clouds.wire import Answer, Asked, RefusedError, as_json, iso
@@ -301,7 +300,8 @@ class LambdaTwin(CloudTwin):
             return self.error(400, "Quota exceeded.", "global/quota-exceeded")
         host = self._host_for(launch)
         if host is None or CloudFaultKind.NO_GPU in asked.faults:
-            return self._no_capacity()
+            code = "instance-operations/launch/insufficient-capacity"
+            return self.error(400, "Not enough capacity to fulfill launch request.", code)
         order = Order(
             host=host,
             gpus=kinds[0].gpus,
@@ -313,10 +313,7 @@ class LambdaTwin(CloudTwin):
             keys=(keys[0],),
             extra={"launch": launch},
         )
-        try:
-            rental = self.market.rent(order)
-        except NoGpuError:
-            return self._no_capacity()
+        rental = self.market.rent(order)
         self.afflict(rental, asked.faults)
         if CloudFaultKind.REMNANT in asked.faults:
             return self.error(500)
@@ -325,10 +322,6 @@ class LambdaTwin(CloudTwin):
     def need(self, is_there: bool, what: str) -> None:
         if not is_there:
             raise RefusedError(self.error(404, f"Specified {what} does not exist."))
-
-    def _no_capacity(self) -> Answer:
-        code = "instance-operations/launch/insufficient-capacity"
-        return self.error(400, "Not enough capacity to fulfill launch request.", code)
 
     def _host_for(self, launch: Launch) -> Host | None:
         for host in self.market.hosts.values():

@@ -294,7 +294,7 @@ class RunPodTwin(RunPodAccount, RunPodGraphQl):
         rental = self._found(asked)
         fields = asked.fields
         try:
-            ports = runpod_orders.read_ports(fields.get("ports") or rental.extra["ports"])
+            changed = runpod_orders.read_change(fields)
         except InvalidOrderError as problem:
             raise RefusedError(self.invalid(problem)) from None
         if "name" in fields:
@@ -302,9 +302,7 @@ class RunPodTwin(RunPodAccount, RunPodGraphQl):
         if "locked" in fields:
             rental.extra["locked"] = bool(fields["locked"])
         needs_reset = any(name in fields for name in ("image", "ports", "disk", "env", "args"))
-        rental.extra["ports"] = list(ports)
-        for name in ("disk", "env", "args"):
-            rental.extra[name] = fields.get(name, rental.extra[name])
+        rental.extra |= changed
         if fields.get("image") not in (None, rental.image):
             rental.image = str(fields["image"])
             rental.has_image = False

@@ -83,6 +83,20 @@ def read(body: Mapping[str, Any]) -> PodOrder:
     )
 
 
+def read_change(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ports, disk, env and args a change names, checked as in an order."""
+    changed: dict[str, Any] = {}
+    if body.get("ports") is not None:
+        changed["ports"] = list(read_ports(_texts(body, "ports")))
+    if body.get("disk") is not None:
+        changed["disk"] = _whole(body, "disk", 0)
+    if body.get("env") is not None:
+        changed["env"] = _env(body["env"])
+    if body.get("args") is not None:
+        changed["args"] = str(body["args"])
+    return changed
+
+
 def read_ports(ports: list[str]) -> tuple[str, ...]:
     for port in ports:
         try:

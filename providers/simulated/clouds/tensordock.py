@@ -98,10 +98,6 @@ class TensorDockTwin(CloudTwin):
     def base_url(self) -> str:
         return f"{self.root_url}/api/v2"
 
-    @property
-    def v0_url(self) -> str:
-        return f"{self.root_url}/api/v0"
-
     def new_id(self) -> str:
         return str(uuid.UUID(int=self._ids.getrandbits(128), version=4))
 
