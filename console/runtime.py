@@ -579,7 +579,7 @@ class MachineLinks:
     def _own(self) -> Links:
         if self._links is None:
             from console.links.connector import Connector, LoginManners, Nobody
-            from console.links.link import Links
+            from console.links.links import Links
 
             runtime = self._runtime
             connector = Connector(
