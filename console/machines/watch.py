@@ -60,11 +60,7 @@ class Watch:
             self.troubles.pop(name, None)
             await self._leave(name)
         now_s = self._clock.monotonic()
-        due = [
-            record
-            for name, record in running.items()
-            if now_s - self._looked_s.get(name, -EVERY_S) >= EVERY_S
-        ]
+        due = [record for name, record in running.items() if now_s - self._looked_s.get(name, -EVERY_S) >= EVERY_S]
         for record in due:
             if _is_off(record):
                 await self._signals.looked(record.name, [Look(kind, active=False, detail="") for kind in READ_KINDS])

@@ -1,9 +1,9 @@
 """A week with four clouds over HTTP, lived in seconds: one clock for the clouds and for our side, moved by hand.
 
-Our side is what a guarding process runs: fleet, meter, leases, budgets, alerts and the daily look into the clouds' books,
-over a store in a file. It can be killed in the middle of a step, which leaves what the store had committed and no more,
-and it can be asleep while the clouds go on. Nothing stands behind the machines; whether somebody works on one is told
-to the guard by the test, as the looks at a machine would tell it.
+Our side is what a guarding process runs: fleet, meter, leases, budgets, alerts and the daily look into the clouds'
+books, over a store in a file. It can be killed in the middle of a step, which leaves what the store had committed and
+no more, and it can be asleep while the clouds go on. Nothing stands behind the machines; whether somebody works on one
+is told to the guard by the test, as the looks at a machine would tell it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from console.errors import ConsoleError
-from console.history import machines
+from console.history import alerts, machines
 from console.history.store import Store
 from console.links.remote import Connect
 from console.machines.audit import Audit, audit
@@ -63,7 +63,7 @@ TWINS: dict[str, type[CloudTwin]] = {
 }
 KEYS = {"tensordock": "v0-api-key:{key}"}
 KINDS_OF_WORK = ("gpu", "ssh", "jobs")
-QUICK_S, SLOWER_S, CALM_S, IDLE_S = 10.0, 60.0, 170.0, 900.0
+QUICK_S, SLOWER_S, CALM_S, IDLE_S = 10.0, 120.0, 170.0, 1800.0
 """Between two rounds: while something changes, while something has been changing for long, while something runs, and
 else. Each is the longest with which nothing in the program calls a reading stale."""
 _OURS = str(Path(__file__).parents[2] / "console")
@@ -233,10 +233,7 @@ class Week:
             )
             for name, twin in self.twins.items()
         }
-        process = subprocess.Popen(  # whose pid stands for the process that could be killed
-            [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
-        )
-        self.life = Life(self, store, clouds, process)
+        self.life = Life(self, store, clouds, _process())
         self.stir()
 
     async def end(self) -> None:
@@ -364,9 +361,9 @@ class Week:
             machines.every(c),
             machines.open_deeds(c),
             machines.accounts(c),
+            {alert.subject for alert in alerts.every(c)},
         )
-        records, deeds, accounts = await self.ours.mortal.run(look)
-        alerts = await self.alerts()
+        records, deeds, accounts, standing = await self.ours.mortal.run(look)
         for name, rental in self._billed():
             record = _row_of(records, name, rental)
             assert record is not None, f"{self._when()}: {rental.id} on {name} costs money, and nobody here knows it"
@@ -374,10 +371,10 @@ class Week:
                 account = accounts.get(name)
                 is_seen = account is not None and account.error is None and account.read_at is not None
                 seen_at = account.read_at if is_seen else MONDAY
-                self._check_paid(record, deeds.get(record.seq), rental, seen_at, alerts)
+                self._check_paid(record, deeds.get(record.seq), rental, seen_at, standing)
 
     def _check_paid(
-        self, record: MachineRecord, deed: Deed | None, rental: Rental, seen_at: datetime, alerts: set[str]
+        self, record: MachineRecord, deed: Deed | None, rental: Rental, seen_at: datetime, standing: set[str]
     ) -> None:
         now = self.clock.now()
         if record.desired is Desired.RUNNING:
@@ -386,12 +383,12 @@ class Week:
         if deed is None:
             is_known = seen_at > rental.phase_since and record.state_at > rental.phase_since
             late_s = (now - max(record.state_at, self._woke_at)).total_seconds() - ALARM_S
-            assert not is_known or late_s < 0 or f"paid:{record.name}" in alerts, f"{text}, and nobody was told"
+            assert not is_known or late_s < 0 or f"paid:{record.name}" in standing, f"{text}, and nobody was told"
             return
         assert deed.what in ("stop", "destroy"), f"{text}, and what is done is a {deed.what}"
         late_s = (now - max(deed.begun_at, self._woke_at)).total_seconds() - ALARM_S
         if late_s > SLOWER_S + QUICK_S:
-            assert f"{deed.what}:{record.name}" in alerts, f"{text} for {late_s:.0f} s, and nobody was told"
+            assert f"{deed.what}:{record.name}" in standing, f"{text} for {late_s:.0f} s, and nobody was told"
 
     def _billed(self) -> Iterator[tuple[str, Rental]]:
         for name, twin in self.twins.items():
@@ -417,12 +414,17 @@ class Week:
         """All that the cloud has charged for what is ours."""
         twin = self.twins[cloud]
         until = until or self.clock.now()
-        sums = [
+        sums: list[Decimal] = [
             sum(rental.bill.between(MONDAY, until, self.clock.now()).values(), Decimal(0))
             for rental in twin.rentals.values()
             if rental.id not in self.strangers
         ]
         return sum(sums, Decimal(0))
+
+
+def _process() -> subprocess.Popen[bytes]:
+    """One that does nothing: its pid stands for our process, which cannot be killed for real in here."""
+    return subprocess.Popen([sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 
 
 def _is_ours(task: asyncio.Task[Any]) -> bool:
@@ -432,7 +434,9 @@ def _is_ours(task: asyncio.Task[Any]) -> bool:
 
 def _row_of(records: list[MachineRecord], cloud: str, rental: Rental) -> MachineRecord | None:
     for record in records:
-        if record.cloud == cloud and (record.cloud_id == rental.id or (not record.cloud_id and record.label == rental.label)):
+        if record.cloud == cloud and (
+            record.cloud_id == rental.id or (not record.cloud_id and record.label == rental.label)
+        ):
             return record
     return None
 
