@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from console.errors import UsageError
 
@@ -16,6 +17,54 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(
             f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help"
         )
+
+
+class LateParser(Parser):
+    """The parser of one word of many. What it takes is asked for when that word is used, so that the modules of the
+    other words are not loaded."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+    takes_rest = False
+    """Whether all that stands behind `--` is a command, kept as `words`. argparse alone would not find it there once
+    an option stands between it and the name before it."""
+
+    _is_parsing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Options may stand anywhere: before, between and behind the names."""
+        if self._is_parsing:
+            return super().parse_known_args(args, namespace)
+        self.filled()
+        rest: list[str] = []
+        if self.takes_rest and args is not None and "--" in args:
+            at = args.index("--")
+            args, rest = args[:at], args[at + 1 :]
+        self._is_parsing = True
+        try:
+            found, unknown = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_parsing = False
+        if rest:
+            found.words = [*(getattr(found, "words", None) or ()), *rest]
+        return found, unknown
+
+    def filled(self) -> LateParser:
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return self
+
+
+def add_words(
+    parser: argparse.ArgumentParser,
+    words: Mapping[str, str],
+    fill: Callable[[str, argparse.ArgumentParser], None],
+) -> None:
+    """The words of a command, each with its help; `fill(word, parser)` adds the arguments of the one that is used."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=LateParser)
+    for word, told in words.items():
+        inner = actions.add_parser(word, help=told, description=told, allow_abbrev=False)
+        inner.fill = partial(fill, word)
 
 
 def new_parser(program: str, description: str | None = None) -> Parser:

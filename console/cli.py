@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
-    "vm": "machines: ssh",
+    "vm": "machines: ls, offers, new, up, stop, destroy, bid, ssh, run, logs, lease, audit",
     "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "guard": "leases and budgets without a screen",

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from console.arguments import new_parser
+from console.arguments import LateParser, new_parser
 from console.cli import COMMANDS, load_command
 from console.errors import ConsoleError
 
@@ -39,7 +39,7 @@ def _parser_of(before: list[str]) -> argparse.ArgumentParser:
         for word in before[1:]:
             inner = _words_of(parser).get(word)
             if inner is not None:
-                parser = inner
+                parser = inner.filled() if isinstance(inner, LateParser) else inner
         return parser
     from console.prompt_options import make_parser
 
@@ -120,6 +120,16 @@ def _templates(shell: Shell) -> list[str]:
     return list(template_names(shell.paths.templates))
 
 
+def _machines(shell: Shell) -> list[str]:
+    from console.history.glance import names
+
+    async def written() -> list[str]:
+        async with shell.runtime() as runtime:
+            return list(runtime.settings.machines)
+
+    return [*names(shell.paths.store_file), *asyncio.run(written())]
+
+
 def _files(_shell: Shell) -> list[str]:
     return [FILES]
 
@@ -129,6 +139,7 @@ _SOURCES: dict[str, Callable[[Shell], list[str]]] = {
     "chat": _chats,
     "endpoint": _endpoints,
     "file": _files,
+    "machine": _machines,
     "model": _models,
     "output": _files,
     "schema": _files,

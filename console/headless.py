@@ -162,7 +162,8 @@ class _Prompt:
                 try:
                     return await self._ask(conversation.ask(turn, is_overdue=limit.expired), turn, limit.expired)
                 finally:
-                    limit.reschedule(None)  # the answer has its limit; the machine is not left on for it
+                    if not limit.expired():
+                        limit.reschedule(None)  # the answer has its limit; the machine is not left on for it
                     await self._after(runtime)
         except TimeoutError as error:
             raise self._too_late() from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from console.machines.guard import Guard
     from console.machines.heat import HeatWatch
     from console.machines.leases import Leases
+    from console.machines.on_machine import OnHost, OnMachines
     from console.machines.records import MachineRecord
     from console.machines.services import Service
     from console.machines.signals import Signals
@@ -296,7 +297,15 @@ class Runtime:
 
             useful = Useful(self.settings, lambda: self.links, lambda: self.ways, self.clock, admin=self._models_on)
             self._ensure = Ensure(
-                self.settings, store, fleet, lambda: self.links, useful, self.clock, self.bus, plan=self._plan
+                self.settings,
+                store,
+                fleet,
+                lambda: self.links,
+                useful,
+                self.clock,
+                self.bus,
+                plan=self._plan,
+                protect=self._protect,
             )
         return self._ensure
 
@@ -379,13 +388,64 @@ class Runtime:
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
-            reach = self._guard_links = MachineLinks(self)
+            reach = self._guard_links = self._guard_links or MachineLinks(self)
             read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
             watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
+            own = await self._on_machines()
+
+            async def tend() -> None:
+                await own.round(await leases.keep_up())
+
+            async def tend_hosts() -> None:
+                for host in await self.hosts_that_guard():
+                    await host.round(await leases.keep_up())
+
+            self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
+            self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
             self._guard.add(Part("money", money.round, 300.0, 600.0))
             self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
+
+    async def _on_machines(self) -> OnMachines:
+        """The guards on machines themselves."""
+        from console.machines.on_machine import OnMachines
+
+        if self._guard_links is None:
+            self._guard_links = MachineLinks(self)
+        return OnMachines(await self.store(), self._guard_links.reach, self.clouds.ending, self._key_of, self.clock)
+
+    async def _protect(self, machine: str) -> None:
+        """Put the guard onto a machine that has just come up."""
+        standing = await (await self.leases()).standing(machine)
+        if standing is not None:
+            await (await self._on_machines()).attend(standing)
+
+    async def hosts_that_guard(self) -> list[OnHost]:
+        """The other hosts of the user's that end machines too."""
+        from console.history import leases
+        from console.machines.on_machine import OnHost
+
+        store = await self.store()
+        hosts = await store.run(leases.stoppers)
+        if hosts and self._guard_links is None:
+            self._guard_links = MachineLinks(self)
+        return [
+            OnHost(
+                host,
+                clouds,
+                store,
+                self._guard_links.reach,
+                self.clouds.ending,
+                lambda machine: self.clouds.key(machine.cloud),
+                self.clock,
+            )
+            for host, clouds in hosts.items()
+            if self._guard_links is not None
+        ]
+
+    def _key_of(self, machine: MachineRecord) -> str | None:
+        return self.keys.get(machine.label, search=False)
 
     async def conversation(self) -> Conversation:
         """The service that answers turns, wired to this runtime."""
@@ -448,13 +508,25 @@ class Runtime:
         """The machines that were started for a prompt by this process."""
         return frozenset(self._ensure.woken) if self._ensure is not None else frozenset()
 
-    async def wake(self, machine: str, tell: Tell) -> None:
+    def wake(self, machine: str, tell: Tell) -> Awaitable[None] | None:
         """What `ready` may be set to: start a machine that is off, within the limits for prompts."""
-        await (await self.ensure()).ready(machine, tell)
 
-    async def only_if_on(self, machine: str, tell: Tell) -> None:
+        async def work() -> None:
+            await (await self.ensure()).ready(machine, tell)
+
+        return work() if self._can_start(machine) else None
+
+    def only_if_on(self, machine: str, tell: Tell) -> Awaitable[None] | None:
         """The other: a machine that is off stays off, and that is an error."""
-        await (await self.ensure()).check_on(machine)
+
+        async def work() -> None:
+            await (await self.ensure()).check_on(machine)
+
+        return work() if self._can_start(machine) else None
+
+    def _can_start(self, machine: str) -> bool:
+        own = self.settings.machines.get(machine)
+        return own is None or own.cloud != "ssh" or own.start is not None
 
     async def _is_near(self, endpoint: Endpoint) -> bool:
         return await self.ways.is_open(*self._service_of(endpoint))

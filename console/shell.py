@@ -89,12 +89,14 @@ class Shell:
 
     def confirm(self, question: str) -> bool:
         """Ask on the terminal; without one the answer is no."""
-        if not self.is_interactive():
-            return False
-        self.stderr.write(neutralise(question) + " [y/N] ")
+        return self.is_interactive() and self.ask(f"{question} [y/N] ").lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """A line from the terminal; empty at its end."""
+        self.stderr.write(neutralise(question))
         self.stderr.flush()
         assert self.stdin is not None
-        return self.stdin.readline().strip().lower() in ("y", "yes")
+        return self.stdin.readline().strip()
 
     def runtime(self) -> AbstractAsyncContextManager[Runtime]:
         from console.runtime import open_runtime

@@ -26,21 +26,30 @@ from console.paths import write_privately
 if TYPE_CHECKING:
     from console.shell import Shell
 
-HELP = "Use Hawser on simulated services: no key, no GPU, no network, no cost."
+HELP = "Use Hawser on simulated services and clouds: no key, no GPU, no network, no cost."
 
 START_S = 20.0
+BOOT_S = 10.0
 _PASSED_ON = ("PATH", "TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "EDITOR", "VISUAL", "TMUX", "TZ")
 
 _WELCOME = """\
 Hawser on simulated services. Nothing here costs money or leaves this machine,
 and the folder is gone when you leave. Type a question, or a command such as
   model ls · chat ls · cost · doctor · --prompt "hello" -m openai/gpt-4.1 -v
+  vm offers · vm new box --gpu 4090 --wait · vm ls · vm stop box --wait
 Ctrl+C stops an answer, Ctrl+D leaves."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens-per-second", type=float, default=60.0, metavar="N", help="how fast the models write (default: 60)"
+    )
+    parser.add_argument(
+        "--boot-seconds",
+        type=float,
+        default=BOOT_S,
+        metavar="S",
+        help=f"how long a rented machine takes to come up (default: {BOOT_S:g})",
     )
     parser.add_argument(
         "words", nargs="*", metavar="…", help="one command to run there instead of asking for questions"
@@ -50,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="hawser-demo-") as folder,
-        _simulated_services(arguments.tokens_per_second) as world,
+        _simulated_services(arguments.tokens_per_second, arguments.boot_seconds) as world,
     ):
         inner = _private_shell(Path(folder), world, shell)
         if arguments.words:
@@ -61,10 +70,11 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 @contextmanager
-def _simulated_services(tokens_per_second: float) -> Iterator[dict[str, Any]]:
+def _simulated_services(tokens_per_second: float, boot_s: float) -> Iterator[dict[str, Any]]:
     """The simulated world in its own process, ended with this one."""
+    speed = ["--tokens-per-second", str(tokens_per_second), "--boot-seconds", str(boot_s)]
     process = subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-        [sys.executable, "-m", "providers.simulated", "--tokens-per-second", str(tokens_per_second), "--until-eof"],
+        [sys.executable, "-m", "providers.simulated", *speed, "--until-eof"],
         stdin=subprocess.PIPE,  # closed by our end, whatever ends us
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl+C stops an answer, not the services
@@ -86,7 +96,7 @@ def _simulated_services(tokens_per_second: float) -> Iterator[dict[str, Any]]:
 
 
 def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shell:
-    """A shell whose settings name the simulated endpoints; their per-run keys stay in memory."""
+    """A shell whose settings name the simulated endpoints and clouds; their per-run keys stay in memory."""
     from console.shell import Shell
 
     lines = ["[chat]", 'model = "auto"', ""]
@@ -100,6 +110,12 @@ def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shel
             environment[f"HAWSER_KEY_{variable}"] = endpoint["key"]
             lines += [f'key = "{variable}"', "price = { input = 2.0, output = 8.0 }"]
         lines.append("")
+    for cloud in world["clouds"]:
+        name = cloud["name"]
+        variable = f"SIMULATED_{name.upper()}"
+        environment[f"HAWSER_KEY_{variable}"] = cloud["key"]
+        lines += [f"[clouds.{name}]", f'base_url = "{cloud["base_url"]}"', f'key = "{variable}"', ""]
+    lines += ["[budget]", "day_usd = 5.0", ""]
     inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment)
     write_privately(inner.paths.config_file, "\n".join(lines).encode())
     return inner

@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="one round, as for cron; exit 8 if an end is not confirmed")
     how.add_argument("--unit", action="store_true", help="print a systemd user unit that does this from boot on")
+    how.add_argument(
+        "--install", metavar="HOST", help="let another host of yours end machines too, with the keys of your accounts"
+    )
+    how.add_argument("--remove", metavar="HOST", help="take that away again")
+    parser.add_argument("--yes", action="store_true", help="do not ask before keys are put on that host")
     parser.add_argument("--jsonl", action="store_true", help="each event as a line of JSON on stdout")
 
 
@@ -32,7 +37,34 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         return 0
     import asyncio
 
+    if arguments.install or arguments.remove:
+        return asyncio.run(_on_host(arguments, shell))
     return asyncio.run(_once(arguments, shell) if arguments.once else _until_interrupted(arguments, shell))
+
+
+async def _on_host(arguments: argparse.Namespace, shell: Shell) -> int:
+    from console.errors import UsageError
+    from console.machines import host_guard
+
+    host = arguments.install or arguments.remove
+    async with shell.runtime() as runtime:
+        store = await runtime.store()
+        link = await runtime.links.link(host)
+        if arguments.remove:
+            await host_guard.remove(host, link.connection, store)
+            shell.say(f"The guard and its keys are gone from {host}.")
+            return 0
+        accounts = host_guard.accounts_for(runtime.clouds.names(), runtime.clouds.gives_keys)
+        question = host_guard.question(host, accounts)
+        if not arguments.yes and not shell.confirm(question):
+            raise UsageError(f"Nothing was put on {host}. {question}", hint="Say yes on a terminal, or --yes.")
+        await host_guard.install(host, accounts, link.connection, store, runtime.clock)
+        leases = await runtime.leases()
+        for one in await runtime.hosts_that_guard():
+            await one.round(await leases.keep_up())
+        names = ", ".join(accounts)
+        shell.say(f"{host} guards the machines of {names} from now on: each at the end of its lease, busy or not.")
+    return 0
 
 
 async def _once(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -67,7 +99,7 @@ async def _until_interrupted(arguments: argparse.Namespace, shell: Shell) -> int
         guard = await runtime.guard()
         teller = _Teller(arguments, shell, runtime)
         store = await runtime.store()
-        holder = await store.run(lambda c: roles.holder(c, ROLE))
+        holder = await store.run(lambda c: roles.holder(c, ROLE), write=True)  # a store that cannot be written is told
         if holder is not None and holder[0] != this_process():
             number = holder[0].partition(":")[0]
             teller.write("waiting", f"Process {number} guards; this one takes over when it ends.", {"process": number})
@@ -107,7 +139,7 @@ class _Teller:
             case guard.GuardTook():
                 self.write("guarding", "This process guards.", {})
             case guard.GuardLost():
-                self.write("stepped-down", "Another process guards.", {})
+                self.write("stepped-down", "This process does not guard any more.", {})
             case guard.GuardTrouble(part=part, text=text):
                 self.write("trouble", f"The guard fails at {part}. {text}", {"part": part})
             case guard.LeaseWarned(name=name, text=text):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,38 @@ def note(
         " SET active_at = coalesce(?3, active_at), seen_at = ?4, seen_from = ?5, detail = ?6",
         (machine, kind, now_ms if active else None, now_ms, seen_from, storable(detail[:LONGEST_DETAIL])),
     )
+
+
+def stoppers(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    """The hosts of the user's that end machines too, with the accounts whose keys they have."""
+    rows = connection.execute("SELECT host, clouds FROM stoppers ORDER BY seq")
+    return {host: tuple(json.loads(clouds)) for host, clouds in rows}
+
+
+def add_stopper(connection: sqlite3.Connection, host: str, clouds: Sequence[str], now: datetime) -> None:
+    connection.execute(
+        "INSERT INTO stoppers (host, clouds, installed_at) VALUES (?1, ?2, ?3)"
+        " ON CONFLICT (host) DO UPDATE SET clouds = ?2, installed_at = ?3",
+        (host, json.dumps(list(clouds)), to_ms(now)),
+    )
+
+
+def remove_stopper(connection: sqlite3.Connection, host: str) -> bool:
+    """False if there was none; with it goes what was known of it."""
+    connection.execute("UPDATE leases SET elsewhere = NULL WHERE json_extract(elsewhere, '$.where') = ?", (host,))
+    return connection.execute("DELETE FROM stoppers WHERE host = ?", (host,)).rowcount > 0
+
+
+def ended_elsewhere(connection: sqlite3.Connection, host: str) -> list[tuple[int, str]]:
+    """Machines that are off or gone, and the name by which a host still has their key."""
+    rows = connection.execute(
+        "SELECT leases.machine, json_extract(elsewhere, '$.id') FROM leases"
+        " JOIN machines ON machines.seq = leases.machine"
+        " WHERE json_extract(elsewhere, '$.where') = ? AND json_extract(elsewhere, '$.id') IS NOT NULL"
+        " AND (machines.gone_at IS NOT NULL OR machines.state = 'stopped')",
+        (host,),
+    )
+    return [(machine, str(name)) for machine, name in rows]
 
 
 def machine_named(connection: sqlite3.Connection, name: str) -> int | None:

@@ -317,6 +317,13 @@ CREATE TABLE signals (
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
 
+CREATE TABLE stoppers (
+    seq INTEGER PRIMARY KEY,
+    host TEXT NOT NULL UNIQUE,
+    clouds TEXT NOT NULL,
+    installed_at INTEGER NOT NULL
+);
+
 CREATE TABLE meters (
     seq INTEGER PRIMARY KEY,
     machine INTEGER NOT NULL REFERENCES machines (seq),

@@ -22,7 +22,8 @@ def holder(connection: sqlite3.Connection, name: str) -> tuple[str, datetime] | 
 def take(connection: sqlite3.Connection, name: str, owner: str, now: datetime, *, stale: timedelta) -> bool:
     """Take a role, or go on with it; False while somebody else has it."""
     there = holder(connection, name)
-    if there is not None and there[0] != owner and now - there[1] < stale and is_alive(there[0]):
+    # A heartbeat from the future is from before the clock was set back, and says nothing.
+    if there is not None and there[0] != owner and abs(now - there[1]) < stale and is_alive(there[0]):
         return False
     connection.execute(
         "INSERT INTO roles (name, owner, beat_at) VALUES (?1, ?2, ?3)"

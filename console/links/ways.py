@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import ConsoleError, ForwardRefused, LinkBroken, LinkError, NoWay, SettingsError, StoreError
+from console.errors import ConsoleError, ForwardRefused, LinkBroken, LinkError, NoWay, StoreError
 
 if TYPE_CHECKING:
     import socket
@@ -43,8 +43,9 @@ SILENT_S = 1.0
 """How long connecting may take before it is told."""
 
 Tell: TypeAlias = Callable[[str], None]
-Ready: TypeAlias = Callable[[str, Tell], Awaitable[None]]
-"""Sees to it that a machine is there to be connected to, and tells meanwhile what goes on; raises what prevents it."""
+Ready: TypeAlias = Callable[[str, Tell], Awaitable[None] | None]
+"""Sees to it that a machine is there to be connected to, and tells meanwhile what goes on; raises what prevents it.
+None for a machine that nobody here can start."""
 
 
 class Way(NamedTuple):
@@ -99,15 +100,13 @@ class Ways:
     # What others ask for
 
     def service(self, machine: str, name: str) -> Service:
-        """A service of a machine in the settings, or one of the table that the settings do not name for it."""
+        """A service as the settings of its machine describe it, else one of the table: a machine that was rented by a
+        command stands in no settings. Whether there is such a machine is found out on the way to it."""
         from console.machines.services import service_named, services_of
 
-        if machine not in self._machines():
-            raise SettingsError(
-                f"There is no machine {machine!r}.", hint=f"One is written as [machines.{machine}] in the settings."
-            )
-        settings = self._machines()[machine]
-        return services_of(settings.services, settings.ports).get(name) or service_named(name)
+        settings = self._machines().get(machine)
+        written = services_of(settings.services, settings.ports) if settings is not None else {}
+        return written.get(name) or service_named(name)
 
     async def way_to(self, machine: str, service: Service | str) -> Way:
         """A local port that leads to a service now. Raises a `LinkError`, at once where the first try tells."""
@@ -127,9 +126,10 @@ class Ways:
         try:
             way = await self._open_way(machine, service)
             if way is None:
-                if self._ready is not None:
+                waking = self._ready(machine, tell) if self._ready is not None else None
+                if waking is not None:
                     slow.cancel()  # it tells what it does
-                    await self._ready(machine, tell)
+                    await waking
                     woken = self._clock.monotonic()
                     wake_ms, begun = (woken - begun) * 1000, woken
                 way = await self._own(machine, service)

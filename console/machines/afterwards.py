@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.errors import ConsoleError, explain
+from console.machines import words
 from console.machines.records import MachineState
-from console.money.budget import usd
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def end(runtime: Runtime, machine: str, tell: Tell) -> None:
         return
     if record.state is MachineState.STOPPED:
         price = record.usd_per_hour_stopped
-        tell(f"{machine} is stopped" + (f"; its disk goes on at {usd(price)} an hour." if price else "."))
+        tell(f"{machine} is stopped" + (f"; its disk goes on at {words.per_hour(price)}." if price else "."))
     else:
         tell(f"{machine} is {record.state.value}, not stopped: hawser vm ls")
 
@@ -38,5 +38,5 @@ async def end(runtime: Runtime, machine: str, tell: Tell) -> None:
 async def stays_on(runtime: Runtime, machine: str, tell: Tell) -> None:
     """Say that it goes on costing money, and how to end that."""
     record = await (await runtime.fleet()).machine(machine)
-    price = f" at {usd(record.usd_per_hour)} an hour" if record.usd_per_hour else ""
+    price = f" at {words.per_hour(record.usd_per_hour)}" if record.usd_per_hour else ""
     tell(f"{machine} stays on{price}. `hawser vm stop {machine}` ends that; --then stop does so by itself.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
-from console.errors import ConsoleError
+from console.errors import ConsoleError, explain
 from console.machines.events import AccountTrouble
 from console.machines.fleet import Fleet
 from console.machines.records import Desired, MachineRecord, MachineState
@@ -105,7 +105,7 @@ async def _ask(
             return readings, None, None
         account = await adapter.account()
     except (ProviderError, ConsoleError) as error:
-        return [], None, AccountTrouble(name, error.text, error.hint)
+        return [], None, AccountTrouble(name, error.text, explain(error).hint)
     return readings, AccountSpend(name, account.balance_usd, account.usd_per_hour), None
 
 

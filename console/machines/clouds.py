@@ -24,6 +24,8 @@ from providers.clouds.base import Capability, Cloud, CloudHost, Reading
 from providers.registry import cloud, ssh_cloud
 
 if TYPE_CHECKING:
+    from console.machines.records import MachineRecord
+    from providers.clouds.ending import Ending, How
     from providers.clouds.ssh_host import SshHost
 
 _log = logging.getLogger(__name__)
@@ -64,6 +66,35 @@ class Clouds:
         if name not in self._made:
             self._made[name] = self._adapter(name)
         return self._made[name]
+
+    def key(self, name: str) -> str | None:
+        """The key of an account, for a guard that is to have it; a secret."""
+        return self._key(self._account(name))
+
+    def ending(self, machine: MachineRecord, how: How) -> Ending | None:
+        """How a rented machine is ended by plain requests, for the guards that are no Hawser."""
+        from providers.clouds.ending import ending
+
+        kind = self._kind(machine.cloud)
+        if kind is None or machine.cloud_id is None or machine.origin == "settings":
+            return None
+        account = self._settings.clouds.get(machine.cloud)
+        return ending(kind, account.base_url if account is not None else None, machine.cloud_id, how)
+
+    def gives_keys(self, name: str) -> bool | None:
+        """Whether machines of an account get keys of their own; None where nothing is rented."""
+        from providers.clouds.ending import ending
+
+        kind = self._kind(name)
+        if kind is None:
+            return None
+        found = ending(kind, None, "any", "destroy")
+        return found is not None and found.key_variable is not None
+
+    def _kind(self, name: str) -> str | None:
+        account = self._settings.clouds.get(name)
+        kind = account.kind if account is not None and account.kind is not None else name
+        return kind if kind in CLOUD_KINDS else None
 
     async def close(self) -> None:
         for adapter in self._made.values():

@@ -31,7 +31,7 @@ from console.history.owner import is_alive, this_process
 from console.machines import lifecycle
 from console.machines.events import DeedEnded, DeedOverdue, MachineChanged
 from console.machines.lifecycle import Act
-from console.machines.poll import Poll
+from console.machines.poll import Poll, told
 from console.machines.records import Deed, DeedKind, Desired, MachineRecord, MachineState
 from providers.clouds.base import AnswerLost, CannotDo, Capability, Cloud, CloudError, Created, Order
 from providers.errors import KeyTrouble, OutOfCredit, ProviderError, RateLimited, RequestRefused
@@ -146,7 +146,8 @@ class Deeds:
         self._checkpoint("create sent")
         try:
             created = await self._cloud(record.cloud).create(order)
-        except (ProviderError, ConsoleError) as error:
+        except Exception as unread:
+            error = told(unread)
             leftover = error.leftover if isinstance(error, CloudError) else None
             if leftover is not None:
                 self._checkpoint("create left over")
@@ -250,7 +251,8 @@ class Deeds:
             self._checkpoint(f"{deed.what} sent")
             try:
                 await self._request(record.cloud, cloud_id, deed.what)
-            except (ProviderError, ConsoleError) as error:
+            except Exception as unread:  # noqa: BLE001 - whatever it was, it is tried again
+                error = told(unread)
                 self._checkpoint(f"{deed.what} failed")
                 await self._failed(record, deed, error)
                 return error
@@ -371,25 +373,30 @@ class Deeds:
 
     # Going on with what is open
 
+    def next_act(self, record: MachineRecord, deed: Deed) -> Act:
+        """What this process has to do for a deed now."""
+        if deed.seq in self._ordering or not self._is_for_me(deed):
+            return Act.WAIT
+        return lifecycle.next_act(record, deed, self._clock.now(), orphan=self._is_orphan(deed))
+
+    def _is_orphan(self, deed: Deed) -> bool:
+        if deed.what == "create" and (deed.owner == self._owner or self._is_stale(deed, LEAVE_ORDER_S)):
+            return True  # here nobody waits for it any more, and elsewhere hardly
+        return not is_alive(deed.owner)
+
     async def go_on(self, record: MachineRecord, deed: Deed) -> None:
         """Do what a deed needs now, if this process is the one to do it."""
-        if deed.seq in self._ordering or not self._is_for_me(deed):
-            return
-        orphan = not is_alive(deed.owner) or (deed.what == "create" and deed.owner == self._owner)
-        orphan = orphan or (deed.what == "create" and self._is_stale(deed, LEAVE_ORDER_S))
-        match lifecycle.next_act(record, deed, self._clock.now(), orphan=orphan):
+        match self.next_act(record, deed):
             case Act.SEND:
                 await self.send(record, deed)
             case Act.CANCEL if deed.what == "create":
                 await self._forget(record, deed, "Whoever ordered it was ended before it was there.")
             case Act.CANCEL | Act.GIVE_UP:
-                why = (
-                    "It took too long."
-                    if deed.step != "intended"
-                    else "Whoever wished it was ended before it was sent."
-                )
+                why = "It took too long."
+                if self._is_orphan(deed):
+                    why = "Whoever wished it was ended before it was done."
                 stop = await self._store.run(lambda c: self._instead_of_start(c, record, deed, why), write=True)
-                if stop is not None:
+                if stop is not None and record.cloud_id is not None:
                     await self.send(record, stop)
             case Act.WAIT:
                 pass

@@ -11,26 +11,29 @@ usually does, that is told with what can be done, and the waiting goes on up to 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.clock import Clock
-from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineError, NotFound
+from console.errors import LinkError, LinkUnreachable, LoginRefused, MachineBusy, MachineError, NotFound
 from console.events import Bus
-from console.machines import boot, wishes
+from console.machines import boot, wishes, words
 from console.machines.boot import Phase, Timeline
 from console.machines.fleet import Fleet, LaunchPlan
 from console.machines.progress import Progress, Tell
 from console.machines.records import MachineRecord, MachineState
 from console.machines.useful import AGAIN_S, Useful
 from console.settings import Machine, Settings
-from console.text import duration
 from providers.clouds.base import State
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.history.store import Store
     from console.links.links import Links
+
+_log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _SEEN_S = 15.0
@@ -72,8 +75,10 @@ class Ensure:
         bus: Bus,
         *,
         plan: Plan,
+        protect: Callable[[str], Awaitable[None]] | None = None,
         limits: Limits | None = None,
     ) -> None:
+        """`protect(name)` puts a guard onto a machine that has come up."""
         self._settings = settings
         self._store = store
         self._fleet = fleet
@@ -82,21 +87,18 @@ class Ensure:
         self._clock = clock
         self._bus = bus
         self._plan = plan
+        self._protect = protect
         self._limits = limits or Limits()
         self._turns: dict[str, asyncio.Lock] = {}
         self.woken: set[str] = set()
         """What was started for a prompt by this process."""
 
     async def ready(self, name: str, tell: Tell) -> None:
-        """For a prompt: see to it that a machine can be asked. One that nobody can start is left to the link."""
-        own = self._settings.machines.get(name)
-        if own is not None and own.cloud == "ssh" and own.start is None:
-            return
+        """For a prompt: see to it that a machine can be asked."""
         async with self._turn(name):
             record = await self._known(name)
             if record is None or not await self._is_running(record):
                 await self._check_wake(name)
-                self.woken.add(name)
             elif record.state in (MachineState.REACHABLE, MachineState.READY) or record.origin == "settings":
                 return
             await self._whole_way(name, tell, wishes.BY_PROMPT, warm=False)
@@ -122,12 +124,23 @@ class Ensure:
         if record.origin != "settings":
             if record.state not in (MachineState.REACHABLE, MachineState.READY):
                 await self._until_login(record, tell, timeline)
+            await self._guarded(name)
             await self._useful.make(record, tell, timeline, warm=warm)
             await self._fleet.reached(name, MachineState.READY, "Its services answer.")
         if timeline is not None:
             timeline.end()
             await self._learn(record, timeline)
         return up._replace(record=await self._fleet.machine(name))
+
+    async def _guarded(self, name: str) -> None:
+        """As soon as it can be reached, before it is useful. Without a guard it is used all the same: who looks at it
+        sees that nobody would end it, and whoever guards goes on trying."""
+        if self._protect is None:
+            return
+        try:
+            await self._protect(name)
+        except (LinkError, ProviderError) as error:
+            _log.warning("No guard could be put onto a machine.", extra={"machine": name, "error": error.text})
 
     # Is it there, and may it be started
 
@@ -161,6 +174,8 @@ class Ensure:
         else:
             tell(f"Starting {name}.")
             record = await self._fleet.start(name, why=why)
+        if why == wishes.BY_PROMPT:
+            self.woken.add(name)
         timeline = await self._timeline(record) if record.origin != "settings" else None
         record = await self._until_running(record, tell, timeline)
         if record.reading is None or record.reading.state is not State.RUNNING:
@@ -175,8 +190,11 @@ class Ensure:
         tell(f"Looking for {machine.gpu or 'a machine'} to rent as {name}.")
         plan = await self._plan(machine)
         price = plan.bid_usd_per_hour if plan.bid_usd_per_hour is not None else plan.offer.usd_per_hour
-        tell(f"Renting {plan.offer.gpu} from {plan.cloud} as {name}, for ${price:.4f} an hour.")
-        return await self._fleet.launch(name, plan, why=why)
+        tell(f"Renting {plan.offer.gpu} from {plan.cloud} as {name}, for {words.per_hour(price)}.")
+        try:
+            return await self._fleet.launch(name, plan, why=why)
+        except MachineBusy:
+            return await self._fleet.machine(name)  # another process was first, and what it rents is for all
 
     async def _until_running(self, record: MachineRecord, tell: Tell, timeline: Timeline | None) -> MachineRecord:
         told = Progress(tell, record.name, self._clock)
@@ -210,7 +228,7 @@ class Ensure:
             except (LinkUnreachable, LoginRefused) as error:
                 if self._clock.monotonic() - began > self._limits.login_s:
                     raise MachineError(
-                        f"{name!r} runs, but no login worked in {duration(self._limits.login_s)}: {error.text}",
+                        f"{name!r} runs, but no login worked in {words.span(self._limits.login_s)}: {error.text}",
                         hint=f"Try again, or end what it costs: hawser vm destroy {name}",
                     ) from error
                 told.at(timeline, error.text)

@@ -12,9 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.clock import Clock
@@ -25,8 +23,6 @@ from console.errors import (
     GivenUp,
     MachineBusy,
     NotFound,
-    PriceTooHigh,
-    PriceUnknown,
     TimeLimit,
     UsageError,
 )
@@ -34,13 +30,15 @@ from console.events import Bus
 from console.history import machines
 from console.history.owner import this_process
 from console.machines import lifecycle
+from console.machines.ceilings import check_ceiling, check_start
 from console.machines.clouds import SSH
 from console.machines.deeds import Deeds
 from console.machines.events import AccountTrouble, MachineChanged
 from console.machines.labels import is_ours, new_label
 from console.machines.lifecycle import Act
+from console.machines.own_rows import OwnRows
 from console.machines.poll import CHANGING_S, Poll, interval_s
-from console.machines.records import AtEnd, Deed, DeedKind, Desired, MachineRecord, MachineState
+from console.machines.records import AtEnd, Deed, DeedKind, Desired, MachineRecord, MachineState, fresh_record
 from console.machines.sighting import ReadingHook, Sighting
 from console.settings import Settings
 from providers.clouds.base import Capability, Cloud, Offer, Order, Reading, State
@@ -56,6 +54,8 @@ _log = logging.getLogger(__name__)
 
 FRESH_S = 10.0
 """How old the reading may be by which a price is checked before a start."""
+AT_ONCE = 5
+"""How many requests to one account go out in a round, so that a round, and the proof of what went out, is not late."""
 FORGOTTEN_S = 86_400.0
 """A machine of ours that was not seen for so long may be forgotten; should it turn up, its label finds it."""
 
@@ -113,7 +113,7 @@ class Fleet:
         self.poll = Poll(store, cloud, clock, bus, hooks, owner=owner)
         self.deeds = Deeds(store, cloud, clock, bus, self.poll, owner=owner, keep_key=keep_key, checkpoint=checkpoint)
         self._own = {name: machine for name, machine in settings.machines.items() if machine.cloud == SSH}
-        self._own_written = False
+        self._own_rows = OwnRows(self._own, store, clock)
         self._stir = asyncio.Event()
         """Set when something was wished, so that the loop does not sleep on."""
 
@@ -121,11 +121,11 @@ class Fleet:
 
     async def machines(self, *, gone: bool = False) -> list[MachineRecord]:
         """All machines as they are remembered, the user's own too; no network."""
-        await self._write_own()
+        await self._own_rows.write()
         return await self._store.run(lambda c: machines.every(c, gone=gone))
 
     async def machine(self, name: str) -> MachineRecord:
-        await self._write_own()
+        await self._own_rows.write()
         record = await self._store.run(lambda c: machines.get(c, name))
         if record is None:
             raise await self._store.run(lambda c: _no_machine(c, name))
@@ -171,7 +171,7 @@ class Fleet:
                 hint='Confirm that it is destroyed at the end: at_end = "destroy".',
             )
         price = plan.bid_usd_per_hour if plan.bid_usd_per_hour is not None else plan.offer.usd_per_hour
-        _check_ceiling(name, price, plan.ceiling_usd_per_hour)
+        check_ceiling(name, price, plan.ceiling_usd_per_hour)
         if self._may_spend is not None:
             await self._may_spend(name, price)
         public_key = self._public_key()
@@ -183,7 +183,7 @@ class Fleet:
             deed = self.deeds.wish(connection, record, "create", why, Desired.RUNNING)
             return record, deed
 
-        await self._write_own()
+        await self._own_rows.write()
         record, deed = await self._store.run(work, write=True)
         self._checkpoint("create wished")
         self._bus.publish(MachineChanged(name, None, MachineState.REQUESTED, why))
@@ -203,7 +203,7 @@ class Fleet:
     async def start(self, name: str, *, why: str) -> MachineRecord:
         """Start a machine that is off; of one that runs, or comes up, nothing is asked."""
         record = await self.machine(name)
-        self._check_action(record, "start")
+        self.check_action(record, "start")
         trouble = await self.poll.read(record.cloud, max_age_s=FRESH_S)
         if trouble is not None:
             raise CloudSilent(f"{name!r} is not started, for its account cannot be read: {trouble.text}")
@@ -217,7 +217,7 @@ class Fleet:
             return record
         if record.cloud_id is None:
             raise MachineBusy(f"{name!r} is not found at its cloud yet.")
-        self._check_price(record)
+        check_start(record)
         if self._may_spend is not None:
             await self._may_spend(name, record.usd_per_hour)
 
@@ -237,7 +237,7 @@ class Fleet:
     async def stop(self, name: str, *, why: str) -> MachineRecord:
         """Stop a machine. An error says that its cloud has not accepted; the stop stays wished and is sent again."""
         record = await self.machine(name)
-        self._check_action(record, "stop")
+        self.check_action(record, "stop")
         deed = await self.deed(name)
         if deed is not None and deed.what == "destroy":
             raise MachineBusy(f"{name!r} is being destroyed.")
@@ -246,7 +246,7 @@ class Fleet:
     async def destroy(self, name: str, *, why: str) -> MachineRecord:
         """Destroy a machine and all that is on it; else as `stop`."""
         record = await self.machine(name)
-        self._check_action(record, "destroy")
+        self.check_action(record, "destroy")
         return await self._end(record, "destroy", why)
 
     async def _end(self, record: MachineRecord, what: DeedKind, why: str) -> MachineRecord:
@@ -324,7 +324,7 @@ class Fleet:
             raise MachineBusy(f"{name!r} has no id at its cloud yet.")
         if Capability.BID not in cloud.capabilities_of(record.cloud_id):
             raise CloudCannot(f"{record.cloud} takes no bids.")
-        _check_ceiling(name, usd_per_hour, record.ceiling_usd_per_hour)
+        check_ceiling(name, usd_per_hour, record.ceiling_usd_per_hour)
         await cloud.bid(record.cloud_id, usd_per_hour)
 
         def work(connection: sqlite3.Connection) -> MachineRecord:
@@ -439,7 +439,13 @@ class Fleet:
         for record, deed in pairs:  # first, for what follows may take its time
             if lifecycle.is_overdue(deed, self._clock.now()):
                 await self.deeds.alarm(record, deed)
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in pairs))
+        due = [pair for pair in pairs if self.deeds.next_act(*pair) is not Act.WAIT]
+        due.sort(key=lambda pair: pair[1].next_at or pair[1].begun_at)
+        for_cloud: dict[str, list[tuple[MachineRecord, Deed]]] = {}
+        for pair in due:
+            for_cloud.setdefault(pair[0].cloud, []).append(pair)
+        first = [pair for waiting in for_cloud.values() for pair in waiting[:AT_ONCE]]
+        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in first))
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""
@@ -466,7 +472,8 @@ class Fleet:
 
     # Checks
 
-    def _check_action(self, record: MachineRecord, what: DeedKind) -> None:
+    def check_action(self, record: MachineRecord, what: DeedKind) -> None:
+        """Whether that can be done with it at all: `CloudCannot` if not."""
         if record.origin == "settings":
             if what == "destroy":
                 raise CloudCannot(f"{record.name!r} is a machine of your own; it is not ours to destroy.")
@@ -483,28 +490,6 @@ class Fleet:
         if needed not in can:
             hint = f"hawser vm destroy {record.name} ends it, with all that is on it." if what == "stop" else None
             raise CloudCannot(f"{record.cloud} cannot {what} machines.", hint=hint)
-
-    def _check_price(self, record: MachineRecord) -> None:
-        """The price of now, by a fresh reading, against the ceiling of then."""
-        reading, ceiling = record.reading, record.ceiling_usd_per_hour
-        if reading is not None and reading.spot:
-            bid, market = reading.bid_usd_per_hour, reading.market_usd_per_hour
-            if bid is not None and market is not None and market > bid:
-                raise PriceTooHigh(
-                    f"{record.name!r} is outbid: it takes ${market} an hour, and the bid is ${bid}.",
-                    hint=f"hawser vm bid {record.name} {market}",
-                )
-            if bid is not None:
-                _check_ceiling(record.name, bid, ceiling)
-                return
-        if ceiling is None:
-            return
-        price = (
-            reading.usd_per_hour if reading is not None and reading.usd_per_hour is not None else record.usd_per_hour
-        )
-        if price is None:
-            raise PriceUnknown(f"Nobody says what {record.name!r} costs, and it may cost at most ${ceiling} an hour.")
-        _check_ceiling(record.name, price, ceiling)
 
     # Rows
 
@@ -529,79 +514,13 @@ class Fleet:
             "models": list(plan.models),
             "bid_usd_per_hour": None if plan.bid_usd_per_hour is None else str(plan.bid_usd_per_hour),
         }
-        return _record(name, plan.cloud, new_label(name), now)._replace(
+        return fresh_record(name, plan.cloud, new_label(name), now)._replace(
             order=order,
             usd_per_hour=price,
             usd_per_hour_stopped=offer.disk_usd_per_hour,
             ceiling_usd_per_hour=plan.ceiling_usd_per_hour,
             at_end=plan.at_end,
         )
-
-    async def _write_own(self) -> None:
-        """The user's own machines have rows too: money, leases and links hang on them."""
-        if self._own_written or self._store.read_only:
-            return
-        there = await self._store.run(lambda c: machines.of_cloud(c, SSH))
-        known = {record.name for record in there}
-        if known != set(self._own):
-            await self._store.run(partial(self._own_rows), write=True)
-        self._own_written = True
-
-    def _own_rows(self, connection: sqlite3.Connection) -> None:
-        now = self._clock.now()
-        there = {record.name: record for record in machines.of_cloud(connection, SSH)}
-        for name, own in self._own.items():
-            if name in there:
-                continue
-            if machines.get(connection, name) is not None:
-                _log.warning("a rented machine has the name of one in the settings", extra={"machine": name})
-                continue
-            former = machines.by_cloud_id(connection, SSH, name)
-            if former is not None:  # it stood in the settings before
-                machines.change(connection, former.seq, gone_at=None, state=MachineState.UNKNOWN, state_at=now)
-                continue
-            machines.add(
-                connection,
-                _record(name, SSH, f"settings:{name}", now)._replace(
-                    cloud_id=name,
-                    origin="settings",
-                    state=MachineState.UNKNOWN,
-                    usd_per_hour=own.usd_per_hour,
-                    at_end=own.at_end or "nothing",
-                ),
-            )
-        for name, record in there.items():
-            if name not in self._own:
-                deed = machines.deed_of(connection, record.seq)
-                if deed is not None:
-                    machines.end_deed(connection, deed.seq, "overtaken", now)
-                machines.change(connection, record.seq, gone_at=now, state=MachineState.GONE, state_at=now)
-
-
-def _record(name: str, cloud: str, label: str, now: datetime) -> MachineRecord:
-    return MachineRecord(
-        seq=0,
-        name=name,
-        cloud=cloud,
-        cloud_id=None,
-        label=label,
-        origin="launched",
-        desired=Desired.RUNNING,
-        state=MachineState.REQUESTED,
-        state_at=now,
-        state_why="",
-        reading=None,
-        seen_at=None,
-        missing=0,
-        order={},
-        usd_per_hour=None,
-        usd_per_hour_stopped=None,
-        ceiling_usd_per_hour=None,
-        at_end="stop",
-        created_at=now,
-        started_at=None,
-        gone_at=None,
-    )
 
 
 def _interval_s(cloud: str, records: Sequence[MachineRecord], deeds: Mapping[int, Deed]) -> float:
@@ -614,14 +533,6 @@ def _check_name(name: str) -> None:
         raise UsageError(f"{name!r} cannot be the name of a machine.", hint="Use letters, digits, '.', '_' and '-'.")
     if not all(c.isalnum() or c in "._-" for c in name):
         raise UsageError(f"{name!r} cannot be the name of a machine.", hint="Use letters, digits, '.', '_' and '-'.")
-
-
-def _check_ceiling(name: str, price: Decimal, ceiling: Decimal | None) -> None:
-    if ceiling is not None and price > ceiling:
-        raise PriceTooHigh(
-            f"{name!r} would cost ${price} an hour, and may cost at most ${ceiling}.",
-            hint="Raise max_price_usd_per_hour, or take another offer.",
-        )
 
 
 def _check_there(connection: sqlite3.Connection, record: MachineRecord) -> None:

@@ -51,7 +51,7 @@ class GuardTook(Event):
 
 
 class GuardLost(Event):
-    """A fact: another process has taken the role."""
+    """A fact: this process does not guard any more, since another has taken the role meanwhile."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ class Guard:
         self.role = role or Role(store, clock)
         self._parts = [
             Part("machines", fleet.reconcile, 5.0, 300.0),
-            Part("work", self._look, 15.0),
+            Part("work", self._look, 15.0, 600.0),
             Part("leases", self._keep_leases, 10.0),
             Part("budgets", self._keep_budgets, 20.0),
             Part("alerts", self._tell, 10.0),
@@ -154,7 +154,7 @@ class Guard:
         self._verdicts: list[BudgetVerdict] | None = None
         self._lost = asyncio.Event()
         self.only_in_role = False
-        """Whether ends are asked for only while the role is ours; `run` sees to it, a single round acts in any case."""
+        """Whether an end is asked for only while the role is ours: `run` sees to it, a single round acts anyhow."""
 
     def add(self, part: Part) -> None:
         """More for the guard to do, before it tells what stands."""
@@ -169,6 +169,11 @@ class Guard:
         try:
             while True:
                 is_ours = await self._take()
+                if guarding and (not is_ours or any(task.done() for task in guarding)):
+                    await _stop(guarding)  # a part that found the role lost has ended, also if it is ours again
+                    guarding = []
+                    _log.warning("this process stood still, and does not guard any more")
+                    self._bus.publish(GuardLost())
                 if is_ours and not guarding:
                     self._lost.clear()
                     _log.info("this process guards")
@@ -176,11 +181,6 @@ class Guard:
                     guarding = [
                         asyncio.create_task(self._repeat(part), name=f"guard: {part.name}") for part in self._parts
                     ]
-                elif not is_ours and guarding:
-                    await _stop(guarding)
-                    guarding = []
-                    _log.warning("another process guards, after this one stood still")
-                    self._bus.publish(GuardLost())
                 await self._pause()
         finally:
             await _stop(guarding)

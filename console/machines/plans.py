@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from console.errors import GivenUp
+from console.machines import words
 from console.machines.fleet import LaunchPlan
 from console.machines.offers import Ask, Boot, Found, Quote, Session, find
 from console.machines.recipes import Recipe, recipe_named
-from console.money.budget import usd
 from providers.clouds.base import Capability, Cloud, Search
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def best(found: Found, wanted: Wanted) -> Quote:
     search = wanted.search
     what = f"{search.gpu_count} × {search.gpu or 'any GPU'}"
     if search.max_usd_per_hour is not None:
-        what += f" at {usd(search.max_usd_per_hour)} an hour or less"
+        what += f" at {words.per_hour(search.max_usd_per_hour)} or less"
     where = ", ".join(wanted.clouds)
     if found.troubles and not found.quotes:
         trouble = found.troubles[0]

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from console.clock import Clock
-from console.errors import ConsoleError
+from console.errors import ConsoleError, explain
 from console.events import Bus
 from console.history import machines, roles
 from console.history.owner import this_process
@@ -24,7 +24,7 @@ from console.machines.events import AccountTrouble
 from console.machines.records import MachineRecord, MachineState
 from console.machines.sighting import ReadingHook, Sighting
 from providers.clouds.base import Cloud, NotThere, Reading
-from providers.errors import ProviderError, RateLimited
+from providers.errors import ProviderError, RateLimited, ServiceFailed
 
 if TYPE_CHECKING:
     from console.history.store import Store
@@ -55,6 +55,14 @@ def interval_s(records: Sequence[MachineRecord], *, has_deeds: bool) -> float:
         return CHANGING_S
     calm = (MachineState.STOPPED, MachineState.GONE, MachineState.FAILED)
     return CALM_S if all(record.state in calm for record in records) else RUNNING_S
+
+
+def told(error: Exception) -> ProviderError | ConsoleError:
+    """What a call to a cloud came to, as an error that can be told; a fault of ours is logged with its traceback."""
+    if isinstance(error, ProviderError | ConsoleError):
+        return error
+    _log.error("a call to a cloud failed in a way nobody thought of", exc_info=error)
+    return ServiceFailed(f"The answer could not be dealt with ({type(error).__name__}).")
 
 
 class Poll:
@@ -126,10 +134,11 @@ class Poll:
         try:
             adapter = self._cloud(cloud)
             readings = await adapter.machines()
-        except (ProviderError, ConsoleError) as error:
-            trouble = await self._note_failure(cloud, row or machines.AccountRow(cloud), error)
+        except Exception as error:
+            known = told(error)
+            trouble = await self._note_failure(cloud, row or machines.AccountRow(cloud), known)
             if raising:
-                raise
+                raise known from error
             return [], trouble
 
         def work(connection: sqlite3.Connection) -> Sighting:
@@ -150,8 +159,9 @@ class Poll:
             reading = await self._cloud(cloud).machine(cloud_id)
         except NotThere:
             reading = None
-        except (ProviderError, ConsoleError) as error:
-            _log.info("a machine could not be asked for", extra={"cloud": cloud, "id": cloud_id, "error": str(error)})
+        except Exception as error:  # noqa: BLE001 - as above
+            text = told(error).text
+            _log.info("a machine could not be asked for", extra={"cloud": cloud, "id": cloud_id, "error": text})
             return  # no answer proves nothing
 
         def work(connection: sqlite3.Connection) -> Sighting:
@@ -174,7 +184,7 @@ class Poll:
     async def _note_failure(
         self, cloud: str, row: machines.AccountRow, error: ProviderError | ConsoleError
     ) -> AccountTrouble:
-        trouble = AccountTrouble(cloud, error.text, error.hint)
+        trouble = AccountTrouble(cloud, error.text, explain(error).hint)
         now = self._clock.now()
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(row.failures, 10)) * random.uniform(0.75, 1.25)  # noqa: S311
         if isinstance(error, RateLimited) and error.retry_after_s is not None:

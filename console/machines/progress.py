@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from console.clock import Clock
+from console.machines import words
 from console.machines.boot import Timeline
-from console.text import duration
 
 Tell: TypeAlias = Callable[[str], None]
 
@@ -23,16 +23,16 @@ class Progress:
         self._next = self._began + FIRST_S
         self._stalled = False
 
-    def at(self, timeline: Timeline | None, words: str) -> None:
+    def at(self, timeline: Timeline | None, news: str) -> None:
         if timeline is not None:
-            timeline.tick(words)
+            timeline.tick(news)
             passed = timeline.phases()
             if passed and passed[-1].is_stalled and not self._stalled:
                 self._stalled = True
                 now = passed[-1]
                 self._tell(
-                    f"{self._name} is stalled in the phase {now.phase.value!r}: {duration(now.seconds)}, usually"
-                    f" {duration(now.expected.seconds)}. It is waited for; Ctrl+C gives up waiting, and"
+                    f"{self._name} is stalled in the phase {now.phase.value!r}: {words.span(now.seconds)}, usually"
+                    f" {words.span(now.expected.seconds)}. It is waited for; Ctrl+C gives up waiting, and"
                     f" `hawser vm destroy {self._name}` gives up the machine."
                 )
         now_s = self._clock.monotonic()
@@ -41,5 +41,5 @@ class Progress:
         waited = now_s - self._began
         self._next = now_s + max(FIRST_S, waited / 2)
         phase = timeline.phase.value if timeline is not None and timeline.phase is not None else "waiting"
-        left = f", about {duration(timeline.remaining_s())} to go" if timeline is not None else ""
-        self._tell(f"{self._name}: {phase} for {duration(waited)}{left}. {words}".rstrip())
+        left = f", about {words.span(timeline.remaining_s())} to go" if timeline is not None else ""
+        self._tell(f"{self._name}: {phase} for {words.span(waited)}{left}. {news}".rstrip())

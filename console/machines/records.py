@@ -103,6 +103,33 @@ class MachineRecord(NamedTuple):
         return f"{self.cloud}:{self.cloud_id}" if self.cloud_id is not None else f"{self.cloud}:{self.label}"
 
 
+def fresh_record(name: str, cloud: str, label: str, now: datetime) -> MachineRecord:
+    """A machine that was just asked for; whoever makes it fills in the rest."""
+    return MachineRecord(
+        seq=0,
+        name=name,
+        cloud=cloud,
+        cloud_id=None,
+        label=label,
+        origin="launched",
+        desired=Desired.RUNNING,
+        state=MachineState.REQUESTED,
+        state_at=now,
+        state_why="",
+        reading=None,
+        seen_at=None,
+        missing=0,
+        order={},
+        usd_per_hour=None,
+        usd_per_hour_stopped=None,
+        ceiling_usd_per_hour=None,
+        at_end="stop",
+        created_at=now,
+        started_at=None,
+        gone_at=None,
+    )
+
+
 DeedKind: TypeAlias = Literal["create", "start", "stop", "destroy"]
 DeedStep: TypeAlias = Literal["intended", "sent", "accepted"]
 """Written down; about to be sent (so that it may have arrived); the cloud said yes. The proof ends the deed."""

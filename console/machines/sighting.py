@@ -24,7 +24,7 @@ from console.machines.events import (
 )
 from console.machines.labels import free_name, is_ours, name_in
 from console.machines.lifecycle import Change
-from console.machines.records import AtEnd, Deed, Desired, MachineRecord, MachineState
+from console.machines.records import AtEnd, Deed, Desired, MachineRecord, MachineState, fresh_record
 from providers.clouds.base import Reading, State
 
 ReadingHook: TypeAlias = Callable[[sqlite3.Connection, MachineRecord, Reading | None, datetime], None]
@@ -136,28 +136,13 @@ class Sighting:
         desired = Desired.STOPPED if reading.state is State.STOPPED else Desired.RUNNING
         record = machines.add(
             self._connection,
-            MachineRecord(
-                seq=0,
-                name=free_name(name, taken),
-                cloud=self._cloud,
+            fresh_record(free_name(name, taken), self._cloud, label, self._now)._replace(
                 cloud_id=reading.id,
-                label=label,
                 origin="adopted",
                 desired=desired,
                 state=MachineState.UNKNOWN,
-                state_at=self._now,
-                state_why="",
-                reading=None,
-                seen_at=None,
-                missing=0,
                 order={"gpu": reading.gpu, "count": reading.gpu_count},
-                usd_per_hour=None,
-                usd_per_hour_stopped=None,
-                ceiling_usd_per_hour=None,
                 at_end=at_end,
-                created_at=self._now,
-                started_at=None,
-                gone_at=None,
             ),
         )
         text = f"Found on {self._cloud} with our label." if found else f"Taken over from {self._cloud}."

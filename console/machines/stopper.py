@@ -207,8 +207,10 @@ class Stopper:
         await self._put(f"{name}.body", ending.body)
         if key is not None:
             await self._put(f"{name}.curl", f'header = "Authorization: Bearer {key}"\n')
+        elif ending.key_variable is None:
+            raise RemoteRefused(f"There is no key here that {self.host} could have.")
         else:
-            script = _OWN_KEY.replace("@VARIABLE@", ending.key_variable or "").replace("@ID@", name)
+            script = _OWN_KEY.replace("@VARIABLE@", ending.key_variable).replace("@ID@", name)
             self._check(await self._run(script), f"its cloud has given {self.host} no key of its own")
         jobs = Detached(self._connect, machine=self.host)
         for job in await jobs.jobs():
@@ -230,6 +232,8 @@ class Stopper:
                 return f"there is no curl on {self.host}"
             case "000":
                 return f"its cloud cannot be reached from {self.host}{f': {words}' if words else ''}"
+            case "429":
+                return f"its cloud had too many requests when the key of {self.host} was tried"
             case "401" | "403":
                 return f"its cloud does not accept the key that {self.host} has"
             case _ if code.startswith("2"):

@@ -15,13 +15,13 @@ from console.clock import Clock
 from console.errors import LinkError, MachineError
 from console.links.health import Reading as Probe
 from console.links.health import probe
+from console.machines import words
 from console.machines.boot import Phase, Timeline
 from console.machines.progress import Progress, Tell
 from console.machines.recipes import Recipe, recipe_named
 from console.machines.records import MachineRecord
 from console.machines.services import Service, read_service, service_named
 from console.settings import Settings
-from console.text import duration
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ class Useful:
                     following.result()  # raises what went wrong there
                 if waited > self._patience.service_s:
                     raise MachineError(
-                        f"{service.label} on {record.name!r} does not answer after {duration(waited)}: {reading.error}",
+                        f"{service.label} on {record.name!r} does not answer after {words.span(waited)}:"
+                        f" {reading.error}",
                         hint=f"hawser vm logs {record.name} --service {service.name}",
                     )
                 said.at(timeline, reading.error or "")
@@ -195,10 +196,10 @@ class Useful:
                 async with contextlib.aclosing(admin.pull(model)) as steps:
                     async for step in steps:
                         if step.total_bytes:
-                            words = f"{model}: {step.completed_bytes / 1e9:.1f} of {step.total_bytes / 1e9:.1f} GB"
+                            news = f"{model}: {step.completed_bytes / 1e9:.1f} of {step.total_bytes / 1e9:.1f} GB"
                             if timeline is not None:
-                                timeline.tick(words)
-                            said.at(timeline, words)
+                                timeline.tick(news)
+                            said.at(timeline, news)
                             if step.completed_bytes > best:
                                 best, without = step.completed_bytes, 0
                 return

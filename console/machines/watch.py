@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 EVERY_S = 60.0
-AT_ONCE = 8
+AT_ONCE = 16
 """Machines that are looked at at the same time."""
 LIMIT_S = 60.0
 """For one machine, with connecting to it."""

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.errors import ConsoleError, LinkError
+from console.errors import ConsoleError, LinkBroken, LinkUnreachable
 from console.machines.signals import Look
 from console.text import plural
 
@@ -60,7 +60,7 @@ async def read_work(
     for read in (_sessions, _jobs):
         try:
             looks.append(await read(connect, machine))
-        except LinkError:
+        except (LinkBroken, LinkUnreachable):
             raise
         except ConsoleError as error:
             _log.info("a part of a machine's work cannot be read", extra={"machine": machine, "error": error.text})

@@ -40,6 +40,7 @@ class Sessions:
             clock=machine.clock,
             seed=machine.seed,
             ports=machine.services,
+            neighbours=machine.neighbours,
             pages=machine.pages,
         )
         self._real = RealShell(self.system, self.home) if machine.real_shell else None

@@ -94,7 +94,7 @@ class FakeCloud:
         self.calls: list[str] = []
         self.orders: list[Order] = []
         self._capabilities = capabilities
-        self._lists: deque[list[Reading]] = deque(maxlen=3)
+        self.lists: deque[list[Reading]] = deque(maxlen=3)
         self._numbers = iter(range(1, 1_000_000))
 
     @property
@@ -157,8 +157,8 @@ class FakeCloud:
                 readings = readings[1:]
             case "empty":
                 readings = []
-            case "stale" if self._lists:
-                return self._lists[0]
+            case "stale" if self.lists:
+                return self.lists[0]
             case "odd":
                 return [
                     reading._replace(state=State.UNKNOWN, bills=Bills.UNKNOWN, words="levitating")
@@ -166,7 +166,7 @@ class FakeCloud:
                 ]
             case _:
                 pass
-        self._lists.append(readings)
+        self.lists.append(readings)
         return readings
 
     async def machine(self, id: str) -> Reading | None:  # noqa: A002

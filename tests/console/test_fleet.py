@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from console.errors import CloudCannot, GivenUp, MachineBusy, NotFound, PriceTooHigh
+from console.errors import (
+    BudgetReached,
+    CloudCannot,
+    GivenUp,
+    MachineBusy,
+    NotFound,
+    PriceTooHigh,
+    TimeLimit,
+    UsageError,
+)
 from console.machines.events import DeedOverdue, DeedProved, MachineChanged
 from console.machines.records import Desired, MachineState
-from providers.clouds.base import Capability, NoCapacity, State
+from providers.clouds.base import Bills, Capability, Created, NoCapacity, Order, State
 from providers.errors import ServiceFailed
 from tests.clocks import EagerClock
 from tests.conftest import run
 from tests.console.fake_cloud import EVERYTHING, FakeCloud, fates
-from tests.console.fleet_kit import PLAN, world
+from tests.console.fleet_kit import PLAN, World, world
+
+
+async def with_stopped_box(w: World) -> None:
+    await w.fleet.launch("box", PLAN, why="asked for")
+    await w.fleet.settled("box")
+    await w.fleet.stop("box", why="enough")
+    await w.fleet.settled("box")
 
 
 def test_a_machine_is_rented_stopped_started_and_destroyed(tmp_path: Path) -> None:
@@ -160,6 +178,7 @@ def test_what_a_refused_order_made_all_the_same_is_destroyed(tmp_path: Path) -> 
         async with world(tmp_path, cloud) as w:
             with pytest.raises(NoCapacity):
                 await w.fleet.launch("box", PLAN, why="asked for")
+            assert cloud.calls[-1] == "destroy 1"
             await w.rounds(120)
 
             assert cloud.truth["1"].state is State.GONE
@@ -319,5 +338,143 @@ def test_a_machine_that_is_not_there_is_named_with_its_nearest(tmp_path: Path) -
                 await w.fleet.machine("inferense")
 
             assert caught.value.hint == "Did you mean 'inference'?"
+
+    run(body())
+
+
+def test_a_stop_proved_by_an_old_list_is_taken_up_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path, FakeCloud(EagerClock(), stop_s=100)) as w:
+            await with_stopped_box(w)
+            await w.fleet.start("box", why="again")
+            await w.fleet.settled("box")
+            old = (await w.fleet.machine("box")).reading
+            assert old is not None
+            w.clock.advance(5)
+            await w.fleet.stop("box", why="enough")
+            w.clock.advance(1)
+            w.cloud.lists.appendleft([old._replace(state=State.STOPPED, bills=Bills.DISK)])
+            w.cloud.fate = fates([("list", "stale")])
+            await w.fleet.refresh(max_age_s=0)
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPED  # so the cloud said
+            w.cloud.truth["1"].state, w.cloud.truth["1"].until = State.RUNNING, None  # and has not done it
+
+            w.clock.advance(5)
+            await w.fleet.refresh(max_age_s=0)
+            assert (await w.fleet.machine("box")).state is MachineState.STOPPING
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert w.cloud.truth["1"].state is State.STOPPED
+
+    run(body())
+
+
+def test_a_start_that_is_answered_after_the_stop_of_another_process_is_stopped_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = FakeCloud(EagerClock())
+        async with world(tmp_path, cloud) as w, world(tmp_path, cloud, owner=f"{os.getppid()}:?") as other:
+            await with_stopped_box(w)
+            on_its_way, arrived = asyncio.Event(), asyncio.Event()
+            really_start = cloud.start
+
+            async def slow_start(id: str) -> None:  # noqa: A002
+                on_its_way.set()
+                await arrived.wait()
+                await really_start(id)
+
+            cloud.start = slow_start  # type: ignore[method-assign]
+            starting = asyncio.ensure_future(w.fleet.start("box", why="again"))
+            await on_its_way.wait()
+            await other.fleet.stop("box", why="no, do not")
+            assert (await other.fleet.settled("box")).state is MachineState.STOPPED
+            arrived.set()
+            await starting
+
+            deed = await w.fleet.deed("box")
+            assert deed is not None
+            assert (deed.what, deed.why) == ("stop", "A start that was withdrawn was accepted all the same.")
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+            assert cloud.truth["1"].state is State.STOPPED
+
+    run(body())
+
+
+def test_an_order_that_is_answered_after_its_destruction_is_destroyed(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            on_its_way, arrived = asyncio.Event(), asyncio.Event()
+            really_create = w.cloud.create
+
+            async def slow_create(order: Order) -> Created:
+                on_its_way.set()
+                await arrived.wait()
+                return await really_create(order)
+
+            w.cloud.create = slow_create  # type: ignore[method-assign]
+            ordering = asyncio.ensure_future(w.fleet.launch("box", PLAN, why="asked for"))
+            await on_its_way.wait()
+            await w.fleet.destroy("box", why="no, do not")
+            await w.rounds(300)
+            assert await w.fleet.machines() == []  # no list ever had it
+            arrived.set()
+            await ordering
+            await w.rounds(120)
+
+            assert w.cloud.truth["1"].state is State.GONE
+            assert await w.fleet.machines() == []
+
+    run(body())
+
+
+def test_waiting_for_a_proof_has_an_end_and_the_wish_has_none(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path, FakeCloud(EagerClock(), stop_s=300)) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+            await w.fleet.settled("box")
+            await w.fleet.stop("box", why="enough")
+
+            with pytest.raises(TimeLimit, match="The stop of 'box' is not proved after 60 s"):
+                await w.fleet.settled("box", limit_s=60)
+
+            assert (await w.fleet.settled("box")).state is MachineState.STOPPED
+
+    run(body())
+
+
+def test_a_bid_stays_under_the_ceiling(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            await w.fleet.launch("box", PLAN, why="asked for")
+
+            record = await w.fleet.set_bid("box", Decimal("0.44"))
+            with pytest.raises(PriceTooHigh):
+                await w.fleet.set_bid("box", Decimal("0.46"))
+
+            assert record.order["bid_usd_per_hour"] == "0.44"
+            assert [call for call in w.cloud.calls if call.startswith("bid")] == ["bid 1 0.44"]
+
+    run(body())
+
+
+@pytest.mark.parametrize("name", ["", "-box", "a b", "ä", "x" * 65])
+def test_names_that_no_machine_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    async def body() -> None:
+        async with world(tmp_path) as w:
+            with pytest.raises(UsageError):
+                await w.fleet.launch(name, PLAN, why="asked for")
+            assert w.cloud.calls == []
+
+    run(body())
+
+
+def test_a_budget_that_says_no_is_asked_before_anything_is_ordered(tmp_path: Path) -> None:
+    async def body() -> None:
+        async def no(name: str, usd_per_hour: Decimal | None) -> None:
+            raise BudgetReached(f"{name} at {usd_per_hour}")
+
+        async with world(tmp_path, may_spend=no) as w:
+            with pytest.raises(BudgetReached, match=r"box at 0\.40"):
+                await w.fleet.launch("box", PLAN, why="asked for")
+
+            assert (w.cloud.calls, await w.fleet.machines()) == ([], [])
 
     run(body())

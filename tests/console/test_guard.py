@@ -446,3 +446,68 @@ def test_looks_in_a_row_are_one_stretch_and_a_gap_begins_another(tmp_path: Path)
             assert apart.seen_from == apart.seen_at
 
     run(body())
+
+
+def test_role_of_a_process_from_before_the_clock_was_set_back_is_free(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            other = Role(here.world.store, here.world.clock)
+            assert await other.take()
+
+            here.world.clock.advance(-3600)
+
+            assert await here.guard.role.take()
+
+    run(body())
+
+
+def test_guard_goes_on_when_a_lost_role_is_its_own_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path, owner="1:here") as here:
+            store = here.world.store
+            guarding = asyncio.create_task(here.guard.run())
+            while not here.world.bus.of(GuardTook):
+                await asyncio.sleep(0)
+
+            await store.run(lambda c: roles.give_back(c, ROLE, "1:here"), write=True)
+            while len(here.world.bus.of(GuardTook)) < 2:
+                await asyncio.sleep(0)
+
+            assert len(here.world.bus.of(GuardLost)) == 1
+            guarding.cancel()
+            await asyncio.gather(guarding, return_exceptions=True)
+
+    run(body())
+
+
+def test_work_that_lasts_is_noted_again_and_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            await here.launch()
+            record = await here.world.fleet.machine("gpu1")
+            began = here.world.clock.now()
+
+            async with here.signals.busy("gpu1", "jobs", "a training"):
+                while here.world.clock.now() - began < timedelta(minutes=5):
+                    await asyncio.sleep(0)
+
+            noted = (await here.world.store.run(lambda c: rows.signals(c, record.seq)))["jobs"]
+            assert noted.active_at is not None
+            assert noted.active_at - began >= timedelta(minutes=4)
+
+    run(body())
+
+
+def test_renewing_by_hand_begins_the_idle_time_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            await here.launch()
+            await here.pass_time(25)
+
+            view = await here.leases.renew("gpu1", "still needed")
+            await here.pass_time(20)
+
+            assert view.ends_at is not None
+            assert here.world.bus.of(LeaseEnded) == []
+
+    run(body())

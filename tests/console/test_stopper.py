@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from console.clock import SystemClock
+from console.errors import RemoteRefused
 from console.links.detached import Detached
 from console.machines.stopper import FOLDER, VERSION, Stopper, Times
 from console.machines.work import GUARD_JOB
@@ -29,9 +30,10 @@ NAME = "m0123456789ab"
 class Rented:
     """A machine with its own guard, and the cloud that it is rented from."""
 
-    def __init__(self, machine: Box, twin: VastTwin, number: int) -> None:
+    def __init__(self, machine: Box, twin: VastTwin, cloud_clock: HandClock, number: int) -> None:
         self.machine = machine
         self.twin = twin
+        self.cloud_clock = cloud_clock
         self.id = str(number)
         self.clock = SystemClock()
         self.stopper = Stopper(machine.connect, "berth", self.clock, tick_s=1)
@@ -70,7 +72,7 @@ async def rented(folder: Path) -> AsyncIterator[Rented]:
             order = {"client_id": "me", "image": "a", "disk": 20, "label": "demo", "runtype": "ssh_direc ssh_proxy"}
             answer = await http.put("/api/v0/asks/7001/", json=order)
             clock.forward(65)
-        there = Rented(machine, twin, int(answer.json()["new_contract"]))
+        there = Rented(machine, twin, clock, int(answer.json()["new_contract"]))
         try:
             yield there
         finally:
@@ -182,6 +184,47 @@ def test_busy_machine_is_ended_at_the_hard_end_only(tmp_path: Path) -> None:
     run(body())
 
 
+def test_idle_machine_is_ended_at_its_soft_end(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            _without_gpu(there)
+            await there.set_up()
+
+            await there.renew(-1, 3600, idle_s=1, watches=True)
+            await until(lambda: there.phase is not Phase.RUNNING)
+            await until((there.folder / f"{NAME}.state").exists)
+
+            assert (there.folder / f"{NAME}.state").read_text().split()[1:] == ["idle", "200"]
+
+    run(body())
+
+
+def test_gpu_that_does_not_answer_counts_as_work(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            _without_gpu(there, "exit 9")
+            await there.set_up()
+            beat = there.folder / "beat"
+            await until(beat.exists)
+
+            await there.renew(-1, 3600, idle_s=1, watches=True)
+            for _ in range(3):
+                before = beat.read_text()
+                await until(lambda seen=before: beat.read_text() != seen)  # type: ignore[misc]
+
+            assert there.phase is Phase.RUNNING
+
+    run(body())
+
+
+def _without_gpu(there: Rented, says: str = "echo 0") -> None:
+    """What stands for nvidia-smi on the machine."""
+    (tool,) = there.machine.home.parent.rglob("nvidia-smi")
+    tool.unlink()
+    tool.write_text(f"#!/bin/sh\n{says}\n")
+    tool.chmod(0o755)
+
+
 def test_second_script_takes_the_place_of_the_first(tmp_path: Path) -> None:
     async def body() -> None:
         async with rented(tmp_path) as there:
@@ -190,6 +233,32 @@ def test_second_script_takes_the_place_of_the_first(tmp_path: Path) -> None:
 
             jobs = [job for job in await Detached(there.machine.connect).jobs() if job.id.startswith(GUARD_JOB)]
             assert [job.state for job in jobs] == ["running"]
+
+    run(body())
+
+
+def test_without_any_key_nothing_is_written_in_its_place(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            await there.renew(3600, 7200)
+            keyless = there.ending()._replace(key_variable=None)
+
+            with pytest.raises(RemoteRefused, match="no key"):
+                await there.stopper.set_up(NAME, keyless, None)
+
+            assert not (there.folder / f"{NAME}.curl").exists()
+
+    run(body())
+
+
+def test_key_that_the_cloud_gave_to_the_machine_is_found_there(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with rented(tmp_path) as there:
+            await there.renew(3600, 7200)
+
+            await there.stopper.set_up(NAME, there.ending()._replace(key_variable="LOGNAME"), None)
+
+            assert (there.folder / f"{NAME}.curl").read_text() == 'header = "Authorization: Bearer root"\n'
 
     run(body())
 

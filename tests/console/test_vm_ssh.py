@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class User(Hawser):
         (self.home / "ssh_config").write_text("".join(blocks))
 
     def ssh(self, name: str, *words: str, stdin: bytes | None = None) -> Done:
-        given = {} if stdin is None else {"stdin": stdin}
+        given: dict[str, Any] = {} if stdin is None else {"stdin": stdin}
         return self.run("vm", "ssh", "--ssh-config", str(self.home / "ssh_config"), name, *words, **given)
 
     @property

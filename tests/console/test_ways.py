@@ -14,7 +14,7 @@ from console.clock import SystemClock
 from console.errors import ForwardRefused, LinkUnreachable, NoWay, SettingsError
 from console.history.tunnels import Published
 from console.keys import Keys
-from console.links.connector import LoginManners
+from console.links.connector import LoginManners, Nobody
 from console.links.shared import Shared
 from console.links.ways import Ways
 from console.machines.services import service_named
@@ -28,9 +28,8 @@ from tests.console.store_kit import paths_in
 OLLAMA = service_named("ollama")
 
 
-class Anybody:
-    async def passphrase(self, file: str) -> str | None:
-        return None
+class Anybody(Nobody):
+    """Meets every stranger."""
 
     async def accept_host_key(self, target: object, fingerprint: str) -> bool:
         return True
@@ -269,11 +268,12 @@ def test_a_provider_goes_on_when_its_connection_was_dropped(tmp_path: Path) -> N
     run(body())
 
 
-def test_a_machine_that_is_not_in_the_settings_has_no_services(tmp_path: Path) -> None:
+def test_a_machine_that_is_not_in_the_settings_has_the_services_of_the_table(tmp_path: Path) -> None:
     async def body() -> None:
         async with place(tmp_path) as there, there.process() as runtime:
-            with pytest.raises(SettingsError, match="no machine 'elsewhere'"):
-                runtime.ways.service("elsewhere", "ollama")
+            assert runtime.ways.service("elsewhere", "ollama").port == 11434
+            with pytest.raises(SettingsError, match="no service 'olama'"):
+                runtime.ways.service("elsewhere", "olama")
 
     run(body())
 

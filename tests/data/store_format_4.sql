@@ -278,6 +278,13 @@ CREATE TABLE signals (
 );
 CREATE UNIQUE INDEX signals_by_machine ON signals (machine, kind);
 
+CREATE TABLE stoppers (
+    seq INTEGER PRIMARY KEY,
+    host TEXT NOT NULL UNIQUE,
+    clouds TEXT NOT NULL,
+    installed_at INTEGER NOT NULL
+);
+
 CREATE TABLE meters (
     seq INTEGER PRIMARY KEY,
     machine INTEGER NOT NULL REFERENCES machines (seq),
@@ -389,6 +396,7 @@ INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', 
 INSERT INTO roles VALUES (1, 'guard', '999999999:1', 1767225605000);
 INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, NULL, 1767240000000, 'training', NULL, NULL);
 INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, 1767225300000, '2 requests');
+INSERT INTO stoppers VALUES (1, 'nas', '["lambda"]', 1767225600000);
 INSERT INTO meters VALUES (1, 1, 'gpu', 1767225600000, 1, 0, '0.4011', 'launch', NULL, NULL, 0, '1.44');
 INSERT INTO boots VALUES (1, 'vast', '41', 'ollama/ollama', 'image', 41.5, 1767225300000);
 INSERT INTO alerts VALUES (1, 'budget:day:0.5', 'warning', 'Half of the day is spent.', 1767225600000, 1767225600000, 1, NULL, NULL);

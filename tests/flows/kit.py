@@ -161,12 +161,18 @@ class Hawser:
             start_new_session=new_session,
         )
 
-    def run(self, *words: str, stdin: bytes | Stream | str = subprocess.DEVNULL, **how: Any) -> Done:
+    def run(
+        self,
+        *words: str,
+        stdin: bytes | Stream | str = subprocess.DEVNULL,
+        limit_s: float = PATIENCE_S,
+        **how: Any,
+    ) -> Done:
         """Run it to its end. Bytes for `stdin` come through a pipe that is closed behind them."""
         piped = stdin if isinstance(stdin, bytes) else None
         where: Any = subprocess.PIPE if piped is not None else stdin
         process = self.start(*words, stdin=where, **how)
-        return finish(process, piped)
+        return finish(process, piped, limit_s=limit_s)
 
     def ask(self, prompt: str, *words: str, **how: Any) -> Done:
         return self.run("--prompt", prompt, *words, **how)
@@ -210,10 +216,10 @@ def unmeasured(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
 
 
-def finish(process: subprocess.Popen[bytes], piped: bytes | None = None) -> Done:
+def finish(process: subprocess.Popen[bytes], piped: bytes | None = None, *, limit_s: float = PATIENCE_S) -> Done:
     """The rest of a process that was started; ended by force, and a failure, if that takes for ever."""
     try:
-        out, err = process.communicate(piped, timeout=PATIENCE_S)
+        out, err = process.communicate(piped, timeout=limit_s)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()

@@ -12,7 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.flows.kit import Hawser, bare_environment
+from tests.flows.kit import Hawser, Services, bare_environment
+from tests.flows.machine_kit import GpuBox
 
 HANDED_OVER_S = 15.0
 
@@ -115,3 +116,35 @@ def test_unit_runs_the_guard(tmp_path: Path) -> None:
     lines = done.out.decode().splitlines()
     assert any(line.startswith("ExecStart=") and line.endswith(" guard") for line in lines)
     assert "Description=Hawser guard of rented machines" in lines
+
+
+def test_link_to_a_machine_that_is_to_be_ended_guards_as_well(services: Services, tmp_path: Path) -> None:
+    box = GpuBox(services, {})
+    try:
+        user = Hawser(tmp_path).settings(box.settings("[]", 'stop = "true"', 'start = "true"', 'at_end = "stop"'))
+        process = user.start("link", "up", box.name, "--jsonl")
+        try:
+            told(process, "up")
+            with guard(user) as second:
+                assert told(second, "waiting")["process"] == str(process.pid)
+        finally:
+            process.terminate()
+            process.communicate()
+    finally:
+        box.close()
+
+
+def test_link_to_a_machine_that_nobody_ends_does_not_guard(services: Services, tmp_path: Path) -> None:
+    box = GpuBox(services, {})
+    try:
+        user = Hawser(tmp_path).settings(box.settings("[]"))
+        process = user.start("link", "up", box.name, "--jsonl")
+        try:
+            told(process, "up")
+            with guard(user) as second:
+                told(second, "guarding")
+        finally:
+            process.terminate()
+            process.communicate()
+    finally:
+        box.close()

@@ -41,10 +41,18 @@ class Berth:
 
 class Berths:
     def __init__(
-        self, user: str, environment: Callable[[Rental], Mapping[str, str]], *, seed: int, real_shell: bool = False
+        self,
+        user: str,
+        environment: Callable[[Rental], Mapping[str, str]],
+        cloud: Callable[[], tuple[str, int]],
+        *,
+        seed: int,
+        real_shell: bool = False,
     ) -> None:
+        """`cloud` is where the cloud itself answers, which its machines reach too."""
         self._user = user
         self._environment = environment
+        self._cloud = cloud
         self._seed = seed
         self._real_shell = real_shell
         self._berths: dict[str, Berth] = {}
@@ -115,6 +123,7 @@ class Berths:
             vram_bytes=vram_bytes,
             seed=self._seed,
         )
+        machine.neighbours[self._cloud()] = self._cloud()
         serves = serves_ollama(rental.image, rental.order.script)
         offer_ollama(machine, ollama, installed=serves)
         berth = Berth(machine, ollama, Door(_nobody), serves=serves)

@@ -112,7 +112,9 @@ class CloudTwin(abc.ABC):
         self.with_machines = with_machines
         self.watch = Watch()
         """Noted whenever something may have changed."""
-        self._berths = Berths(self.ssh_user, self.environment, seed=seed, real_shell=real_shell)
+        self._berths = Berths(
+            self.ssh_user, self.environment, lambda: ("127.0.0.1", self.port), seed=seed, real_shell=real_shell
+        )
         self._routes: list[Route] = []
         self._server = HttpServer(self._handle, port=port)
         self._settling = asyncio.Lock()

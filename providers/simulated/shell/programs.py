@@ -38,11 +38,14 @@ class System:
         clock: Clock,
         seed: int,
         ports: Mapping[int, tuple[str, int]] | None = None,
+        neighbours: Mapping[tuple[str, int], tuple[str, int]] | None = None,
         pages: Mapping[str, str] | None = None,
     ) -> None:
-        """`ports` is what answers on the machine itself and where that really is; `pages` is all of its internet."""
+        """`ports` is what answers on the machine itself and where that really is, `neighbours` what does elsewhere;
+        `pages` is all of its internet."""
         self.programs = programs
         self.ports = {} if ports is None else ports
+        self.neighbours = {} if neighbours is None else neighbours
         self.pages = {} if pages is None else pages
         self.name = name
         self.user = user
