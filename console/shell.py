@@ -52,6 +52,20 @@ class Shell:
     def note(self, text: str) -> None:
         self.mutter(neutralise(text) + "\n")
 
+    def paragraph(self, text: str) -> None:
+        """As `note`, broken between words where a terminal is narrower than the line."""
+        if self.stderr.isatty():
+            import shutil
+            import textwrap
+
+            indent = " " * (len(text) - len(text.lstrip(" ")) + 2)
+            width = shutil.get_terminal_size().columns
+            lines = textwrap.wrap(
+                neutralise(text), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+            text = "\n".join(lines)
+        self.note(text)
+
     def mutter(self, text: str) -> None:
         """Text to stderr as it is. That nobody reads it there is no reason to end what stdout is for."""
         try:

@@ -53,9 +53,9 @@ async def _adopt(arguments: argparse.Namespace, shell: Shell) -> int:
             await vm_power.show_json(record.name, runtime, shell)
             return 0
         price = f" It costs {words.per_hour(record.usd_per_hour)}." if record.usd_per_hour is not None else ""
-        shell.note(f"{arguments.id} on {arguments.cloud} is known as {record.name}; it is {record.state}.{price}")
+        shell.paragraph(f"{arguments.id} on {arguments.cloud} is known as {record.name}; it is {record.state}.{price}")
         if record.at_end == "nothing":
-            shell.note("  Nothing ends it but you. Nothing was changed on it, so your own key has to open it.")
+            shell.paragraph("  Nothing ends it but you. Nothing was changed on it, so your own key has to open it.")
     return 0
 
 
@@ -64,5 +64,5 @@ async def _forget(arguments: argparse.Namespace, shell: Shell) -> int:
         fleet = await runtime.fleet()
         record = await fleet.machine(arguments.machine)
         await fleet.forget(arguments.machine)
-        shell.note(f"{arguments.machine} is forgotten. It lives on at {record.cloud} as {record.cloud_id}.")
+        shell.paragraph(f"{arguments.machine} is forgotten. It lives on at {record.cloud} as {record.cloud_id}.")
     return 0

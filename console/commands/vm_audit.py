@@ -30,7 +30,7 @@ async def _audit(arguments: argparse.Namespace, shell: Shell) -> int:
     async with shell.runtime() as runtime:
         fleet = await runtime.fleet()
         if not await fleet.accounts():
-            shell.note("No cloud has a key, and no machine is known: there is nothing to look through.")
+            shell.paragraph("No cloud has a key, and no machine is known: there is nothing to look through.")
         found = await audit(fleet, runtime.cloud)
         if arguments.json:
             shell.json(_as_json(found))
@@ -38,7 +38,7 @@ async def _audit(arguments: argparse.Namespace, shell: Shell) -> int:
             _show(shell, found)
         for trouble in found.troubles:
             hint = f" {trouble.hint}" if trouble.hint else ""
-            shell.note(
+            shell.paragraph(
                 f"hawser: {trouble.cloud} cannot be asked: {trouble.text}{hint} What is on it is listed as it was last"
                 " seen, and may be more."
             )
@@ -69,7 +69,7 @@ def _show(shell: Shell, found: Audit) -> None:
         keep = columns_that_fit(shell, headings, rows, least=("WHY", "WHAT", "CLOUD"))
         shell.table([headings[at] for at in keep], [[row[at] for at in keep] for row in rows])
     else:
-        shell.note(
+        shell.paragraph(
             "Nothing costs money on any account that could be asked." if found.troubles else "Nothing costs money."
         )
     for account in found.accounts:
@@ -79,9 +79,9 @@ def _show(shell: Shell, found: Audit) -> None:
         if account.usd_per_hour is not None:
             stands.append(f"costs {words.per_hour(account.usd_per_hour)} in all, by its own word")
         if stands:
-            shell.note(f"{account.cloud}: {', '.join(stands)}.")
+            shell.paragraph(f"{account.cloud}: {', '.join(stands)}.")
     for line in found.unwanted:
-        shell.note(f"hawser: {_complaint(line)}")
+        shell.paragraph(f"hawser: {_complaint(line)}")
 
 
 def _complaint(line: AuditLine) -> str:

@@ -108,6 +108,6 @@ async def _set(fleet: Fleet, record: MachineRecord, bid: Decimal, shell: Shell) 
     await fleet.set_bid(record.name, bid)
     market = record.reading.market_usd_per_hour if record.reading is not None else None
     over = f"; the market asks {per_hour(market)}" if market is not None else ""
-    shell.note(f"The bid for {record.name} is {per_hour(bid)}{over}.")
+    shell.paragraph(f"The bid for {record.name} is {per_hour(bid)}{over}.")
     if market is not None and bid < market:
-        shell.note("  That is below the market: it can be taken away at any moment, and does not start.")
+        shell.paragraph("  That is below the market: it can be taken away at any moment, and does not start.")

@@ -55,7 +55,7 @@ async def _machine(arguments: argparse.Namespace, shell: Shell) -> int:
             return 0  # it is gone; what happened to it is known all the same
         has_log = record.cloud_id is not None and Capability.LOGS in runtime.cloud(record.cloud).capabilities
         if has_log:
-            shell.note(f"hawser: {record.cloud} says of its boot:")
+            shell.paragraph(f"hawser: {record.cloud} says of its boot:")
             await _cloud_log(record, arguments, runtime, shell)
         elif arguments.boot:
             await _recipe_log(record, arguments, runtime, shell)
@@ -114,10 +114,10 @@ async def _recipe_log(record: MachineRecord, arguments: argparse.Namespace, runt
     jobs = Detached(link.connection, machine=record.name)
     recipes = [job for job in await jobs.jobs() if job.id.startswith("recipe-")]
     if not recipes:
-        shell.note(f"hawser: {record.cloud} shows no boot log, and no recipe was run on {record.name} over SSH.")
+        shell.paragraph(f"hawser: {record.cloud} shows no boot log, and no recipe was run on {record.name} over SSH.")
         return
     sink = Sink(shell.stdout.buffer, shell.stdout.isatty())
-    shell.note(f"hawser: {recipes[0].id} on {record.name} ({recipes[0].state}):")
+    shell.paragraph(f"hawser: {recipes[0].id} on {record.name} ({recipes[0].state}):")
     if arguments.follow:
         async for piece in jobs.follow(recipes[0].id):
             sink(piece.content)

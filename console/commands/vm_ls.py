@@ -114,10 +114,10 @@ def _show(
     elif machines:
         vm_table.show(shell, machines, noted, leases, now)
     else:
-        shell.note("There are no machines yet. See what can be rented with: hawser vm offers")
+        shell.paragraph("There are no machines yet. See what can be rented with: hawser vm offers")
     hints = {each.cloud: each.hint for each in troubles}
     for line in vm_table.warnings(machines, view.accounts, hints, leases or {}, now):
-        shell.note(f"hawser: {line}")
+        shell.paragraph(f"hawser: {line}")
     return 0
 
 

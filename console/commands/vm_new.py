@@ -81,7 +81,7 @@ async def _rent(arguments: argparse.Namespace, shell: Shell) -> int:
         await _ask(arguments, quote, wanted, runtime, shell)
         record = await fleet.launch(arguments.name, plan, why="hawser vm new")
         if not arguments.json:
-            shell.note(f"Rented: {record.name} is {record.cloud_id} at {record.cloud}, and comes up.")
+            shell.paragraph(f"Rented: {record.name} is {record.cloud_id} at {record.cloud}, and comes up.")
         if arguments.wait:
             record = await vm_power.bring_up(record.name, arguments, runtime, shell)
         await _tell_rented(record, wanted, own is not None, arguments, runtime, shell)
@@ -138,7 +138,9 @@ def _without_those_that_cannot_stop(
             hint="If that is how it may end, say so: --at-end destroy",
         )
     if left_out and not arguments.json:
-        shell.note(f"hawser: {left_out} is left out, because it cannot stop machines; --at-end destroy takes it in.")
+        shell.paragraph(
+            f"hawser: {left_out} is left out, because it cannot stop machines; --at-end destroy takes it in."
+        )
     return wanted._replace(clouds=tuple(stopping))
 
 
@@ -185,13 +187,13 @@ async def _ask(arguments: argparse.Namespace, quote: Quote, wanted: Wanted, runt
         None if idle == "off" else timedelta(minutes=float(idle)), timedelta(hours=float(hard)), wanted.at_end
     )
     for line in consequences.of_renting(arguments.name, quote.cloud, quote.offer, wanted, limits, runtime.clock.now()):
-        shell.note(line)
+        shell.paragraph(line)
     stands = [f"{words.usd(sum_.known_usd)} of {words.usd(limit)} {when}" for when, sum_, limit in await budget.spent()]
-    shell.note(f"  Spent so far: {', '.join(stands)}.")
+    shell.paragraph(f"  Spent so far: {', '.join(stands)}.")
     for notice in notices:
-        shell.note(f"  {notice}")
+        shell.paragraph(f"  {notice}")
     for model in vm_wishes.unknown_sizes(wanted, runtime):
-        shell.note(f"  Nobody knows how large {model!r} is, so nobody checked that it fits.")
+        shell.paragraph(f"  Nobody knows how large {model!r} is, so nobody checked that it fits.")
     if arguments.yes:
         return
     if not shell.is_interactive():
@@ -214,12 +216,14 @@ async def _tell_rented(
         await vm_power.show_json(record.name, runtime, shell)
         return
     if arguments.wait:
-        shell.note(f"{record.name} is {record.state}. A shell there: hawser vm ssh {record.name}")
+        shell.paragraph(f"{record.name} is {record.state}. A shell there: hawser vm ssh {record.name}")
     else:
-        shell.note(f"  Follow it with: hawser vm up {record.name} --wait   or: hawser vm ls")
+        shell.paragraph(f"  Follow it with: hawser vm up {record.name} --wait   or: hawser vm ls")
     if is_written:
         return
-    shell.note("  It is remembered here. To rent the like of it by this name again, write with hawser config edit:")
+    shell.paragraph(
+        "  It is remembered here. To rent the like of it by this name again, write with hawser config edit:"
+    )
     for line in _as_settings(record, wanted):
         shell.note(f"    {line}")
 

@@ -50,7 +50,7 @@ async def _list(arguments: argparse.Namespace, shell: Shell) -> int:
         found = await plans.look(wanted, runtime.offers_of, await runtime.boot_times())
         vm_wishes.tell_troubles(found.troubles, shell)
         for model in vm_wishes.unknown_sizes(wanted, runtime):
-            shell.note(f"hawser: Nobody knows how large {model!r} is; say its memory with --vram.")
+            shell.paragraph(f"hawser: Nobody knows how large {model!r} is; say its memory with --vram.")
         quotes = found.quotes if arguments.all else found.quotes[: arguments.limit]
         if not found.quotes and len(found.troubles) == len(wanted.clouds):
             return Exit.UNREACHABLE
@@ -61,8 +61,8 @@ async def _list(arguments: argparse.Namespace, shell: Shell) -> int:
             _show(shell, quotes)
             _show_choices(shell, found, quotes, wanted)
         else:
-            shell.note("hawser: Nothing that can be rented now is like that.")
-            shell.note(f"  {vm_wishes.looser(arguments)}")
+            shell.paragraph("hawser: Nothing that can be rented now is like that.")
+            shell.paragraph(f"  {vm_wishes.looser(arguments)}")
     return Exit.DONE
 
 
@@ -103,17 +103,20 @@ def _show_choices(shell: Shell, found: Found, quotes: Sequence[Quote], wanted: W
 
     hours = f"{wanted.session.hours.normalize():f} h"
     models = f" with {', '.join(wanted.models)}" if wanted.models else ""
-    shell.note(f"\n{len(quotes)} of {len(found.quotes)} offers. SESSION: boot, downloads and {hours} of work{models}.")
+    shell.note("")
+    shell.paragraph(
+        f"{len(quotes)} of {len(found.quotes)} offers. SESSION: boot, downloads and {hours} of work{models}."
+    )
     chosen = suggestions(found.quotes)
     if chosen is None:
-        shell.note("The model fits into none of them. Ask for more with --vram, or --count 2.")
+        shell.paragraph("The model fits into none of them. Ask for more with --vram, or --count 2.")
         return
     for word, one in chosen._asdict().items():
         number = f"no {quotes.index(one) + 1}" if one in quotes else name_of(one)
         price = f"{words.usd(one.total_usd)} for the session, ready in {words.span(one.ready_s)}"
-        shell.note(f"  {word + ':':<9} {number}, {words.gpu(one.offer.gpu, one.offer.gpu_count)}, {price}")
+        shell.paragraph(f"  {word + ':':<9} {number}, {words.gpu(one.offer.gpu, one.offer.gpu_count)}, {price}")
     cheapest = quotes.index(chosen.cheapest) + 1 if chosen.cheapest in quotes else 1
-    shell.note(f"Rent one by its number: hawser vm new NAME {cheapest}")
+    shell.paragraph(f"Rent one by its number: hawser vm new NAME {cheapest}")
 
 
 # The last list, for `vm new`

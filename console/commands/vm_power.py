@@ -62,7 +62,7 @@ async def _up(arguments: argparse.Namespace, shell: Shell) -> int:
         except NotFound:
             if name not in runtime.settings.machines:
                 raise
-            shell.note(f"hawser: {name!r} is not rented. Rent it as the settings say with: hawser vm new {name}")
+            shell.paragraph(f"hawser: {name!r} is not rented. Rent it as the settings say with: hawser vm new {name}")
             raise
         before = record.state
         if arguments.wait:
@@ -74,11 +74,11 @@ async def _up(arguments: argparse.Namespace, shell: Shell) -> int:
             return 0
         price = f", for {words.per_hour(record.usd_per_hour)}" if record.usd_per_hour is not None else ""
         if await fleet.deed(name) is not None:
-            shell.note(f"The start of {name} is accepted{price}; that it runs is not proved yet.")
-            shell.note(f"  Wait for it with: hawser vm up {name} --wait   or look with: hawser vm ls")
+            shell.paragraph(f"The start of {name} is accepted{price}; that it runs is not proved yet.")
+            shell.paragraph(f"  Wait for it with: hawser vm up {name} --wait   or look with: hawser vm ls")
         else:
             already = " already" if before == record.state else ""
-            shell.note(f"{name} is {record.state}{already}{price}. A shell there: hawser vm ssh {name}")
+            shell.paragraph(f"{name} is {record.state}{already}{price}. A shell there: hawser vm ssh {name}")
     return 0
 
 
@@ -92,9 +92,11 @@ async def bring_up(name: str, arguments: argparse.Namespace, runtime: Runtime, s
     ensure = await runtime.ensure()
     try:
         async with asyncio.timeout(limit_s):
-            up = await ensure.up(name, lambda text: shell.note(f"hawser: {text}"), why="hawser vm up")
+            up = await ensure.up(name, lambda text: shell.paragraph(f"hawser: {text}"), why="hawser vm up")
     except asyncio.CancelledError:
-        shell.note(f"hawser: {name} goes on coming up without us, and may cost money. End it: hawser vm stop {name}")
+        shell.paragraph(
+            f"hawser: {name} goes on coming up without us, and may cost money. End it: hawser vm stop {name}"
+        )
         raise
     except TimeoutError:
         raise MachineError(
@@ -117,15 +119,15 @@ async def _stop(arguments: argparse.Namespace, shell: Shell) -> int:
         fleet = await runtime.fleet()
         records = await _to_stop(arguments, fleet, shell)
         if not records:
-            shell.note("Nothing runs that could be stopped.")
+            shell.paragraph("Nothing runs that could be stopped.")
             await _show_all([], arguments, runtime, shell)
             return 0
         for record in records:
             cloud = runtime.cloud(record.cloud)
             can = cloud.capabilities if record.cloud_id is None else cloud.capabilities_of(record.cloud_id)
-            shell.note(f"{record.name} ({record.cloud}, {record.state}):")
+            shell.paragraph(f"{record.name} ({record.cloud}, {record.state}):")
             for line in consequences.of_stopping(record, can):
-                shell.note(f"  {line}")
+                shell.paragraph(f"  {line}")
         if not arguments.yes and shell.is_interactive():
             what = records[0].name if len(records) == 1 else f"these {len(records)} machines"
             if not shell.confirm(f"Stop {what}?"):
@@ -143,7 +145,7 @@ async def _to_stop(arguments: argparse.Namespace, fleet: Fleet, shell: Shell) ->
         await fleet.refresh(list({record.cloud for record in records}))
         return [await fleet.machine(record.name) for record in records]
     for trouble in await fleet.refresh():
-        shell.note(f"hawser: {trouble.cloud} cannot be read: {trouble.text}")
+        shell.paragraph(f"hawser: {trouble.cloud} cannot be read: {trouble.text}")
     records = []
     for record in await fleet.machines():
         comes_up = record.desired is Desired.RUNNING and record.state is not MachineState.STOPPED
@@ -153,7 +155,7 @@ async def _to_stop(arguments: argparse.Namespace, fleet: Fleet, shell: Shell) ->
             fleet.check_action(record, "stop")
         except CloudCannot as error:
             if record.origin != "settings":
-                shell.note(f"hawser: {error.text} {record.name} goes on. {error.hint or ''}".rstrip())
+                shell.paragraph(f"hawser: {error.text} {record.name} goes on. {error.hint or ''}".rstrip())
             continue
         records.append(record)
     return records
@@ -169,9 +171,9 @@ async def _destroy(arguments: argparse.Namespace, shell: Shell) -> int:
         fleet.check_action(record, "destroy")
         await fleet.refresh([record.cloud])
         record = await fleet.machine(arguments.machine)
-        shell.note(f"{record.name} ({record.cloud}, {record.state}):")
+        shell.paragraph(f"{record.name} ({record.cloud}, {record.state}):")
         for line in consequences.of_destroying(record):
-            shell.note(f"  {line}")
+            shell.paragraph(f"  {line}")
         if not arguments.yes:
             if not shell.is_interactive():
                 raise UsageError(
@@ -206,7 +208,7 @@ async def _end(
             deed = await fleet.deed(record.name)
             if deed is None or deed.what != what:
                 return code
-            shell.note(f"  The {what} of {record.name} stays wished, and is sent again while a Hawser runs.")
+            shell.paragraph(f"  The {what} of {record.name} stays wished, and is sent again while a Hawser runs.")
         if arguments.wait:
             return await vm_waiting.until_proved(record, what, arguments.timeout or PROOF_S, runtime, shell)
         if code == 0:

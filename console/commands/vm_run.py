@@ -108,7 +108,7 @@ async def _start(arguments: argparse.Namespace, jobs: Detached, runtime: Runtime
         _show([job], arguments, shell)
         return
     shell.say(job.id)
-    shell.note(
+    shell.paragraph(
         f"It runs on {arguments.machine} without us. Its output: hawser vm run {arguments.machine} --attach {job.id}"
     )
 
@@ -124,7 +124,7 @@ async def _follow(job_id: str, jobs: Detached, shell: Shell) -> int:
     async with aclosing(jobs.follow(job_id)) as pieces:
         async for piece in pieces:
             if piece.dropped:
-                shell.note(f"hawser: {piece.dropped:,} bytes of the output were not kept.")
+                shell.paragraph(f"hawser: {piece.dropped:,} bytes of the output were not kept.")
             write(piece.content)
     write.end()
     job = await jobs.job(job_id)
@@ -161,4 +161,4 @@ def _show(found: list[RemoteJob], arguments: argparse.Namespace, shell: Shell) -
         ]
         shell.table(("JOB", "STATE", "EXIT CODE", "BEGAN", "BYTES SAID"), rows)
     else:
-        shell.note(f"No detached commands are kept on {arguments.machine}.")
+        shell.paragraph(f"No detached commands are kept on {arguments.machine}.")

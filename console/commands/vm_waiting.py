@@ -33,16 +33,16 @@ async def until_proved(record: MachineRecord, what: str, limit_s: float, runtime
     try:
         await settling
     except TimeLimit as error:
-        shell.note(f"hawser: {error.text} NOT PROVED: it may still cost {_price(record)}.")
-        shell.note(f"  It stays wished. See: hawser vm ls {record.name}")
+        shell.paragraph(f"hawser: {error.text} NOT PROVED: it may still cost {_price(record)}.")
+        shell.paragraph(f"  It stays wished. See: hawser vm ls {record.name}")
         return Exit.MACHINE
     except GivenUp as error:
-        shell.note(f"hawser: {error.text}")
+        shell.paragraph(f"hawser: {error.text}")
         return Exit.MACHINE
     except NotFound:
         pass  # it is gone by now, and nobody has its name
     except asyncio.CancelledError:
-        shell.note(f"hawser: The {what} of {record.name} stays wished; that is NOT PROVED. See: hawser vm ls")
+        shell.paragraph(f"hawser: The {what} of {record.name} stays wished; that is NOT PROVED. See: hawser vm ls")
         raise
     finally:
         for task in (settling, telling):
@@ -52,9 +52,9 @@ async def until_proved(record: MachineRecord, what: str, limit_s: float, runtime
     after = await store.run(lambda c: machines.by_seq(c, record.seq))
     passed = words.span(runtime.clock.monotonic() - began)
     if after.state not in (MachineState.STOPPED, MachineState.GONE):
-        shell.note(f"hawser: {record.name} is {after.state}, not {'stopped' if what == 'stop' else 'gone'}.")
+        shell.paragraph(f"hawser: {record.name} is {after.state}, not {'stopped' if what == 'stop' else 'gone'}.")
         return Exit.MACHINE
-    shell.note(f"{record.name} is {after.state}: proved after {passed}. {await _summary(record, after, runtime)}")
+    shell.paragraph(f"{record.name} is {after.state}: proved after {passed}. {await _summary(record, after, runtime)}")
     return Exit.DONE
 
 
@@ -63,10 +63,12 @@ async def tell_how_it_stands(record: MachineRecord, what: str, runtime: Runtime,
     after = await (await runtime.store()).run(lambda c: machines.by_seq(c, record.seq))
     done = {"stop": MachineState.STOPPED, "destroy": MachineState.GONE}[what]
     if after.state in (done, MachineState.GONE):
-        shell.note(f"{record.name} is {after.state}. {await _summary(record, after, runtime)}")
+        shell.paragraph(f"{record.name} is {after.state}. {await _summary(record, after, runtime)}")
         return
-    shell.note(f"{record.name} {_DOING[what]}: accepted, not proved yet. {await _summary(record, after, runtime)}")
-    shell.note(f"  Wait for the proof with: hawser vm {what} {record.name} --wait --yes   or look with: hawser vm ls")
+    shell.paragraph(f"{record.name} {_DOING[what]}: accepted, not proved yet. {await _summary(record, after, runtime)}")
+    shell.paragraph(
+        f"  Wait for the proof with: hawser vm {what} {record.name} --wait --yes   or look with: hawser vm ls"
+    )
 
 
 async def _summary(before: MachineRecord, after: MachineRecord, runtime: Runtime) -> str:
@@ -103,11 +105,11 @@ async def _tell(record: MachineRecord, what: str, runtime: Runtime, shell: Shell
         if error:
             line += f"; {error}"
         if line != told or now - told_at >= TELL_S:
-            shell.note(f"hawser: {record.name}: {words.span(now - began)}, {line}")
+            shell.paragraph(f"hawser: {record.name}: {words.span(now - began)}, {line}")
             told, told_at = line, now
         if deed is not None and deed.alarmed_at is not None and not is_alarmed:
             is_alarmed = True
-            shell.note(
+            shell.paragraph(
                 f"hawser: ALARM: {record.name} {_DOING[what]} since {words.age(clock.now(), deed.begun_at)}, and that"
                 f" is NOT PROVED. It may still cost {_price(there)}. It is tried again and again.\a"
             )

@@ -132,7 +132,7 @@ def unknown_sizes(wanted: Wanted, runtime: Runtime) -> list[str]:
 
 def tell_troubles(troubles: Iterable[Trouble], shell: Shell) -> None:
     for trouble in troubles:
-        shell.note(f"hawser: {trouble.text}" + (f" {trouble.hint}" if trouble.hint else ""))
+        shell.paragraph(f"hawser: {trouble.text}" + (f" {trouble.hint}" if trouble.hint else ""))
 
 
 def looser(arguments: argparse.Namespace) -> str:
