@@ -40,9 +40,6 @@ START_SEEN_S = 120.0
 START_LIMIT_S = 1800.0
 """How long a start may take in all."""
 
-IN_FLIGHT_S = 90.0
-"""Longer than any request may be on its way."""
-
 UNKNOWN_AFTER_S = 600.0
 """What was last seen longer ago than this is no longer believed."""
 
@@ -371,13 +368,11 @@ def _starting(record: MachineRecord, reading: Reading, deed: Deed, now: datetime
 
 
 def _stopping(record: MachineRecord, reading: Reading, deed: Deed, asked_at: datetime) -> _Turn:
-    if is_unpaid(reading) and deed.tried_at is not None:
-        # A request without an answer may be on its way; one that was answered has been heard.
-        heard_s = 0.0 if deed.step == "accepted" else IN_FLIGHT_S
-        if deed.step != "intended" and (asked_at - deed.tried_at).total_seconds() > heard_s:
-            if reading.state is State.BROKEN:
-                return _Turn(MachineState.FAILED, reading.message or "Its cloud says that it will never run.", "done")
-            return _Turn(MachineState.STOPPED, "", "done")
+    # Only after an answer: a request without one may never have arrived, and a list may be an old one.
+    if is_unpaid(reading) and deed.step == "accepted" and deed.tried_at is not None and asked_at > deed.tried_at:
+        if reading.state is State.BROKEN:
+            return _Turn(MachineState.FAILED, reading.message or "Its cloud says that it will never run.", "done")
+        return _Turn(MachineState.STOPPED, "", "done")
     if reading.state is State.STOPPED and not is_unpaid(reading):
         return _Turn(MachineState.STOPPING, _paid(reading))
     return _Turn(MachineState.STOPPING, deed.error or "")

@@ -34,6 +34,8 @@ from tests.console.store_kit import paths_in
 
 T = TypeVar("T")
 NAMES = ("ada", "bob")
+ROUND_S = 300.0
+"""Longer than a round takes here, with an order in it whose answer was lost."""
 
 WISHES: dict[str, tuple[Fate, ...]] = {
     "create": ("well", "well", "unsent", "lost", "refused", "leftover"),
@@ -225,7 +227,10 @@ class History:
                 await self.step()
             except Killed:
                 self.begin_life()
-            self.check()
+                self.check()
+            else:
+                self.check()
+                self.check_alarms()
         self.cloud.plain_stops = False
         self.is_calm = True
         for machine in self.cloud.truth.values():
@@ -276,11 +281,14 @@ class History:
             truth = self.cloud.truth[str(record.cloud_id)]
             if record.state is MachineState.STOPPED and truthful and truth.bills is Bills.EVERYTHING:
                 self.broken(f"{record.name} is called stopped and costs the full price")
-        for seq, deed in machines.open_deeds(self.connection).items():
-            late = deed.what in ("stop", "destroy") and (now - deed.begun_at).total_seconds() > ALARM_S + 700
-            if late and deed.alarmed_at is None:
-                self.broken(f"the {deed.what} of {seq} is late and nobody was told")
         self.check_destructions(self.records(gone=True))
+
+    def check_alarms(self) -> None:
+        """After a round that came to its end, the user knows of all that is late."""
+        for seq, deed in machines.open_deeds(self.connection).items():
+            waited_s = (self.clock.now() - deed.begun_at).total_seconds()
+            if deed.what in ("stop", "destroy") and waited_s > ALARM_S + ROUND_S and deed.alarmed_at is None:
+                self.broken(f"the {deed.what} of {seq} is late and nobody was told")
 
     def check_destructions(self, records: list[MachineRecord]) -> None:
         """Nothing that has run is destroyed unless the user wished it, or its order had failed before it ran."""

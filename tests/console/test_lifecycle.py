@@ -116,6 +116,7 @@ def test_no_word_is_said_without_its_proof(
         proved = seen is not None and (lifecycle.is_unpaid(seen) or seen.state is State.GONE)
         assert proved or now.is_gone
         if not now.is_gone:
+            assert under_way.step == "accepted"
             assert under_way.tried_at is not None
             assert asked_at > under_way.tried_at
     if now.is_gone and not before.is_gone:
