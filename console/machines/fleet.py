@@ -19,6 +19,7 @@ from console.clock import Clock
 from console.errors import (
     CloudCannot,
     CloudSilent,
+    ConsoleError,
     GivenUp,
     MachineBusy,
     NotFound,
@@ -41,6 +42,7 @@ from console.machines.records import AtEnd, Deed, DeedKind, Desired, MachineReco
 from console.machines.sighting import ReadingHook, Sighting
 from console.settings import Settings
 from providers.clouds.base import Capability, Cloud, Offer, Order, Reading, State
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.history.machines import LogLine
@@ -331,7 +333,10 @@ class Fleet:
             machines.note(connection, there.seq, self._clock.now(), "bid", f"The bid is ${usd_per_hour} an hour.")
             return machines.by_seq(connection, there.seq)
 
-        return await self._store.run(work, write=True)
+        await self._store.run(work, write=True)
+        with suppress(ProviderError, ConsoleError):
+            await self.poll.list_now(record.cloud)  # a start that follows is judged by a reading with this bid
+        return await self._store.run(lambda c: machines.by_seq(c, record.seq))
 
     async def reached(self, name: str, state: MachineState, why: str = "") -> None:
         """Somebody got through to a machine: it is reachable, or ready. Nothing if it is not to run, or does not."""
