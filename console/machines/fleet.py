@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from console.clock import Clock
 from console.errors import (
@@ -47,6 +47,8 @@ from providers.errors import ProviderError
 if TYPE_CHECKING:
     from console.history.machines import LogLine
     from console.history.store import Store
+
+T = TypeVar("T")
 
 __all__ = ["Fleet", "LaunchPlan", "ReadingHook"]
 
@@ -156,7 +158,7 @@ class Fleet:
     async def refresh(self, clouds: Sequence[str] | None = None, *, max_age_s: float = 5.0) -> list[AccountTrouble]:
         """Bring what is known to at most this age: one list call per account, shared by all processes."""
         names = await self.accounts() if clouds is None else list(clouds)
-        troubles = await asyncio.gather(*(self.poll.read(name, max_age_s=max_age_s) for name in names))
+        troubles = await _all(self.poll.read(name, max_age_s=max_age_s) for name in names)
         return [trouble for trouble in troubles if trouble is not None]
 
     # Wishes
@@ -444,9 +446,7 @@ class Fleet:
         records = await self.machines()
         deeds = await self._store.run(machines.open_deeds)
         names = list(dict.fromkeys([*self._accounts(), *(record.cloud for record in records)]))
-        await asyncio.gather(
-            *(self.poll.read(name, max_age_s=_interval_s(name, records, deeds), patient=True) for name in names)
-        )
+        await _all(self.poll.read(name, max_age_s=_interval_s(name, records, deeds), patient=True) for name in names)
         await self._go_on()
 
     async def _go_on(self) -> None:
@@ -462,7 +462,7 @@ class Fleet:
         for pair in due:
             for_cloud.setdefault(pair[0].cloud, []).append(pair)
         first = [pair for waiting in for_cloud.values() for pair in waiting[:AT_ONCE]]
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in first))
+        await _all(self.deeds.go_on(record, deed) for record, deed in first)
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""
@@ -538,6 +538,15 @@ class Fleet:
             ceiling_usd_per_hour=plan.ceiling_usd_per_hour,
             at_end=plan.at_end,
         )
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Do it all at once, and all of it to its end: what fails is raised when nothing goes on behind it."""
+    ends = await asyncio.gather(*work, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return [end for end in ends if not isinstance(end, BaseException)]
 
 
 def _interval_s(cloud: str, records: Sequence[MachineRecord], deeds: Mapping[int, Deed]) -> float:
