@@ -64,7 +64,7 @@ async def rent_as_written(name: str, given: argparse.Namespace, shell: Shell) ->
 
 async def _rent(arguments: argparse.Namespace, shell: Shell) -> int:
     from console.commands import vm_power, vm_wishes
-    from console.errors import MachineBusy, NotFound, UsageError
+    from console.errors import Exit, MachineBusy, NotFound, UsageError
     from console.machines import plans
 
     async with shell.runtime() as runtime:
@@ -86,6 +86,8 @@ async def _rent(arguments: argparse.Namespace, shell: Shell) -> int:
         wanted = _without_those_that_cannot_stop(wanted, arguments, runtime, shell)
         found = await plans.look(wanted, runtime.offers_of, await runtime.boot_times())
         vm_wishes.tell_troubles(found.troubles, shell)
+        if not found.quotes and len(found.troubles) == len(wanted.clouds):
+            return Exit.UNREACHABLE
         quote = _named(arguments, found.quotes, wanted) if arguments.offer else plans.best(found, wanted)
         wanted = _with_bid(wanted, quote)
         plan = plans.order(quote, wanted, runtime.cloud(quote.cloud))

@@ -205,7 +205,6 @@ class Fleet:
     async def start(self, name: str, *, why: str) -> MachineRecord:
         """Start a machine that is off; of one that runs, or comes up, nothing is asked."""
         record = await self.machine(name)
-        self.check_action(record, "start")
         trouble = await self.poll.read(record.cloud, max_age_s=FRESH_S)
         if trouble is not None:
             raise CloudSilent(f"{name!r} is not started, for its account cannot be read: {trouble.text}")
@@ -217,6 +216,7 @@ class Fleet:
             return record
         if deed is None and record.reading is not None and record.reading.state in (State.RUNNING, State.STARTING):
             return record
+        self.check_action(record, "start")
         if record.cloud_id is None:
             raise MachineBusy(f"{name!r} is not found at its cloud yet.")
         check_start(record)

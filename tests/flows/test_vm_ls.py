@@ -79,6 +79,9 @@ def test_a_cloud_that_is_down_costs_its_own_lines_only(tmp_path: Path, services:
         other = Hawser(tmp_path / "other", env=keys(vast, runpod)).settings(account(vast), account(runpod))
         assert other.run("vm", "offers", limit_s=LONG_S).code == 4
         assert other.run("vm", "ls", limit_s=LONG_S).code == 4
+        new = other.run("vm", "new", "box", "--yes", limit_s=LONG_S)
+        assert new.code == 4
+        assert new.err.count("vast (") == 1
 
 
 def test_what_is_remembered_is_shown_without_asking_anybody(tmp_path: Path, services: Services) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers.simulated.clouds.faults import Call, CloudFault, CloudFaultKind
-from providers.simulated.clouds.rental import Phase
+from providers.simulated.clouds.rental import Phase, Timings
 from tests.flows.cloud_kit import account, cloud, keys, machine, only, phase, rentals, renter
 from tests.flows.kit import Hawser, Services, complaint, finish, read_until
 
@@ -139,7 +139,7 @@ def test_renting_asks_first_and_never_without_a_terminal(tmp_path: Path, service
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["--max", "0.05"], 8, "vast has no offer for 1 × RTX 4090 at $0.05 an hour or less now."),
+        (["--max", "0.05"], 8, "vast has no offer for 1 × RTX 4090 at $0.05/h or less now."),
         (["--gpu", "B200"], 8, "vast has no offer for 1 × B200 now."),
         (["vast:1"], 8, "The offer 'vast:1' is not to be had now."),
         (["7"], 2, "There is no offer number 7 in a list of the last hour."),
@@ -184,6 +184,17 @@ def test_a_cloud_that_cannot_stop_is_for_who_says_destroy(tmp_path: Path, servic
         assert destroy.code == 0, destroy.err
         assert "gpu1 is gone: proved after" in destroy.err
         assert rentals(twin) == []
+
+
+def test_a_machine_that_comes_up_is_waited_for_where_nothing_can_be_started(tmp_path: Path, services: Services) -> None:
+    with cloud(services, "lambda", timings=Timings.booting_in(8.0)) as twin:
+        user = Hawser(tmp_path / "user", env=keys(twin)).settings(account(twin))
+        assert user.run("vm", "new", "gpu1", "--yes", "--at-end", "destroy").code == 0
+
+        up = user.run("vm", "up", "gpu1", "--wait", limit_s=LONG_S)
+
+        assert up.code == 0, up.err
+        assert phase(services, twin) is Phase.RUNNING
 
 
 def test_a_start_that_the_cloud_refuses_says_so_and_leaves_nothing_queued(tmp_path: Path, services: Services) -> None:
