@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from console.machines.records import Desired, MachineState
 from providers.simulated.clouds.faults import Call, CloudFault, CloudFaultKind
 from providers.simulated.clouds.lambda_cloud import LambdaTwin
@@ -32,6 +34,7 @@ CENT = Decimal("0.005")
 """Half of one: so near are two amounts that are the same to the cent."""
 
 
+@pytest.mark.timeout(300)
 def test_week(tmp_path: Path) -> None:
     async def body() -> None:
         async with week(tmp_path, config=CONFIG) as w:
