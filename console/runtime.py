@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.clouds import Clouds
-    from console.machines.ensure import Ensure
+    from console.machines.ensure import Ensure, Up
     from console.machines.fleet import Fleet, LaunchPlan
     from console.machines.guard import Guard
     from console.machines.heat import HeatWatch
@@ -324,6 +324,22 @@ class Runtime:
 
         wanted = plans.wanted_by(machine, Catalogue(self.settings.models), at_end=self.settings.lease.at_end)
         found = await plans.look(wanted, self.offers_of, await self.boot_times())
+        quote = plans.best(found, wanted)
+        return plans.order(quote, wanted, self.cloud(quote.cloud))
+
+    async def up_or_next(self, name: str, tell: Tell, *, why: str) -> Up:
+        """As `Ensure.up`; where it stalls, the next offer is taken too, and the slower machine is destroyed."""
+        from console.machines.race import race
+
+        return await race(await self.ensure(), await self.fleet(), self.bus, self._next_plan, name, tell, why=why)
+
+    async def _next_plan(self, record: MachineRecord) -> LaunchPlan:
+        """Another offer for what a machine was ordered as."""
+        from console.chat.catalogue import Catalogue
+        from console.machines import plans
+
+        wanted = plans.wanted_like(record, Catalogue(self.settings.models))
+        found = plans.without(await plans.look(wanted, self.offers_of, await self.boot_times()), record)
         quote = plans.best(found, wanted)
         return plans.order(quote, wanted, self.cloud(quote.cloud))
 

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     vm_power.add_waiting(parser, "wait until it runs and its recipe is done")
+    vm_power.add_coming_up(parser)
     parser.add_argument("--json", action="store_true", help="the machine as JSON")
 
 
@@ -47,6 +48,18 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     import asyncio
 
     return asyncio.run(_rent(arguments, shell))
+
+
+async def rent_as_written(name: str, given: argparse.Namespace, shell: Shell) -> int:
+    """For `vm up`: rent a machine as the settings describe it, asking as `vm new` does."""
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = parser.parse_args([name])
+    for option in ("yes", "wait", "or_next", "timeout", "json"):
+        setattr(arguments, option, getattr(given, option))
+    return await _rent(arguments, shell)
 
 
 async def _rent(arguments: argparse.Namespace, shell: Shell) -> int:

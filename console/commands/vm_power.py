@@ -27,8 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--all", action="store_true", help="every machine that runs or comes up")
     else:
         parser.add_argument("machine", metavar="NAME", help="which one")
-    if word != "up":
-        parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    if word == "up":
+        add_coming_up(parser)
     told = "wait until its services answer" if word == "up" else "wait for the proof, with progress on standard error"
     add_waiting(parser, told)
     parser.add_argument("--json", action="store_true", help="how it stands then, as JSON")
@@ -39,6 +40,15 @@ def add_waiting(parser: argparse.ArgumentParser, told: str) -> None:
 
     parser.add_argument("--wait", action="store_true", help=told)
     parser.add_argument("--timeout", type=positive_seconds, metavar="S", help="wait so long at most; exit code 8 then")
+
+
+def add_coming_up(parser: argparse.ArgumentParser) -> None:
+    """What the commands share that bring a machine up."""
+    parser.add_argument(
+        "--or-next",
+        action="store_true",
+        help="with --wait: where it stalls, rent the next offer too, keep the faster one and destroy the other",
+    )
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -57,13 +67,18 @@ async def _up(arguments: argparse.Namespace, shell: Shell) -> int:
 
     async with shell.runtime() as runtime:
         fleet, name = await runtime.fleet(), arguments.machine
+        record: MachineRecord | None = None
         try:
             record = await fleet.machine(name)
         except NotFound:
             if name not in runtime.settings.machines:
                 raise
-            shell.paragraph(f"hawser: {name!r} is not rented. Rent it as the settings say with: hawser vm new {name}")
-            raise
+    if record is None:  # it stands in the settings, and is not rented
+        from console.commands import vm_new
+
+        return await vm_new.rent_as_written(name, arguments, shell)
+    async with shell.runtime() as runtime:
+        fleet = await runtime.fleet()
         before = record.state
         if arguments.wait:
             record = await bring_up(name, arguments, runtime, shell)
@@ -89,10 +104,16 @@ async def bring_up(name: str, arguments: argparse.Namespace, runtime: Runtime, s
     from console.errors import MachineError
 
     limit_s = arguments.timeout or UP_S
-    ensure = await runtime.ensure()
+
+    def tell(text: str) -> None:
+        shell.paragraph(f"hawser: {text}")
+
     try:
         async with asyncio.timeout(limit_s):
-            up = await ensure.up(name, lambda text: shell.paragraph(f"hawser: {text}"), why="hawser vm up")
+            if arguments.or_next:
+                up = await runtime.up_or_next(name, tell, why="hawser vm up")
+            else:
+                up = await (await runtime.ensure()).up(name, tell, why="hawser vm up")
     except asyncio.CancelledError:
         shell.paragraph(
             f"hawser: {name} goes on coming up without us, and may cost money. End it: hawser vm stop {name}"

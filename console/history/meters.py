@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
-from console.history.rows import to_ms
+from console.history.rows import from_ms, to_ms
 
 MS_PER_HOUR = Decimal(3_600_000)
 _SIX_PLACES = Decimal("0.000001")
@@ -77,6 +77,16 @@ def opened(connection: sqlite3.Connection, cloud: str | None = None) -> list[tup
         (cloud,),
     )
     return [(_row(row[:-2]), row[-2], row[-1]) for row in rows]
+
+
+def settle(connection: sqlite3.Connection, cloud: str, to: datetime) -> None:
+    """Note that the ledger has all that a cloud charged up to here; what the meters find later is in it already."""
+    connection.execute("UPDATE accounts SET settled_to = ? WHERE cloud = ?", (to_ms(to), cloud))
+
+
+def settled_to(connection: sqlite3.Connection, cloud: str) -> datetime | None:
+    row = connection.execute("SELECT settled_to FROM accounts WHERE cloud = ?", (cloud,)).fetchone()
+    return None if row is None or row[0] is None else from_ms(row[0])
 
 
 def put(connection: sqlite3.Connection, row: MeterRow) -> None:

@@ -282,6 +282,7 @@ CREATE TABLE accounts (
     reconciled_to INTEGER,
     reconciled_by TEXT,
     reconciled_balance_usd TEXT,
+    settled_to INTEGER,
     failures INTEGER NOT NULL DEFAULT 0,
     next_at INTEGER,
     strangers TEXT NOT NULL DEFAULT '[]'

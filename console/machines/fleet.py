@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from console.clock import Clock
 from console.errors import (
     CloudCannot,
     CloudSilent,
+    ConsoleError,
     GivenUp,
     MachineBusy,
     NotFound,
@@ -41,10 +42,13 @@ from console.machines.records import AtEnd, Deed, DeedKind, Desired, MachineReco
 from console.machines.sighting import ReadingHook, Sighting
 from console.settings import Settings
 from providers.clouds.base import Capability, Cloud, Offer, Order, Reading, State
+from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from console.history.machines import LogLine
     from console.history.store import Store
+
+T = TypeVar("T")
 
 __all__ = ["Fleet", "LaunchPlan", "ReadingHook"]
 
@@ -154,7 +158,7 @@ class Fleet:
     async def refresh(self, clouds: Sequence[str] | None = None, *, max_age_s: float = 5.0) -> list[AccountTrouble]:
         """Bring what is known to at most this age: one list call per account, shared by all processes."""
         names = await self.accounts() if clouds is None else list(clouds)
-        troubles = await asyncio.gather(*(self.poll.read(name, max_age_s=max_age_s) for name in names))
+        troubles = await _all(self.poll.read(name, max_age_s=max_age_s) for name in names)
         return [trouble for trouble in troubles if trouble is not None]
 
     # Wishes
@@ -331,7 +335,10 @@ class Fleet:
             machines.note(connection, there.seq, self._clock.now(), "bid", f"The bid is ${usd_per_hour} an hour.")
             return machines.by_seq(connection, there.seq)
 
-        return await self._store.run(work, write=True)
+        await self._store.run(work, write=True)
+        with suppress(ProviderError, ConsoleError):
+            await self.poll.list_now(record.cloud)  # a start that follows is judged by a reading with this bid
+        return await self._store.run(lambda c: machines.by_seq(c, record.seq))
 
     async def reached(self, name: str, state: MachineState, why: str = "") -> None:
         """Somebody got through to a machine: it is reachable, or ready. Nothing if it is not to run, or does not."""
@@ -379,6 +386,23 @@ class Fleet:
             self._bus.publish(event)
         return await self.machine(name)
 
+    async def take_name(self, name: str, winner: str) -> str:
+        """Let one machine have the name of another; returns the name that the other has from here on."""
+        left = f"{name}-slow"
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = self._clock.now()
+            old, new = machines.get(connection, name), machines.get(connection, winner)
+            if old is None or new is None:
+                raise _no_machine(connection, name if old is None else winner)
+            machines.change(connection, old.seq, name=left)
+            machines.change(connection, new.seq, name=name)
+            machines.note(connection, old.seq, now, "renamed", f"It was {name}, which another machine is now.")
+            machines.note(connection, new.seq, now, "renamed", f"It was {winner}.")
+
+        await self._store.run(work, write=True)
+        return left
+
     async def forget(self, name: str) -> None:
         """Strike out a machine that is not ours; it lives on. Ours are destroyed, not forgotten."""
 
@@ -422,9 +446,7 @@ class Fleet:
         records = await self.machines()
         deeds = await self._store.run(machines.open_deeds)
         names = list(dict.fromkeys([*self._accounts(), *(record.cloud for record in records)]))
-        await asyncio.gather(
-            *(self.poll.read(name, max_age_s=_interval_s(name, records, deeds), patient=True) for name in names)
-        )
+        await _all(self.poll.read(name, max_age_s=_interval_s(name, records, deeds), patient=True) for name in names)
         await self._go_on()
 
     async def _go_on(self) -> None:
@@ -440,7 +462,7 @@ class Fleet:
         for pair in due:
             for_cloud.setdefault(pair[0].cloud, []).append(pair)
         first = [pair for waiting in for_cloud.values() for pair in waiting[:AT_ONCE]]
-        await asyncio.gather(*(self.deeds.go_on(record, deed) for record, deed in first))
+        await _all(self.deeds.go_on(record, deed) for record, deed in first)
 
     async def run(self) -> None:
         """Rounds until cancelled: quick ones while something changes, slow ones when all is calm."""
@@ -516,6 +538,15 @@ class Fleet:
             ceiling_usd_per_hour=plan.ceiling_usd_per_hour,
             at_end=plan.at_end,
         )
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Do it all at once, and all of it to its end: what fails is raised when nothing goes on behind it."""
+    ends = await asyncio.gather(*work, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return [end for end in ends if not isinstance(end, BaseException)]
 
 
 def _interval_s(cloud: str, records: Sequence[MachineRecord], deeds: Mapping[int, Deed]) -> float:

@@ -130,7 +130,9 @@ def after(
     if record.is_gone:
         fields["gone_at"] = None
     notes = _prices(record, reading, fields)
-    if deed is None:
+    if is_doubtful := _is_doubtful(record, reading, deed):
+        turn = _Turn(MachineState.LOST, "Its cloud calls it destroyed, which nobody here asked for; it is asked again.")
+    elif deed is None:
         turn = _by_itself(record, reading, now, fields, just_stopped, stopped_by_us)
     else:
         turn = _under_way(record, reading, deed, now, asked_at)
@@ -147,8 +149,16 @@ def after(
     _word(record, turn, now, fields)
     given_up = turn.why if turn.end == "given-up" else None
     return Change(
-        _changed(record, fields), turn.end, given_up, turn.follow, turn.why if turn.follow else "", False, notes
+        _changed(record, fields), turn.end, given_up, turn.follow, turn.why if turn.follow else "", is_doubtful, notes
     )
+
+
+def _is_doubtful(record: MachineRecord, reading: Reading, deed: Deed | None) -> bool:
+    """Whether it is called gone for the first time, and nobody here is ending it: clouds have said so of machines that
+    ran on."""
+    if reading.state is not State.GONE or record.is_gone or record.reading is None:
+        return False
+    return record.reading.state is not State.GONE and (deed is None or deed.what in ("create", "start"))
 
 
 def _word(record: MachineRecord, turn: _Turn, now: datetime, fields: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from providers.clouds.base import Capability, Cloud, Search
 
 if TYPE_CHECKING:
     from console.chat.catalogue import Catalogue
-    from console.machines.records import AtEnd
+    from console.machines.records import AtEnd, MachineRecord
     from console.settings import Machine
 
 CONTEXT_SHARE = Decimal("1.2")
@@ -68,6 +68,43 @@ def wanted_by(
         recipe=recipe,
         models=machine.models,
     )
+
+
+def wanted_like(record: MachineRecord, catalogue: Catalogue) -> Wanted:
+    """What a machine was ordered as, to order the like of it."""
+    order = record.order
+    listed = order.get("models")
+    models = tuple(str(model) for model in listed) if isinstance(listed, list) else ()
+    recipe = recipe_named(str(order["recipe"])) if order.get("recipe") else None
+    weights_gb, vram_gb = sizes(models, catalogue)
+    return Wanted(
+        search=Search(
+            gpu=str(order["gpu"]) if order.get("gpu") else None,
+            gpu_count=int(str(order.get("count") or 1)),
+            disk_gb=Decimal(str(order.get("disk_gb") or 40)),
+            max_usd_per_hour=record.ceiling_usd_per_hour,
+            spot=bool(order.get("spot")),
+        ),
+        session=Session(
+            hours=USUAL_HOURS,
+            download_gb=weights_gb + (recipe.download_gb if recipe is not None else Decimal(0)),
+            needs_vram_gb=vram_gb,
+        ),
+        clouds=(record.cloud,),
+        ceiling_usd_per_hour=record.ceiling_usd_per_hour,
+        at_end=record.at_end,
+        image=str(order["image"]) if order.get("image") and recipe is None else None,
+        recipe=recipe,
+        models=models,
+    )
+
+
+def without(found: Found, record: MachineRecord) -> Found:
+    """The offers that are not of the host, or the listing, that a machine is on."""
+    order = record.order
+    host, offer = str(order.get("host") or ""), str(order.get("offer") or "")
+    left = [one for one in found.quotes if one.offer.id != offer and not (host and one.offer.host == host)]
+    return Found(left, found.troubles)
 
 
 def sizes(models: Sequence[str], catalogue: Catalogue) -> tuple[Decimal, Decimal | None]:

@@ -113,6 +113,8 @@ class Sighting:
             just_stopped=just_stopped,
             stopped_by_us=stopped_by_us,
         )
+        if change.look:
+            self.to_look_at.append(reading.id)
         record = self.write(record, deed, change)
         self._tell_hooks(record, reading)
 

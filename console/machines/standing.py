@@ -26,7 +26,8 @@ ACCOUNT_AFTER = timedelta(minutes=10)
 """How long an account may be unreadable before that is told."""
 
 _KINDS = (
-    "create", "start", "stop", "destroy", "outbid", "lost", "account", "blind", "stopper", "lease", "unended", "guard"
+    "create", "start", "stop", "destroy", "outbid", "lost", "paid", "account", "blind", "stopper", "lease", "unended",
+    "guard",
 )  # fmt: skip
 """What the subjects of all of these alerts begin with."""
 
@@ -109,12 +110,21 @@ def standing_troubles(connection: sqlite3.Connection, views: Sequence[LeaseView]
 
 def _taken(record: MachineRecord, now: datetime) -> list[Trouble]:
     if record.desired is not Desired.RUNNING:
-        return []
+        return _paid(record, now)
     if record.reading is not None and record.reading.state is State.OUTBID:
         return [Trouble(f"outbid:{record.name}", "warning", f"{record.name} was taken away for a higher bid.")]
     if record.state is MachineState.LOST and now - record.state_at >= LOST_AFTER:
         return [Trouble(f"lost:{record.name}", "warning", f"{record.name} is lost. {record.state_why}")]
     return []
+
+
+def _paid(record: MachineRecord, now: datetime) -> list[Trouble]:
+    """What nobody wants to run, nobody here is ending, and is paid in full: as after a stop at its cloud that keeps the
+    GPU."""
+    if record.bills is not Bills.EVERYTHING or now - record.state_at < timedelta(seconds=ALARM_S):
+        return []
+    text = f"{record.name} is to be {record.desired} and costs the full price. {record.state_why}".rstrip()
+    return [Trouble(f"paid:{record.name}", "alarm", text)]
 
 
 def _of_lease(view: LeaseView, now: datetime) -> list[Trouble]:

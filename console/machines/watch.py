@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.clock import Clock
 from console.errors import ConsoleError
+from console.machines.lease import READ_KINDS
 from console.machines.records import MachineState
 from console.machines.signals import Look, Signals
 from providers.clouds.base import State
@@ -59,12 +60,11 @@ class Watch:
             self.troubles.pop(name, None)
             await self._leave(name)
         now_s = self._clock.monotonic()
-        due = [
-            record
-            for name, record in running.items()
-            if _can_be_reached(record) and now_s - self._looked_s.get(name, -EVERY_S) >= EVERY_S
-        ]
-        await asyncio.gather(*map(self._look, due))
+        due = [record for name, record in running.items() if now_s - self._looked_s.get(name, -EVERY_S) >= EVERY_S]
+        for record in due:
+            if _is_off(record):
+                await self._signals.looked(record.name, [Look(kind, active=False, detail="") for kind in READ_KINDS])
+        await asyncio.gather(*(self._look(record) for record in due if _can_be_reached(record)))
 
     async def _look(self, record: MachineRecord) -> None:
         name = record.name
@@ -88,6 +88,11 @@ class Watch:
         if self.troubles.get(name) != text:
             _log.info("a machine cannot be looked at", extra={"machine": name, "error": text})
         self.troubles[name] = text
+
+
+def _is_off(record: MachineRecord) -> bool:
+    """Whether its cloud says that it is off. One that is paid in full all the same has a lease, and does no work."""
+    return record.reading is not None and record.reading.state is State.STOPPED
 
 
 def _can_be_reached(record: MachineRecord) -> bool:

@@ -8,6 +8,7 @@ all. Only confirmed time is booked:
   again in between.
 * Only the later end says so: from the start that the cloud tells, if that lies in the span; else from the reading.
 * Only the earlier end says so: nothing more. What is left is settled by the cloud's own books (`reconcile_books.py`).
+* Nothing before the moment up to which those books were settled: it is in the ledger as the cloud charged it.
 
 A machine of the user's own that is paid by the month costs its share of each month, whatever its state.
 """
@@ -149,6 +150,8 @@ class Meter:
             row = _booked(connection, row, record.name, record.cloud)._replace(usd_per_hour=price, price_source=source)
         if proof is not None:
             since, estimated = proof
+            if (settled := meters.settled_to(connection, record.cloud)) is not None:
+                since = max(since, settled)
             for begin, end in by_day(since, at, self._zone):
                 row = self._counted(connection, row, record, begin, end, estimated)
         if row.billing and (not is_charged or row.usd_per_hour != price):

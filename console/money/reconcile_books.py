@@ -2,7 +2,8 @@
 
 A cloud that tells its charges is compared machine by machine for whole days of UTC. One that tells only its balance is
 compared as a whole, from one look to the next. One that tells neither goes by our own count. Nothing in the ledger is
-changed: a correction is a line of its own, dated into the days that it is about.
+changed: a correction is a line of its own, dated into the days that it is about. What is settled so is settled: a meter
+that reads its machine only later, after an outage or a night, books nothing before that moment.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from console.errors import ConsoleError
-from console.history import books
+from console.history import books, meters
 from console.history.rows import from_ms, to_ms
 from console.money.ledger import ZERO, LedgerEntry, to_six_places
 from providers.clouds.base import Capability, Charge
@@ -137,6 +138,7 @@ class Reconciler:
             corrections = corrections_between(counted, charged)
             for correction in corrections:
                 books.book(connection, _line(account, correction, since, until, "charges"))
+            meters.settle(connection, account, until)
             return Reconciled(
                 account,
                 "charges",
@@ -174,6 +176,7 @@ class Reconciler:
                     note=f"The balance of {account} fell by less than was counted: something was paid in, or it is "
                     "charged later. Nothing was corrected."
                 )
+            meters.settle(connection, account, now)
             if not correction.usd:
                 return outcome
             books.book(connection, _line(account, correction, before, now, "balance"))

@@ -22,7 +22,7 @@ _STATES = {
     "stopped": (State.STOPPED, Bills.EVERYTHING),
     "stoppeddisassociated": (State.STOPPED, Bills.DISK),
     "outbid": (State.OUTBID, Bills.DISK),
-    "deleting": (State.DESTROYING, Bills.EVERYTHING),
+    "deleting": (State.DESTROYING, Bills.UNKNOWN),  # its GPU may have gone before
     "deleted": (State.GONE, Bills.NOTHING),
     "terminated": (State.GONE, Bills.NOTHING),
     "error": (State.BROKEN, Bills.UNKNOWN),

@@ -121,6 +121,34 @@ def test_a_day_is_reconciled_once_and_only_when_its_books_are_closed(tmp_path: P
     with_store(tmp_path, body)
 
 
+def test_what_was_settled_is_not_counted_again_by_a_late_reading(tmp_path: Path) -> None:
+    """The computer slept over midnight, and the books of the day were compared before a machine was read again."""
+
+    async def body(store: Store, clock: StillClock) -> None:
+        meter, machine = Meter(zone=UTC), record(created_at=NOON, started_at=NOON)
+
+        def seen(connection: Any) -> None:
+            add_machine(connection, machine)
+            meter(connection, machine, reading(), NOON)
+            meter(connection, machine, reading(), NOON + timedelta(minutes=10))
+
+        await store.run(seen, write=True)
+        ledgers = Ledgers(Capability.CHARGES)
+        ledgers.charged = [charge("4.68", since=NOON), charge("0.12", "disk", since=NOON)]
+        ledgers.charged = [one._replace(until=NEXT) for one in ledgers.charged]
+        clock.at = NEXT + 3 * HOUR
+
+        await reconciler(store, clock, ledgers).run_due(["first"])
+        settled = await spent(store)
+        await store.run(lambda c: meter(c, machine, reading(), clock.at), write=True)
+
+        assert settled == Decimal("4.80")
+        assert await spent(store) == settled
+        assert await spent(store, NEXT, NEXT + timedelta(days=1)) == Decimal("1.20")  # the hours of the new day
+
+    with_store(tmp_path, body)
+
+
 def test_of_two_processes_one_books_the_difference(tmp_path: Path) -> None:
     async def body(store: Store, clock: StillClock) -> None:
         await ran(store, clock, 2)

@@ -243,6 +243,7 @@ CREATE TABLE accounts (
     reconciled_to INTEGER,
     reconciled_by TEXT,
     reconciled_balance_usd TEXT,
+    settled_to INTEGER,
     failures INTEGER NOT NULL DEFAULT 0,
     next_at INTEGER,
     strangers TEXT NOT NULL DEFAULT '[]'
@@ -392,7 +393,7 @@ INSERT INTO machines VALUES
     (2, 'old', 'runpod', 'pod1', 'hawser-old-aaaaaaaa', 'adopted', 'gone', 'gone', 1767225600000, '', NULL, 1767225605000, 3, '{}', '0.34', NULL, NULL, 'destroy', 1767220000000, NULL, 1767225600000, 1767225560000);
 INSERT INTO deeds VALUES (1, 2, 'destroy', 'asked for', 'accepted', '999999999:1', 2, 1767225500000, 1767225550000, NULL, NULL, 1767225600000, 'done', NULL);
 INSERT INTO machine_log VALUES (1, 1, 1767225000000, 'requested', 'Rented from vast.');
-INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000', 0, NULL, '[]');
+INSERT INTO accounts VALUES (1, 'vast', 1767225605000, NULL, NULL, '12.500000', '0.4011', 1767225600000, 1767225600000, 'charges', '12.540000', 1767225600000, 0, NULL, '[]');
 INSERT INTO roles VALUES (1, 'guard', '999999999:1', 1767225605000);
 INSERT INTO leases VALUES (1, 1, 1767225300000, 1767268500000, NULL, 1767240000000, 'training', NULL, NULL);
 INSERT INTO signals VALUES (1, 1, 'requests', 1767225600000, 1767225605000, 1767225300000, '2 requests');
