@@ -83,6 +83,8 @@ def of_stopping(record: MachineRecord, can: Collection[Capability]) -> Iterator[
         yield "Nobody says what its disk costs while it is stopped; hawser vm ls shows what is seen."
     if Capability.STOP_FREES_GPU in can:
         yield "Its GPU is free for others then. If somebody takes it, it cannot be started until they leave."
+    if Capability.IMAGE in can:
+        yield "It is a container: some clouds keep only its volume over a stop; docs/clouds.md says which."
     if record.reading is not None and record.reading.spot:
         yield "It is rented at a bid: to start again it has to outbid the others of that moment."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -102,3 +103,15 @@ def until_closed(port: int) -> None:
             return
         assert time.monotonic() < deadline, "the simulated services are still there"
         os.sched_yield()
+
+
+def test_machines_are_rented_from_simulated_clouds(visitor: Hawser) -> None:
+    lines = "vm new box --gpu 4090 --cloud tensordock --yes\nvm ls --json\nvm destroy box --yes\n"
+
+    done = visitor.run(*FAST, "--boot-seconds", "1", stdin=lines.encode())
+
+    assert done.code == 0
+    (box,) = json.loads(done.out)["items"]
+    assert (box["name"], box["cloud"], box["gpu"]) == ("box", "tensordock", "RTX 4090")
+    assert "box is being destroyed" in done.err
+    assert left_behind(visitor) == []
