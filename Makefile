@@ -24,6 +24,7 @@ peers: $(VENV)/ready  ## third-party programs in environments of their own, lock
 bench: $(VENV)/ready peers  ## the figures of the README
 	$(BIN)/python -m benchmarks.headless
 	$(BIN)/python -m benchmarks.links
+	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.machines
 	$(BIN)/python -m benchmarks.search
 

@@ -23,7 +23,7 @@ from console.history.owner import this_process
 from console.machines.events import AccountTrouble
 from console.machines.records import MachineRecord, MachineState
 from console.machines.sighting import ReadingHook, Sighting
-from providers.clouds.base import Cloud, NotThere, Reading
+from providers.clouds.base import Cloud, NotThere, Reading, State
 from providers.errors import ProviderError, RateLimited, ServiceFailed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ LOOK_S = 0.1
 
 def interval_s(records: Sequence[MachineRecord], *, has_deeds: bool) -> float:
     """How old the reading of an account may become."""
-    if has_deeds or any(record.state is MachineState.BOOTING or record.missing for record in records):
+    if has_deeds or any(record.missing or _is_brought_up(record) for record in records):
         return CHANGING_S
     calm = (MachineState.STOPPED, MachineState.GONE, MachineState.FAILED)
     return CALM_S if all(record.state in calm for record in records) else RUNNING_S
@@ -63,6 +63,13 @@ def told(error: Exception) -> ProviderError | ConsoleError:
         return error
     _log.error("a call to a cloud failed in a way nobody thought of", exc_info=error)
     return ServiceFailed(f"The answer could not be dealt with ({type(error).__name__}).")
+
+
+def _is_brought_up(record: MachineRecord) -> bool:
+    """Whether its cloud still has something to tell: of one that runs and has an address, only SSH knows more."""
+    if record.state is not MachineState.BOOTING:
+        return False
+    return record.reading is None or record.reading.state is not State.RUNNING or not record.reading.addresses
 
 
 class Poll:

@@ -451,6 +451,7 @@ def test_a_bid_stays_under_the_ceiling(tmp_path: Path) -> None:
 
             assert record.order["bid_usd_per_hour"] == "0.44"
             assert [call for call in w.cloud.calls if call.startswith("bid")] == ["bid 1 0.44"]
+            assert w.cloud.calls[w.cloud.calls.index("bid 1 0.44") + 1] == "list"  # a start is judged by it
 
     run(body())
 

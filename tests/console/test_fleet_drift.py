@@ -25,7 +25,7 @@ from console.machines.events import (
 from console.machines.labels import free_name, is_ours, name_in, new_label
 from console.machines.poll import CALM_S, CHANGING_S, RUNNING_S, Poll, interval_s
 from console.machines.records import Desired, MachineState
-from providers.clouds.base import Bills, Reading, State
+from providers.clouds.base import Address, Bills, Reading, State
 from providers.errors import ServiceFailed, Unreachable
 from tests.clocks import EagerClock
 from tests.conftest import run
@@ -403,6 +403,40 @@ def test_the_loop_goes_on_at_once_when_something_is_wished(tmp_path: Path) -> No
     run(body())
 
 
+class Hasty(FakeCloud):
+    """Calls machines destroyed in one list that are not."""
+
+    lies = 0
+
+    async def machines(self) -> list[Reading]:
+        readings = await super().machines()
+        if not self.lies:
+            return readings
+        self.lies -= 1
+        return [reading._replace(state=State.GONE, bills=Bills.NOTHING) for reading in readings]
+
+
+def test_a_machine_that_is_called_gone_is_asked_for_before_that_is_believed(tmp_path: Path) -> None:
+    async def body() -> None:
+        cloud = Hasty(EagerClock(), keeps_gone=True)
+        async with world(tmp_path, cloud) as w:
+            await with_box(w)
+            cloud.lies = 1
+
+            await w.rounds(30)
+
+            assert "show 1" in cloud.calls
+            assert (await w.fleet.machine("box")).state is MachineState.BOOTING
+            assert not [event for event in w.bus.of(MachineChanged) if event.after is MachineState.GONE]
+
+            cloud.truth["1"].state = State.GONE
+            await w.rounds(30)
+
+            assert await w.fleet.machines() == []
+
+    run(body())
+
+
 def test_intervals_are_short_only_while_something_changes(tmp_path: Path) -> None:
     async def body() -> None:
         async with world(tmp_path) as w:
@@ -410,6 +444,10 @@ def test_intervals_are_short_only_while_something_changes(tmp_path: Path) -> Non
             await with_box(w)
             booting = await w.fleet.machines()
             assert interval_s(booting, has_deeds=False) == CHANGING_S
+            seen = booting[0].reading
+            assert seen is not None
+            up = booting[0]._replace(reading=seen._replace(addresses=(Address("203.0.113.9", 22, "root"),)))
+            assert interval_s([up], has_deeds=False) == RUNNING_S  # what is left to wait for, its cloud does not tell
             await w.fleet.reached("box", MachineState.READY)
             ready = await w.fleet.machines()
             assert (interval_s(ready, has_deeds=False), interval_s(ready, has_deeds=True)) == (RUNNING_S, CHANGING_S)

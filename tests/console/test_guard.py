@@ -42,6 +42,26 @@ def test_idle_machine_is_warned_of_and_stopped(tmp_path: Path) -> None:
     run(body())
 
 
+def test_what_was_stopped_elsewhere_and_is_paid_in_full_is_told_and_ended(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with berth(tmp_path) as here:
+            await here.launch()
+            here.looks["gpu1"] = None
+            here.world.cloud.truth["1"].state = State.STOPPED
+            here.world.cloud.truth["1"].plain_stop = True
+
+            await here.pass_time(4)
+            assert "paid:gpu1" in await here.subjects()
+            await here.pass_time(32)
+
+            record = await here.world.fleet.settled("gpu1")
+            assert (record.state, here.world.cloud.billing()) == (MachineState.STOPPED, [])
+            await here.pass_time(1)
+            assert "paid:gpu1" not in await here.subjects()
+
+    run(body())
+
+
 def test_busy_machine_goes_on_and_ends_with_its_lease(tmp_path: Path) -> None:
     async def body() -> None:
         async with berth(tmp_path, config="[lease]\nhard_h = 2\n") as here:
