@@ -1,9 +1,9 @@
 """Two hundred machines over four accounts, looked after by one process: `python -m benchmarks.fleet`.
 
-The clouds run in a process of their own, with their rate limits, and so does our side. It is measured while all machines
-run and nothing changes, and while one on each account comes up, which has every account read as often as it ever is.
-The longest call is told by its own processor time and by the clock: by the clock it contains whatever else the computer
-did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over the store with these machines.
+The clouds run in a process of their own, with their rate limits, and so does our side. It is measured while all
+machines run and nothing changes, and while one on each account comes up, which has every account read as often as it
+ever is. The longest call is told by its own processor time and by the clock: by the clock it contains whatever else the
+computer did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over the store with these machines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,7 @@ class Probe:
             if taken_own > self.longest_own_ms:
                 self.longest_own_ms, self.what = taken_own, repr(handle)[:300]
 
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.events.Handle._run = timed  # type: ignore[method-assign,assignment]
 
     def begin(self) -> None:
         self.longest_ms = self.longest_own_ms = 0.0
