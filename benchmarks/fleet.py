@@ -3,7 +3,7 @@
 The clouds run in a process of their own, with their rate limits, and so does our side. It is measured while all
 machines run and nothing changes, and while one on each account comes up, which has every account read as often as it
 ever is. The longest call is told by its own processor time and by the clock: by the clock it contains whatever else the
-computer did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over the store with these machines.
+computer did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over a store with these machines.
 """
 
 from __future__ import annotations
