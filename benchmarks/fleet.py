@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -104,6 +105,8 @@ class Probe:
     def __init__(self) -> None:
         self.longest_ms = self.longest_own_ms = 0.0
         self.what = ""
+        self._collected_ms = 0.0
+        gc.callbacks.append(self._collecting)
         run = asyncio.events.Handle._run
 
         def timed(handle: asyncio.events.Handle) -> None:
@@ -112,9 +115,17 @@ class Probe:
             taken, taken_own = (time.perf_counter() - begun) * 1e3, (time.thread_time() - own) * 1e3
             self.longest_ms = max(self.longest_ms, taken)
             if taken_own > self.longest_own_ms:
-                self.longest_own_ms, self.what = taken_own, repr(handle)[:300]
+                collected = f", {self._collected_ms:.1f} ms of it collecting garbage" if self._collected_ms else ""
+                self.longest_own_ms, self.what = taken_own, repr(handle)[:300] + collected
+            self._collected_ms = 0.0
 
         asyncio.events.Handle._run = timed  # type: ignore[method-assign,assignment]
+
+    def _collecting(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._began_collecting = time.perf_counter()
+        else:
+            self._collected_ms += (time.perf_counter() - self._began_collecting) * 1e3
 
     def begin(self) -> None:
         self.longest_ms = self.longest_own_ms = 0.0
@@ -217,6 +228,8 @@ def wait(seconds: float) -> None:
 def _rows(what: str, found: dict[str, Any], per_minute: dict[str, float]) -> list[Row]:
     machines = found["machines"]
     assert not found["troubles"], found["troubles"]
+    if found["longest_own_ms"] > 10:
+        print(f"The longest call was {found['what']}", file=sys.stderr)
     share, own, wall = found["cpu_percent"], found["longest_own_ms"], found["longest_ms"]
     return [
         Row(f"{machines} machines, {what}: processor", f"{share:.2f} % of a core", "-", "< 5 %", share < 5),
