@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from console.machines.clouds import Clouds
     from console.machines.ensure import Ensure, Up
     from console.machines.fleet import Fleet, LaunchPlan
+    from console.machines.gpu_watches import GpuWatches
     from console.machines.guard import Guard
     from console.machines.guard_links import GuardLinks
     from console.machines.heat import HeatWatch
@@ -77,6 +78,7 @@ class MachineRuntime(ABC):
         self._signals: Signals | None = None
         self._guard: Guard | None = None
         self._guard_links: GuardLinks | None = None
+        self._gpu_watches: GpuWatches | None = None
 
     @abstractmethod
     async def store(self) -> Store: ...
@@ -264,17 +266,23 @@ class MachineRuntime(ABC):
         leases, budget, alerts = await self.leases(), await self.budget(), await self.alerts()
         money, heat = await self.money_watch(), await self.heat_watch()
         if self._guard is None:
-            from functools import partial
-
+            from console.machines.gpu_watches import GpuWatches
             from console.machines.guard import Guard, Part
+            from console.machines.records import REACHED
             from console.machines.watch import Watch
             from console.machines.work import read_work
 
             reach = self._links_of_guard()
-            read = partial(read_work, gpus=lambda name, gpus: heat.note(name, gpus, self.clock.monotonic()))
-            watch = Watch(reach.reach, reach.leave, read, self.signals, self.clock, reached=reach.reached)
+            watch = Watch(reach.reach, reach.leave, read_work, self.signals, self.clock, reached=reach.reached)
             self._guard = Guard(store, fleet, leases, budget, alerts, watch, self.clock, self.bus)
             own = await self._on_machines()
+            gpus = self._gpu_watches = GpuWatches(
+                reach.reach, self.clock, self.bus, lambda name, seen: heat.note(name, seen, self.clock.monotonic())
+            )
+
+            async def watch_gpus() -> None:
+                standing = await leases.keep_up()
+                await gpus.follow(one.record.name for one in standing if one.record.state in REACHED)
 
             async def tend() -> None:
                 await own.round(await leases.keep_up())
@@ -286,6 +294,7 @@ class MachineRuntime(ABC):
             self._guard.add(Part("guards on machines", tend, 20.0, 600.0))
             self._guard.add(Part("guards on hosts", tend_hosts, 20.0, 600.0))
             self._guard.add(Part("money", money.round, 300.0, 600.0))
+            self._guard.add(Part("GPU readings", watch_gpus, 10.0))
             self._guard.add(Part("heat", heat.round, 5.0))
         return self._guard
 
@@ -445,6 +454,8 @@ class MachineRuntime(ABC):
 
     async def _close_guard(self) -> None:
         """What works on machines ends before the links do."""
+        if self._gpu_watches is not None:
+            await self._gpu_watches.close()
         if self._guard_links is not None:
             await self._guard_links.close()
         if self._signals is not None:

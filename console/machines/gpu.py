@@ -1,4 +1,4 @@
-"""The GPUs of a machine, read once a second over its link by one streaming `nvidia-smi`; nothing is installed there.
+"""The GPUs of a machine, read over its link by one streaming `nvidia-smi`; nothing is installed there.
 
     async with GpuWatch("gpu1", link.connection, clock, bus) as watch:
         ...                                   each round is on the bus as `GpuSample`, and in `watch.latest`
@@ -19,7 +19,7 @@ from console.clock import Clock
 from console.errors import LinkBroken, LinkError, TimeLimit
 from console.events import Bus, Event
 from console.links.remote import Connect, RemoteCommand, run
-from providers.gpu_smi import Rounds, Snapshot, command
+from providers.gpu_smi import EVERY_MS, Rounds, Snapshot, command
 
 __all__ = ["GpuSample", "GpuTrouble", "GpuWatch", "read_once"]
 
@@ -62,6 +62,7 @@ class GpuWatch:
         bus: Bus,
         *,
         told: Callable[[Snapshot], None] | None = None,
+        every_ms: int = EVERY_MS,
     ) -> None:
         """`told` gets each round at once, for those who decide by it."""
         self.machine = machine
@@ -71,6 +72,7 @@ class GpuWatch:
         self._clock = clock
         self._bus = bus
         self._told = told
+        self._every_ms = every_ms
         self._few_fields = False
         self._watching: asyncio.Task[None] | None = None
 
@@ -107,7 +109,7 @@ class GpuWatch:
     async def _stream(self) -> Rounds:
         """One run of the tool, until it ends by itself."""
         rounds = Rounds(few_fields=self._few_fields)
-        line_of_tool = command(few_fields=self._few_fields)
+        line_of_tool = command(few_fields=self._few_fields, every_ms=self._every_ms)
         async with RemoteCommand(self._connect, line_of_tool, machine=self.machine) as running:
             async for line in running.lines():
                 for snapshot in rounds.read(line.text):

@@ -1,7 +1,7 @@
 """Too hot, or out of memory: the GPU readings of all machines against the thresholds.
 
-Readings come once a second from a machine that is watched, else once a minute from the guard's looks; alerts are raised
-when something changes, and now and then while it stands.
+Readings come from streams (`gpu_watches.py`); alerts are raised when something changes, and now and then while it
+stands.
 """
 
 from __future__ import annotations

@@ -38,6 +38,10 @@ class MachineState(StrEnum):
     """It did not come up and will not; it may still cost money until it is destroyed."""
 
 
+REACHED = frozenset({MachineState.REACHABLE, MachineState.READY})
+"""Somebody got through to it."""
+
+
 class Desired(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"

@@ -6,7 +6,7 @@ A part that cannot be read is left out, and then nobody knows: that counts as wo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.errors import ConsoleError, LinkBroken, LinkUnreachable
@@ -15,7 +15,6 @@ from console.text import plural
 
 if TYPE_CHECKING:
     from console.links.remote import Connect
-    from providers.gpu_smi import Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +50,9 @@ class Process(NamedTuple):
     title: str
 
 
-async def read_work(
-    connect: Connect, machine: str, *, gpus: Callable[[str, Snapshot], None] | None = None
-) -> list[Look]:
-    """What there is to see now. Raises a `LinkError` when the machine cannot be reached. `gpus` is given what was read
-    of the GPUs, for those who look at more than whether they work."""
-    looks = [await _gpu(connect, machine, gpus)]
+async def read_work(connect: Connect, machine: str) -> list[Look]:
+    """What there is to see now. Raises a `LinkError` when the machine cannot be reached."""
+    looks = [await _gpu(connect, machine)]
     for read in (_sessions, _jobs):
         try:
             looks.append(await read(connect, machine))
@@ -67,14 +63,12 @@ async def read_work(
     return [look for look in looks if look is not None]
 
 
-async def _gpu(connect: Connect, machine: str, gpus: Callable[[str, Snapshot], None] | None) -> Look | None:
+async def _gpu(connect: Connect, machine: str) -> Look | None:
     from console.machines.gpu import read_once
 
     snapshot, complaint = await read_once(connect, machine, limit_s=LIMIT_S)
     if snapshot is None:
         return Look("gpu", active=False, detail=f"no GPU answers: {complaint}")
-    if gpus is not None:
-        gpus(machine, snapshot)
     use = snapshot.busiest_percent
     if use is None:
         return None

@@ -13,6 +13,7 @@ from console.errors import LinkError
 from console.events import Bus
 from console.machines import gpu
 from console.machines.gpu import GpuSample, GpuTrouble, GpuWatch, read_once
+from console.machines.gpu_watches import GpuWatches
 from providers.simulated.machine import SimulatedMachine
 from tests.conftest import run
 from tests.console.machines_kit import Box
@@ -98,6 +99,37 @@ def test_one_reading_is_one_round() -> None:
             snapshot, reason = await read_once(box.connect, "box")
         assert snapshot is not None
         assert (len(snapshot.gpus), snapshot.gpus[0].name, reason) == (2, "NVIDIA H100 80GB HBM3", "")
+
+    run(body())
+
+
+def test_each_machine_that_runs_has_one_stream_until_it_is_off() -> None:
+    async def body() -> None:
+        seen: list[str] = []
+        async with box_with(TWO_GPUS) as first, box_with(TWO_GPUS[:1]) as second:
+            boxes = {"first": first, "second": second}
+            bus = Bus()
+            watches = GpuWatches(
+                lambda name: boxes[name].connect,
+                SystemClock(),
+                bus,
+                lambda name, snapshot: seen.append(f"{name} {len(snapshot.gpus)}"),
+                every_ms=50,
+            )
+            with bus.subscribe() as events:
+                await watches.follow(["first", "second"])
+                await watches.follow(["first", "second"])
+                async for _ in events:
+                    if {"first 2", "second 1"} <= set(seen):
+                        break
+                await watches.follow(["second"])
+                seen.clear()
+                async for _ in events:
+                    if len(seen) >= 3:
+                        break
+            await watches.close()
+            assert set(seen) == {"second 1"}
+            assert (first.connections, second.connections) == (1, 1)
 
     run(body())
 
