@@ -120,18 +120,27 @@ async def check_endpoints(
     settings: Settings, probe: Probe, *, limit_s: float = ENDPOINT_LIMIT_S
 ) -> tuple[list[Finding], dict[str, datetime]]:
     """Ask all endpoints at once, each with its own time limit; also tells what time they have."""
-    endpoints = list(settings.endpoints.values())
-    outcomes = await asyncio.gather(*(_ask(endpoint, probe, limit_s) for endpoint in endpoints))
     findings, times = [], {}
+    for endpoint in settings.endpoints.values():
+        if is_rented(settings, endpoint):  # where it is stands in the store, which is not opened here
+            text = f"{endpoint.name} is {endpoint.service} on the rented machine {endpoint.machine}."
+            findings.append(info("endpoints", text, f"hawser vm ls {endpoint.machine} shows whether it runs."))
+    endpoints = [endpoint for endpoint in settings.endpoints.values() if not is_rented(settings, endpoint)]
+    outcomes = await asyncio.gather(*(_ask(endpoint, probe, limit_s) for endpoint in endpoints))
     for endpoint, outcome in zip(endpoints, outcomes, strict=True):
         kind = settings.origin(f"endpoints.{endpoint.name}").kind
         findings.append(_judge(endpoint, kind, outcome))
         if isinstance(outcome, Reached) and outcome.server_time is not None:
             times[endpoint.name] = outcome.server_time
-    if not endpoints:
+    if not settings.endpoints:
         remedy = "Add one with `hawser config edit`, or store a key with: hawser key set openai"
         findings.append(info("endpoints", "There are none.", remedy))
     return findings, times
+
+
+def is_rented(settings: Settings, endpoint: Endpoint) -> bool:
+    machine = settings.machines.get(endpoint.machine) if endpoint.machine is not None else None
+    return machine is not None and machine.cloud != "ssh"
 
 
 async def _ask(endpoint: Endpoint, probe: Probe, limit_s: float) -> Reached | Exception:

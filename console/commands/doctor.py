@@ -115,6 +115,7 @@ def _examine(shell: Shell) -> Iterator[Finding]:
     servers: dict[str, datetime] = {}
     in_force = usable or settings_from("", paths, {}, discover=not shell.isolated)
     yield from carefully("endpoints", lambda: _endpoints(shell, in_force, keys, servers))
+    yield from carefully("clouds", lambda: _clouds(shell, in_force, keys))
     yield from carefully("store", lambda: _store(shell))
     yield from carefully("clock", lambda: check_clock(datetime.now(UTC), servers))
 
@@ -165,11 +166,28 @@ def _endpoints(shell: Shell, settings: Settings, keys: Keys, servers: dict[str, 
     return asyncio.run(ask())
 
 
+def _clouds(shell: Shell, settings: Settings, keys: Keys) -> list[Finding]:
+    import asyncio
+
+    from console.clock import SystemClock
+    from console.doctor_clouds import check_clouds
+    from console.machines.clouds import SSH, Clouds
+
+    async def ask() -> list[Finding]:
+        clouds = Clouds(settings, keys, SystemClock(), shell.paths, environment=shell.environment)
+        try:
+            return await check_clouds([name for name in clouds.names() if name != SSH], clouds.cloud)
+        finally:
+            await clouds.close()
+
+    return asyncio.run(ask())
+
+
 def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
     import asyncio
     import time
 
-    from console.doctor_services import Reached
+    from console.doctor_services import Reached, is_rented
     from console.errors import ConsoleError
     from providers.errors import ProviderError
     from providers.server_time import server_time
@@ -177,6 +195,8 @@ def _probe(runtime: Runtime, settings: Settings, keys: Keys) -> Probe:
     # Keys are looked up first: a slow keyring or key command must not count as the slowness of an endpoint.
     ready: dict[str, tuple[ChatProvider, bool] | Exception] = {}
     for endpoint in settings.endpoints.values():
+        if is_rented(settings, endpoint):
+            continue
         try:
             ready[endpoint.name] = runtime.provider(endpoint), keys.for_endpoint(endpoint) is not None
         except (ConsoleError, ProviderError) as error:

@@ -117,8 +117,8 @@ async def resolve(
         return await _resolve(name, parse_destination(name), ssh_config, environment)
     if machine.host is None:
         raise SettingsError(
-            f"Nothing is known of where {name!r} is: it is a machine of {machine.cloud!r} without a host.",
-            hint=f'A machine of your own is written as [machines.{name}] with cloud = "ssh" and host = "…".',
+            f"Nothing is known of where {name!r} is: it is to be rented at {machine.cloud!r}, and is not.",
+            hint=f"hawser vm up {name} rents it.",
         )
     target = await _resolve(name, parse_destination(machine.host), ssh_config, environment)
     if machine.key_file is not None:
