@@ -2,8 +2,8 @@
 
 The clouds run in a process of their own, with their rate limits, and so does our side. It is measured while all
 machines run and nothing changes, and while one on each account comes up, which has every account read as often as it
-ever is. The longest call is told by its own processor time and by the clock: by the clock it contains whatever else the
-computer did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over a store with these machines.
+ever is. The longest call is told by its own processor time, and by the clock, which contains whatever else the computer
+did meanwhile. `hawser vm ls --cached` is run in turn with `python -c pass`, over the store with these machines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ class Probe:
                 self.longest_own_ms, self.what = taken_own, repr(handle)[:300] + collected
             self._collected_ms = 0.0
 
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign,assignment]
+        setattr(asyncio.events.Handle, "_run", timed)  # noqa: B010 - what the loop calls for everything
 
     def _collecting(self, phase: str, _: object) -> None:
         if phase == "start":
@@ -193,8 +193,7 @@ async def ours(places: dict[str, list[str]], home: Path) -> None:
 # The table
 
 
-def measure(seconds: float, rounds: int) -> list[Row]:
-    rows: list[Row] = []
+def measure(seconds: float, rounds: int) -> Iterator[Row]:
     me = [sys.executable, "-m", "benchmarks.fleet"]
     with tempfile.TemporaryDirectory() as folder, Program([*me, "--clouds"]) as world:
         places = json.loads(world.line())
@@ -208,11 +207,10 @@ def measure(seconds: float, rounds: int) -> list[Row]:
                 _told(side, "begin")
                 wait(seconds)
                 found, after = _told(side, "end"), _told(world, "count")
-                rows += _rows(
+                yield from _rows(
                     what, found, {name: (after[name] - before[name]) / found["seconds"] * 60 for name in after}
                 )
-        rows.append(glance(folder, rounds))
-    return rows
+        yield glance(folder, rounds)
 
 
 def _told(program: Program, line: str) -> dict[str, Any]:

@@ -260,9 +260,15 @@ async def wednesday(w: Week) -> None:
 
 
 async def thursday(w: Week) -> None:
-    """Clouds that say what is not so, again and again, and too many requests."""
+    """A stop that was accepted and not done, with a night over it; clouds that say what is not so, again and again."""
+    await w.start("box")
+    await w.until("wed 14:30")
+    w.twins["tensordock"].faults.once(CloudFaultKind.NOT_DONE, on=Call.STOP)
+    await w.stop("box")
     w.sleep("thu 07:00")
+    assert (await w.rental("box")).phase is Phase.RUNNING
     await w.until("thu 07:10")
+    assert (await w.record("box")).state is MachineState.STOPPED
     for name in w.twins:
         gpu = "A10" if name == "lambda" else "RTX 4090"
         await w.launch(f"steady-{name}", name, gpu=gpu, at_end="destroy")
@@ -297,9 +303,23 @@ async def thursday(w: Week) -> None:
 
 
 async def friday(w: Week) -> None:
-    """A machine reaches its budget, another the end of its lease; a remnant of an order is cleared away."""
+    """A refused start fires at night; one machine reaches its budget, another the end of its lease."""
+    vast = w.twins["vast"]
+    await w.launch("night", "vast", gpu="RTX 5090")
+    await w.until("thu 11:05")
+    await w.stop("night")
+    await w.until("thu 11:10")
+    night = await w.rental("night")
+    vast.market.take(night.host, night.host.gpus)
+    vast.market.at(on("fri 01:00"), lambda: vast.market.give_back(night.host, night.host.gpus))
+    vast.faults.add(_down("thu 12:00", Call.STOP))  # the stop that follows the refusal does not get through
+    await w.start("night")
+    assert "NoCapacity" in w.refused.pop()
+    before = night.phase
     w.sleep("fri 06:00")
+    assert (before, night.phase) == (Phase.QUEUED, Phase.RUNNING)
     await w.until("fri 06:10")
+    assert (night.phase, (await w.record("night")).state) == (Phase.STOPPED, MachineState.STOPPED)
     await w.launch("painter", "vast")
     await w.launch("marathon", "runpod", at_end="destroy")
     for name in ("painter", "marathon"):
