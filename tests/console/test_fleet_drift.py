@@ -371,6 +371,8 @@ def test_own_machines_are_there_from_the_settings(tmp_path: Path) -> None:
 
             with pytest.raises(CloudCannot, match="not ours to destroy"):
                 await w.fleet.destroy("cellar", why="no")
+            w.cloud.put("cellar", State.STOPPED, id="cellar")
+            w.clock.advance(60)
             with pytest.raises(CloudCannot, match="no command that starts"):
                 await w.fleet.start("cellar", why="no")
             with pytest.raises(UsageError, match="stands in the settings"):

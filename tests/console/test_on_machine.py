@@ -91,8 +91,9 @@ def test_machine_with_both_stoppers_proved_is_guarded(tmp_path: Path) -> None:
             await one.until_beating()
             after = (await one.view()).protection
 
-            assert before.word is Word.HALF
-            assert "has not checked in yet" in before.text
+            if before.word is not Word.GUARDED:  # its first sign of life may be there at once
+                assert before.word is Word.HALF
+                assert "has not checked in yet" in before.text
             assert after.word is Word.GUARDED
             assert [stopper.is_proved for stopper in after.stoppers] == [True, True]
 

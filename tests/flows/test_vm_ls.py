@@ -10,7 +10,7 @@ from pathlib import Path
 from providers.simulated.clouds.faults import CloudFaultKind
 from providers.simulated.clouds.rental import Order
 from tests.flows.cloud_kit import account, cloud, keys, only, rentals, renter
-from tests.flows.kit import Hawser, Services, complaint
+from tests.flows.kit import Hawser, Services, complaint, unmeasured
 
 LONG_S = 60.0
 
@@ -114,7 +114,9 @@ def test_a_remembered_list_loads_neither_network_nor_event_loop(tmp_path: Path, 
             " sys.stdout.write(' '.join(sys.modules))"
         )
 
-        done = subprocess.run([sys.executable, "-c", code], env=user.env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=unmeasured(user.env), capture_output=True, text=True, check=True
+        )
 
         loaded = set(done.stdout.splitlines()[-1].split())
         assert "gpu1" in done.stdout
