@@ -60,8 +60,8 @@ def judge_gpus(
         if gpu.temperature_c is not None:
             state, finding = _heat(machine, gpu, Decimal(str(gpu.temperature_c)), state, now_s, settings)
             findings.append(finding)
-        if gpu.used_mb is not None and gpu.total_mb:
-            share = Decimal(str(gpu.used_mb)) / Decimal(str(gpu.total_mb))
+        if gpu.memory_share is not None:
+            share = Decimal(str(gpu.memory_share))
             state, finding = _memory(machine, gpu, share, state, settings)
             findings.append(finding)
         after[gpu.number] = state

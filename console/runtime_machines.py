@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+HOURS_PER_MONTH = 730
+"""Of a usual month, for what one answer costs on a machine that is paid by the month; the books count real ones."""
+
 
 class MachineRuntime(ABC):
     """What a runtime has for machines. The rest of it, which this stands on, is in `runtime.py`."""
@@ -363,7 +366,7 @@ class MachineRuntime(ABC):
         own = self.settings.machines.get(machine)
         if own is not None and own.cloud == "ssh":
             if own.usd_per_month is not None:
-                return own.usd_per_month / (365 * 2)  # of 730 hours
+                return own.usd_per_month / HOURS_PER_MONTH
             return own.usd_per_hour or Decimal(0)
         with suppress(NotFound, StoreError):
             return (await (await self.fleet()).machine(machine)).usd_per_hour

@@ -13,7 +13,7 @@ import pytest
 from tests.peers import environments
 from tests.peers.environments import NotBuilt, build, folder, main, program
 
-NOWHERE = "http://127.0.0.1:9/simple"
+NOWHERE = "http://127.0.0.1:9/"
 A_PACKAGE = "hawser-peer==1.0 --hash=sha256:" + "0" * 64 + "\n"
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import asyncssh
-import pytest
 
 from providers.simulated.machine import SimulatedMachine
 
 LIMIT_S = 20.0
-
-needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh program here")
 
 
 def trusting(machine: SimulatedMachine) -> asyncssh.SSHKnownHosts:

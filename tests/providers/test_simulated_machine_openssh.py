@@ -11,9 +11,7 @@ import pytest
 from providers.simulated.machine import SimulatedMachine
 from providers.simulated.services import SimulatedOllama
 from tests.conftest import run
-from tests.providers.machine_clients import needs_ssh, program, ssh, ssh_options, within
-
-pytestmark = needs_ssh
+from tests.providers.machine_clients import program, ssh, ssh_options, within
 
 
 @pytest.mark.parametrize("real_shell", [False, True])

@@ -31,7 +31,6 @@ from providers.simulated.services import (
     WorldOptions,
 )
 from tests.conftest import run
-from tests.providers.machine_clients import needs_ssh
 from tests.providers.simulated_clients import http_client
 
 ROOT = Path(__file__).parents[2]
@@ -169,7 +168,6 @@ RENT = {"image": "ollama/ollama", "disk": 20, "runtype": "ssh_direc ssh_proxy"}
 SSH = ("ssh", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes")
 
 
-@needs_ssh
 def test_default_world_has_a_machine_with_a_service_behind_it(tmp_path: Path) -> None:
     with running() as (_, world):
         (machine,) = world["machines"]
