@@ -41,6 +41,8 @@ class Action(NamedTuple):
     """The action string; empty means the name."""
     dangerous: bool = False
     """Costs or destroys: asks first, and is not bound in read-only mode."""
+    first: bool = False
+    """Comes before what the widget with the focus would do with the key."""
     footer: int = 0
     """How early the footer shows it, 1 first; 0 leaves it to the help."""
 
@@ -53,17 +55,19 @@ ACTIONS: tuple[Action, ...] = (
     # Everywhere
     Action("everywhere", "help", ("f1",), "Help", "The keys that work here and what they do.", footer=90),
     Action("everywhere", "palette", ("ctrl+p",), "Commands", "Every action by name.", footer=91),
-    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')"),
-    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')"),
-    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')"),
-    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')"),
-    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')"),
-    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')"),
-    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')"),
+    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')", first=True),
+    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')", first=True),
+    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')", first=True),
+    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')", first=True),
+    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')", first=True),
+    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')", first=True),
+    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')", first=True),
     Action("everywhere", "cancel", ("ctrl+c",), "Cancel", "Copy what is selected, else stop the answer, else clear the "
-           "text (it stays in the history), else leave on a second press."),
-    Action("everywhere", "leave", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", footer=99),
-    Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process"),
+           "text (it stays in the history), else leave on a second press.", first=True),
+    Action("everywhere", "leave", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", first=True,
+           footer=99),
+    Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process",
+           first=True),
     Action("everywhere", "theme", (), "Theme", "Choose the colours.", "choose_theme"),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
@@ -121,6 +125,7 @@ def bindings(place: Place) -> list[Binding]:
             action.words,
             id=action.id,
             show=action.footer > 0,
+            priority=action.first,
             tooltip=action.help,
         )
         for action in actions_of(place)
