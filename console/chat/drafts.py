@@ -49,12 +49,12 @@ class Draft(NamedTuple):
 def chip_row(chip: Chip) -> dict[str, str]:
     """A chip as it is kept."""
     match chip:
-        case PastedText(text):
-            return {"pasted": text}
-        case AttachedFile(path):
-            return {"file": path}
-        case Collection(name):
-            return {"collection": name}
+        case PastedText():
+            return {"pasted": chip.text}
+        case AttachedFile():
+            return {"file": chip.path}
+        case Collection():
+            return {"collection": chip.name}
 
 
 def chip_of(row: Any) -> Chip | None:
@@ -66,7 +66,8 @@ def chip_of(row: Any) -> Chip | None:
             return AttachedFile(path)
         case {"collection": str(name)}:
             return Collection(name)
-    return None
+        case _:
+            return None
 
 
 class Drafts:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip, Segment
+from textual.strip import Strip
 from textual.widget import Widget
 
 from console.chat.attaching import Attached
 from console.chat.drafts import Chip
-from console.text import neutralise, shorten
+from screens.widgets.cells import clip
 
 LONGEST_LABEL = 40
 MOST_ROWS = 4
@@ -31,11 +32,15 @@ class ShownChip(NamedTuple):
     attached: Attached | None = None
     """What was read; None while it is being read, and for what is not a file."""
     reading: bool = False
-    warning: str = ""
+
+    @property
+    def warning(self) -> str:
+        secret = self.attached.secret if self.attached is not None else None
+        return f"looks like {secret}" if secret else ""
 
     @property
     def words(self) -> str:
-        told = [shorten(neutralise(self.label), LONGEST_LABEL)]
+        told = [clip(self.label, LONGEST_LABEL)]
         if self.attached is not None:
             told.append(self.attached.words)
         if self.reading:
@@ -106,7 +111,7 @@ class ChipRow(Widget, can_focus=True):
         rows: list[list[tuple[int, str]]] = [[]]
         taken = 0
         for index, chip in enumerate(self._chips):
-            words = _fit(chip.words, max(width - 6, 8))
+            words = clip(chip.words, max(width - 6, 8))
             needed = cell_len(words) + 4  # blanks around, the cross, its blank
             if taken and taken + 1 + needed > width:
                 if len(rows) == MOST_ROWS:
@@ -167,7 +172,7 @@ class ChipRow(Widget, can_focus=True):
     def action_leave(self, step: Literal[-1, 1]) -> None:
         self.post_message(self.LeftRow(step))
 
-    def _on_click(self, event: events.Click) -> None:
+    async def _on_click(self, event: events.Click) -> None:
         meta = event.style.meta
         index = meta.get("chip")
         if not isinstance(index, int) or index >= len(self._chips):
@@ -176,14 +181,3 @@ class ChipRow(Widget, can_focus=True):
         self.here = index
         if meta.get("cross"):
             self.action_remove()
-
-
-def _fit(words: str, width: int) -> str:
-    if cell_len(words) <= width:
-        return words
-    kept = ""
-    for character in words:
-        if cell_len(kept + character) >= width:
-            break
-        kept += character
-    return f"{kept}…"

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
+from rich.segment import Segment
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
-from textual.strip import Segment, Strip
+from textual.strip import Strip
 from textual.widget import Widget
 
-from console.text import neutralise
+from screens.widgets.cells import clip, fit
 
 MOST_ROWS = 8
 
@@ -100,25 +101,25 @@ class Choices(Widget):
         width = self.size.width
         if self._head:
             if y == 0:
-                text = neutralise(self._head)
+                text = self._head
                 if len(self.rows) > 1:
                     text = f"{text}  {self.here + 1}/{len(self.rows)}"
-                return Strip([Segment(set_cell_size(text, width), self.get_component_rich_style("choices--head"))])
+                return Strip([Segment(fit(text, width), self.get_component_rich_style("choices--head"))])
             y -= 1
         index = self._first + y
         if index >= len(self.rows):
             return Strip.blank(width, self.rich_style)
         row = self.rows[index]
         is_here = index == self.here
-        label, words = neutralise(row.label).replace("\n", " "), neutralise(row.words).replace("\n", " ")
+        label = clip(row.label, width)
         style = self.get_component_rich_style("choices--here" if is_here else "choices--row")
         beside = style if is_here else self.get_component_rich_style("choices--words")
         room = width - cell_len(label) - 2
-        if room < 6 or not words:
-            return Strip([Segment(set_cell_size(label, width), style)])
-        return Strip([Segment(f"{label}  ", style), Segment(set_cell_size(words, room), beside)])
+        if room < 6 or not row.words:
+            return Strip([Segment(fit(label, width), style)])
+        return Strip([Segment(f"{label}  ", style), Segment(fit(row.words, room), beside)])
 
-    def _on_mouse_down(self, event: events.MouseDown) -> None:
+    async def _on_mouse_down(self, event: events.MouseDown) -> None:
         event.stop()
         row = event.get_content_offset(self)
         if row is None:
@@ -129,10 +130,10 @@ class Choices(Widget):
             self.refresh()
             self.post_message(self.Picked())
 
-    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+    async def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
         self.step(1)
 
-    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+    async def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.step(-1)
