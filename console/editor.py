@@ -9,8 +9,11 @@ import asyncio
 import os
 import shlex
 import shutil
+import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from console.errors import ConsoleError
@@ -57,19 +60,38 @@ async def edit(text: str, command: Sequence[str]) -> str:
         file = Path(folder) / "prompt.md"
         file.touch(mode=0o600)
         file.write_text(f"{text}\n" if text else "", encoding="utf-8", errors="replace")
-        try:
-            process = await asyncio.create_subprocess_exec(*command, str(file))
-        except OSError as error:
-            raise EditorFailed(f"The editor {command[0]!r} did not start: {error.strerror or error}.") from error
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            process.terminate()
-            await process.wait()
-            raise
+        with _interrupts_left_to_the_editor():
+            code = await _run([*command, str(file)])
         if code != 0:
             raise EditorFailed(f"The editor ended with code {code}; the text is as it was.")
         return await asyncio.to_thread(_read, file)
+
+
+async def _run(command: Sequence[str]) -> int:
+    try:
+        process = await asyncio.create_subprocess_exec(*command)
+    except OSError as error:
+        raise EditorFailed(f"The editor {command[0]!r} did not start: {error.strerror or error}.") from error
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+        raise
+
+
+@contextmanager
+def _interrupts_left_to_the_editor() -> Iterator[None]:
+    """Ctrl+C in the editor reaches us too, being of its group; it must not end us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(file: Path) -> str:

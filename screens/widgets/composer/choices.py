@@ -130,10 +130,10 @@ class Choices(Widget):
             self.refresh()
             self.post_message(self.Picked())
 
-    async def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
         self.step(1)
 
-    async def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.step(-1)
