@@ -53,12 +53,14 @@ class StoredMessage(NamedTuple):
     created_at: datetime
     ended_at: datetime | None
     attachments: tuple[StoredAttachment, ...] = ()
+    excluded: bool = False
+    """Left out of what is sent, though it is shown."""
 
 
 _COLUMNS = (
     "m.id, m.chat_id, m.parent_id, m.role, m.state, m.text, m.thinking, m.model, m.endpoint, m.machine, m.finish,"
     " m.error, m.input_tokens, m.output_tokens, m.estimated, m.cost_usd, m.first_token_ms, m.total_ms, m.notes,"
-    " m.created_at, m.ended_at"
+    " m.created_at, m.ended_at, m.excluded"
 )
 
 
@@ -303,11 +305,18 @@ def show_branch(connection: sqlite3.Connection, chat_id: str, message_id: str) -
     return leaf
 
 
+def exclude(connection: sqlite3.Connection, message_id: str, excluded: bool) -> None:
+    cursor = connection.execute("UPDATE messages SET excluded = ? WHERE id = ?", (int(excluded), message_id))
+    if cursor.rowcount == 0:
+        raise NotFound(f"There is no message {message_id!r}.")
+
+
 def _check_parent(connection: sqlite3.Connection, chat_id: str, parent_id: str | None) -> None:
+    if not connection.execute("SELECT 1 FROM chats WHERE id = ? AND deleted_at IS NULL", (chat_id,)).fetchone():
+        raise NotFound(f"There is no chat {chat_id!r}.")
     if parent_id is None:
-        if not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat_id,)).fetchone():
-            raise NotFound(f"There is no chat {chat_id!r}.")
-    elif not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
+        return
+    if not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
         raise NotFound(f"There is no message {parent_id!r} in this chat.")
 
 
@@ -370,6 +379,7 @@ def _messages(
                 created_at=from_ms(row[19]),
                 ended_at=None if row[20] is None else from_ms(row[20]),
                 attachments=_attachments(connection, row[0], contents) if row[0] in with_attachments else (),
+                excluded=bool(row[21]),
             )
         )
     return messages
