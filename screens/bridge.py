@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FRAME_S = 1 / 30
 
 
-class Happened(Message):
+class Happened(Message, bubble=False):
     """Something on the bus, as a message to the app and to every room."""
 
     def __init__(self, event: Event) -> None:

@@ -28,9 +28,12 @@ class LaterRoom(Room):
 
 
 def _chat() -> Screen[None]:
-    from screens.chat import ChatRoom
-
-    return ChatRoom()
+    try:
+        from screens.chat import ChatRoom  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError:
+        return LaterRoom("Chat", "From the command line: hawser --prompt.")
+    room: Screen[None] = ChatRoom()
+    return room
 
 
 def _later(title: str, text: str) -> Callable[[], Screen[None]]:
@@ -47,7 +50,9 @@ ROOMS: Mapping[str, Callable[[], Screen[None]]] = {
         "  hawser vm up NAME     start a machine\n"
         "  hawser vm stop NAME   stop it, with proof",
     ),
-    "documents": _later("Documents", "This room is not built yet. A file can be attached to a question: @ in the chat."),
+    "documents": _later(
+        "Documents", "This room is not built yet. A file can be attached to a question: @ in the chat."
+    ),
     "images": _later("Images", "This room is not built yet."),
     "gateway": _later("Gateway", "This room is not built yet."),
     "costs": _later("Costs", "This room is not built yet. From the command line: hawser cost, hawser cost plan."),
