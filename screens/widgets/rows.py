@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.binding import BindingType
 from textual.geometry import Size
@@ -21,7 +22,6 @@ from console.text import neutralise
 from screens.keys import bindings
 
 if TYPE_CHECKING:
-    from rich.style import Style
     from textual import events
 
 T = TypeVar("T")
@@ -277,7 +277,8 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if isinstance(words, str):
             words = [Segment(words)]
         elif isinstance(words, Text):
-            words = [segment for segment in words.render(self.app.console) if segment.text != "\n"]
+            base = words.style if isinstance(words.style, Style) else None  # which rich forgets where there are no spans
+            words = [s for s in Segment.apply_style(words.render(self.app.console), base) if s.text != "\n"]
         # Whatever a painter forgot to clean is cleaned here: nothing else stands between it and the terminal.
         safe = [
             segment
