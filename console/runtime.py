@@ -21,6 +21,7 @@ from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
+    from console.chat.shelf import Shelf
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -72,6 +73,7 @@ class Runtime(MachineRuntime):
         self._published: Shared | None = None
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
+        self._shelf: Shelf | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -219,6 +221,15 @@ class Runtime(MachineRuntime):
                 make_ready=self._make_ready,
             )
         return self._conversation
+
+    @property
+    def shelf(self) -> Shelf:
+        """The chats as a person keeps them: lists, search, pins, tags, deleting."""
+        if self._shelf is None:
+            from console.chat.shelf import Shelf
+
+            self._shelf = Shelf(self.store, self.clock, self.bus)
+        return self._shelf
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)
