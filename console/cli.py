@@ -14,7 +14,7 @@ from console import __version__
 
 TYPE_CHECKING = False  # typing itself would be a third of the time that --version takes
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from console.commands import Command
     from console.shell import Shell
@@ -69,13 +69,42 @@ def main(arguments: Sequence[str], *, ends_process: bool = False) -> int:
     import gc
 
     gc.disable()
-    from console.shell import Shell
-
-    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
     if sys.stdout is None:
-        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        if sys.stderr is not None:
+            sys.stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
         return 2
-    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process))
+
+    def shell() -> Shell:
+        from console.shell import Shell
+
+        stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+        return Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process)
+
+    if list(arguments) in ([], ["--debug"]):
+        return open_app(os.environ, shell, debug=bool(arguments))
+    return run(arguments, shell())
+
+
+def open_app(environment: Mapping[str, str], make_shell: Callable[[], Shell], *, debug: bool = False) -> int:
+    """The terminal app. Its screen is painted before the shell is made, because even that takes longer."""
+    from screens.early import EarlyScreen, refusal  # what is drawn knows this package; that this one knows it, is here
+
+    refused = refusal(environment)
+    if refused is not None:
+        from console.errors import UsageError
+
+        return tell(UsageError(refused[0], hint=refused[1]), make_shell())
+    screen = EarlyScreen(environment)
+    try:
+        screen.paint()
+        shell = make_shell()
+        shell.debug = debug
+        return screen.run_app(shell)
+    except BaseException as error:  # noqa: BLE001 - the outermost edge: told to the user, with an exit code
+        screen.close()
+        return tell(error, make_shell())
+    finally:
+        screen.close()
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:
@@ -136,9 +165,7 @@ def _dispatch(words: list[str], shell: Shell) -> int:
             else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
         )
     if not words:
-        shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
-        shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
-        return 2
+        return open_app(shell.environment, lambda: shell, debug=shell.debug)
     from console.prompt_options import make_parser
 
     options = make_parser(COMMANDS).parse_args(words)
