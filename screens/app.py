@@ -1,0 +1,160 @@
+"""The app: rooms as modes, the frame around them, and what works everywhere.
+
+Its work is to show: every service belongs to the runtime, which is made before it and closed after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from console.errors import explain
+from console.text import neutralise
+from screens import keys, theme
+from screens.bridge import Happened, carry
+from screens.theme import Palette, palette
+
+if TYPE_CHECKING:
+    from console.events import Event
+    from console.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+PRESS_AGAIN_S = 1.5
+"""How soon a second Ctrl+C leaves."""
+
+
+class HawserApp(App[int]):
+    """`runtime` is open for as long as the app runs."""
+
+    TITLE = "Hawser"
+    CSS_PATH = "hawser.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__()
+        self.runtime = runtime
+        self._carrying: asyncio.Task[None] | None = None
+        self._pressed_at = float("-inf")
+        for each in theme.THEMES:
+            self.register_theme(each)
+        self.theme = theme.DARK
+        self._palette: Palette | None = None
+
+    # ---- life
+
+    async def on_mount(self) -> None:
+        from screens.rooms import ROOMS
+
+        for name, make in ROOMS.items():
+            self.add_mode(name, make)
+        self.theme_changed_signal.subscribe(self, self._on_theme_changed)
+        self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
+        await self.switch_mode("chat")
+
+    async def on_unmount(self) -> None:
+        if self._carrying is not None:
+            self._carrying.cancel()
+            await asyncio.wait([self._carrying])
+
+    def _deliver(self, event: Event) -> None:
+        """To the app and to every room that is there, whether it is looked at or not."""
+        self.post_message(Happened(event))
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if screen.is_running:
+                    screen.post_message(Happened(event))
+
+    # ---- colours
+
+    @property
+    def palette(self) -> Palette:
+        if self._palette is None:
+            self._palette = palette(self.theme_variables, dark=self.current_theme.dark)
+        return self._palette
+
+    def _on_theme_changed(self, _theme: object) -> None:
+        self._palette = None
+        for screen in self.screen_stack:
+            for widget in screen.walk_children():
+                recolour = getattr(widget, "set_palette", None)
+                if recolour is not None:
+                    recolour(self.palette)
+
+    # ---- telling
+
+    def say(self, text: str, *, title: str = "") -> None:
+        self.notify(neutralise(text), title=title, markup=False)
+
+    def warn(self, text: str, *, title: str = "") -> None:
+        self.notify(neutralise(text), title=title, severity="warning", markup=False)
+
+    def tell(self, error: BaseException) -> None:
+        """An error as a toast: its sentence, and what to do."""
+        told = explain(error)
+        log.info("told on the screen: %s", told.text)
+        self.notify(
+            neutralise("\n".join(filter(None, (told.text, told.hint)))),
+            title=told.title,
+            severity="error",
+            timeout=10,
+            markup=False,
+        )
+
+    # ---- what works everywhere
+
+    async def action_room(self, name: str) -> None:
+        if self.current_mode != name and not self.screen.is_modal:
+            await self.switch_mode(name)
+
+    async def action_leave(self) -> None:
+        self.exit(0)
+
+    def action_cancel(self) -> None:
+        """Ctrl+C: what the room has to cancel comes first; with nothing left to cancel, twice leaves."""
+        cancel = getattr(self.screen, "cancel_something", None)
+        if cancel is not None and cancel():
+            return
+        now = self.runtime.clock.monotonic()
+        if now - self._pressed_at <= PRESS_AGAIN_S:
+            self.run_worker(self.action_leave(), exclusive=True, group="leave")
+            return
+        self._pressed_at = now
+        self.say("Press Ctrl+C once more to leave.")
+
+    def action_help(self) -> None:
+        from screens.dialogs.help import HelpDialog
+
+        if not isinstance(self.screen, HelpDialog):
+            self.push_screen(HelpDialog())
+
+    def action_palette(self) -> None:
+        from screens.dialogs.palette import open_palette
+
+        open_palette(self)
+
+    def action_choose_theme(self) -> None:
+        from screens.dialogs.palette import open_themes
+
+        open_themes(self)
+
+
+class Room(Screen[None]):
+    """Base of the rooms: what is in the frame of each."""
+
+    @property
+    def hawser(self) -> HawserApp:
+        app = self.app
+        assert isinstance(app, HawserApp)
+        return app
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.hawser.runtime

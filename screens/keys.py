@@ -1,0 +1,128 @@
+"""Every action with its key, in one table: bindings, footer, help, palette and the README's key table come from it.
+
+What costs or destroys sits on a capital, on Ctrl, or asks first. Keys that some terminals cannot tell from others
+(Ctrl+I, Ctrl+M, Ctrl+H, Ctrl+[) and the prefixes of tmux and screen (Ctrl+B, Ctrl+A) are nobody's. Letters are for
+places where nothing is typed. `[keys]` in the settings gives an action other keys, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+from textual.binding import Binding
+
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list"]
+
+TRAPS = frozenset({"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+b", "ctrl+a"})
+"""Keys that arrive as another one, or not at all."""
+
+PLACES: Mapping[Place, str] = {
+    "everywhere": "Everywhere",
+    "chat": "Chat",
+    "composer": "Chat, writing",
+    "messages": "Chat, on a message",
+    "list": "Lists",
+}
+
+
+class Action(NamedTuple):
+    """Something that a key does. `name` is what settings and tests call it; its method is `action_` and `does`."""
+
+    place: Place
+    name: str
+    keys: tuple[str, ...]
+    """As Textual names them; the first one is shown."""
+    words: str
+    """What the footer and the palette say."""
+    help: str
+    """A sentence for the help."""
+    does: str = ""
+    """The action string; empty means the name."""
+    dangerous: bool = False
+    """Costs or destroys: asks first, and is not bound in read-only mode."""
+    footer: int = 0
+    """How early the footer shows it, 1 first; 0 leaves it to the help."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.place}.{self.name}"
+
+
+ACTIONS: tuple[Action, ...] = (
+    # Everywhere
+    Action("everywhere", "help", ("f1",), "Help", "The keys that work here and what they do.", footer=90),
+    Action("everywhere", "palette", ("ctrl+p",), "Commands", "Every action by name.", footer=91),
+    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')"),
+    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')"),
+    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')"),
+    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')"),
+    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')"),
+    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')"),
+    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')"),
+    Action("everywhere", "cancel", ("ctrl+c",), "Cancel", "Copy what is selected, else stop the answer, else clear the "
+           "text (it stays in the history), else leave on a second press."),
+    Action("everywhere", "leave", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", footer=99),
+    Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process"),
+    Action("everywhere", "theme", (), "Theme", "Choose the colours.", "choose_theme"),
+    # Chat
+    Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
+    Action("chat", "off_record", ("alt+n",), "Off the record",
+           "Begin a chat of which nothing is kept but what it cost."),
+    Action("chat", "model", ("ctrl+l",), "Model", "Choose the model that answers.", footer=10),
+    Action("chat", "chats", ("ctrl+g",), "Chats", "The list of chats.", footer=15),
+    Action("chat", "search", ("ctrl+f",), "Search", "Search in everything that was said.", footer=16),
+    Action("chat", "stop", ("escape",), "Stop", "Stop the answer; once more drops the questions that wait."),
+    Action("chat", "sidebar", ("ctrl+backslash",), "Sidebar", "Show or hide the list of chats at the left."),
+    Action("chat", "parameters", ("ctrl+t",), "Parameters", "Temperature and the like, for this chat."),
+    Action("chat", "system", ("ctrl+y",), "System prompt", "The instruction of this chat, and personas."),
+    Action("chat", "compare", ("ctrl+k",), "Compare", "Put one question to several models, side by side.",
+           dangerous=True),
+    Action("chat", "rename", ("f9",), "Rename", "Give this chat another title."),
+    Action("chat", "export", (), "Export", "Write this chat to a file."),
+    Action("chat", "delete_chat", (), "Delete chat", "Delete this chat; it can be brought back for a week.",
+           dangerous=True),
+    # Chat, on a message
+    Action("messages", "write", ("enter", "tab"), "Write", "Back to writing.", footer=1),
+    Action("messages", "older", ("k", "up"), "Older", "The message above."),
+    Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
+    Action("messages", "top", ("g", "home"), "First", "To the first message."),
+    Action("messages", "bottom", ("G", "end"), "Last", "To the end, and stay there."),
+    Action("messages", "copy", ("y",), "Copy", "Copy the message as it was written.", footer=3),
+    Action("messages", "edit", ("e",), "Edit", "Write the question anew, as a branch.", footer=4),
+    Action("messages", "regenerate", ("r",), "Again", "Another answer by the same model, as a branch.", footer=5),
+    Action("messages", "regenerate_with", ("R",), "Again with …", "Another answer by a model you choose.",
+           dangerous=True),
+    Action("messages", "go_on", ("c",), "Continue", "Go on with an answer that was cut off."),
+    Action("messages", "branch_left", ("left_square_bracket",), "Branch ‹", "The branch before this one."),
+    Action("messages", "branch_right", ("right_square_bracket",), "Branch ›", "The branch after this one."),
+    Action("messages", "branches", ("b",), "Branches", "The whole chat as a tree."),
+    Action("messages", "exclude", ("x",), "Exclude", "Leave the message out of what is sent, or put it back."),
+    Action("messages", "thinking", ("t",), "Thinking", "Unfold or fold what models thought."),
+    Action("messages", "raw", ("w",), "Raw", "Show messages as they were written."),
+    Action("messages", "details", ("i",), "Details", "Model, machine, tokens, times and money of the message."),
+    Action("messages", "open_link", ("o",), "Open", "Open a link of the message."),
+    Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
+    Action("messages", "find_next", ("n",), "Next", "The next place found."),
+    Action("messages", "find_back", ("N",), "Previous", "The place found before."),
+)  # fmt: skip
+
+
+def actions_of(place: Place) -> Iterable[Action]:
+    return (action for action in ACTIONS if action.place == place)
+
+
+def bindings(place: Place) -> list[Binding]:
+    """What a widget or screen of this place binds. The id lets the settings put other keys in their place."""
+    return [
+        Binding(
+            ",".join(action.keys),
+            action.does or action.name,
+            action.words,
+            id=action.id,
+            show=action.footer > 0,
+            tooltip=action.help,
+        )
+        for action in actions_of(place)
+        if action.keys
+    ]

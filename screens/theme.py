@@ -1,0 +1,179 @@
+"""The colours: our own light and dark themes, and the styles that line-rendering widgets draw with.
+
+A `Palette` is made from the variables of whichever theme is chosen, Textual's own and the terminal's sixteen colours
+among them, so that no widget names a colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rich.style import Style
+from textual.color import Color, ColorParseError
+from textual.theme import Theme
+
+DARK = "hawser-dark"
+LIGHT = "hawser-light"
+
+THEMES = (
+    Theme(
+        name=DARK,
+        primary="#6fb6d9",
+        secondary="#7f9fb8",
+        accent="#e3b067",
+        foreground="#d3dce5",
+        background="#10161d",
+        surface="#151d26",
+        panel="#1c2631",
+        success="#86c292",
+        warning="#e3b067",
+        error="#e4797d",
+        dark=True,
+        variables={
+            "border": "#2e3c4b",
+            "block-cursor-background": "#2b4257",
+            "block-cursor-foreground": "#e9f0f6",
+            "input-selection-background": "#6fb6d9 35%",
+            "scrollbar": "#2a3644",
+            "scrollbar-hover": "#3b4b5d",
+            "scrollbar-active": "#6fb6d9",
+            "scrollbar-background": "#10161d",
+            "scrollbar-background-hover": "#10161d",
+            "scrollbar-background-active": "#10161d",
+        },
+    ),
+    Theme(
+        name=LIGHT,
+        primary="#1d6a92",
+        secondary="#56748a",
+        accent="#9a5f12",
+        foreground="#22303b",
+        background="#faf8f3",
+        surface="#f3f0e8",
+        panel="#e8e4d9",
+        success="#2d7a43",
+        warning="#9a5f12",
+        error="#b3343b",
+        dark=False,
+        variables={
+            "border": "#cfc8b8",
+            "block-cursor-background": "#cfe0ea",
+            "block-cursor-foreground": "#14212b",
+            "input-selection-background": "#1d6a92 25%",
+            "scrollbar": "#d6cfbf",
+            "scrollbar-hover": "#c2b9a5",
+            "scrollbar-active": "#1d6a92",
+            "scrollbar-background": "#faf8f3",
+            "scrollbar-background-hover": "#faf8f3",
+            "scrollbar-background-active": "#faf8f3",
+        },
+    ),
+)
+
+
+class Palette(NamedTuple):
+    """What text can be, each as a style without a background unless the background is the point."""
+
+    text: Style
+    muted: Style
+    faint: Style
+    accent: Style
+    heading: Style
+    strong: Style
+    emphasis: Style
+    code: Style
+    code_block: Style
+    link: Style
+    quote: Style
+    rule: Style
+    table_head: Style
+    ok: Style
+    warn: Style
+    bad: Style
+    user: Style
+    assistant: Style
+    thinking: Style
+    tool: Style
+    match: Style
+    match_here: Style
+    selection: Style
+    syntax_keyword: Style
+    syntax_string: Style
+    syntax_number: Style
+    syntax_comment: Style
+    syntax_function: Style
+    syntax_type: Style
+    syntax_operator: Style
+    syntax_builtin: Style
+
+
+def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
+    """The styles of a theme; `variables` are those that Textual made of it."""
+
+    def named(name: str, otherwise: str) -> Color:
+        try:
+            return Color.parse(variables[name])
+        except (KeyError, ColorParseError):
+            return Color.parse(otherwise)
+
+    background = named("background", "#10161d" if dark else "#faf8f3")
+    foreground = named("foreground", "#d3dce5" if dark else "#22303b")
+    primary = named("primary", "#6fb6d9" if dark else "#1d6a92")
+    secondary = named("secondary", "#7f9fb8" if dark else "#56748a")
+    accent = named("accent", "#e3b067" if dark else "#9a5f12")
+    success, warning, error = (
+        named("success", "#2d7a43"),
+        named("warning", "#9a5f12"),
+        named("error", "#b3343b"),
+    )
+    panel = named("panel", "#1c2631" if dark else "#e8e4d9")
+    own_colours = any(colour.ansi is not None for colour in (background, foreground, primary))
+
+    def ink(colour: Color, share: float = 1.0, **manners: bool) -> Style:
+        """A text style: a colour, mixed with the background where the theme has real colours to mix."""
+        if own_colours:
+            return Style(color=colour.rich_color, dim=share < 0.8 or None, **manners)
+        return Style(color=background.blend(colour, share).rich_color, **manners)
+
+    def paper(share: float, colour: Color = primary) -> Style:
+        if own_colours:
+            return Style(reverse=True)
+        return Style(bgcolor=background.blend(colour, share).rich_color)
+
+    text = ink(foreground)
+    return Palette(
+        text=text,
+        muted=ink(foreground, 0.62),
+        faint=ink(foreground, 0.38),
+        accent=ink(accent),
+        heading=ink(primary, bold=True),
+        strong=ink(foreground, bold=True),
+        emphasis=ink(foreground, italic=True),
+        code=ink(accent),
+        code_block=text if own_colours else text + Style(bgcolor=panel.blend(background, 0.35).rich_color),
+        link=ink(primary, underline=True),
+        quote=ink(foreground, 0.72, italic=True),
+        rule=ink(foreground, 0.3),
+        table_head=ink(foreground, bold=True),
+        ok=ink(success),
+        warn=ink(warning),
+        bad=ink(error),
+        user=ink(accent, bold=True),
+        assistant=ink(primary, bold=True),
+        thinking=ink(foreground, 0.55, italic=True),
+        tool=ink(secondary),
+        match=paper(0.28, accent),
+        match_here=Style(color=background.rich_color, bgcolor=accent.rich_color, bold=True)
+        if not own_colours
+        else Style(reverse=True, bold=True),
+        selection=paper(0.35),
+        syntax_keyword=ink(primary),
+        syntax_string=ink(success),
+        syntax_number=ink(accent),
+        syntax_comment=ink(foreground, 0.5, italic=True),
+        syntax_function=ink(primary, bold=True),
+        syntax_type=ink(warning),
+        syntax_operator=ink(foreground, 0.75),
+        syntax_builtin=ink(secondary),
+    )
