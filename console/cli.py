@@ -95,14 +95,17 @@ def open_app(environment: Mapping[str, str], make_shell: Callable[[], Shell], *,
 
         return tell(UsageError(refused[0], hint=refused[1]), make_shell())
     screen = EarlyScreen(environment)
+    shell = None
     try:
         screen.paint()
         shell = make_shell()
         shell.debug = debug
         return screen.run_app(shell)
+    except SystemExit as leaving:  # asked to end while it started
+        return leaving.code if isinstance(leaving.code, int) else 1
     except BaseException as error:  # noqa: BLE001 - the outermost edge: told to the user, with an exit code
         screen.close()
-        return tell(error, make_shell())
+        return tell(error, shell or make_shell())
     finally:
         screen.close()
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -17,11 +16,13 @@ from console.errors import explain
 from console.text import neutralise
 from screens import keys, theme
 from screens.bridge import Happened, carry
+from screens.life import LivingApp
 from screens.theme import Palette, palette
 
 if TYPE_CHECKING:
     from console.events import Event
     from console.runtime import Runtime
+    from screens.early import EarlyScreen
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ PRESS_AGAIN_S = 1.5
 """How soon a second Ctrl+C leaves."""
 
 
-class HawserApp(App[int]):
+class HawserApp(LivingApp):
     """`runtime` is open for as long as the app runs."""
 
     TITLE = "Hawser"
@@ -38,8 +39,8 @@ class HawserApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
 
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__()
+    def __init__(self, runtime: Runtime, early: EarlyScreen | None = None) -> None:
+        super().__init__(early)
         self.runtime = runtime
         self._carrying: asyncio.Task[None] | None = None
         self._pressed_at = float("-inf")

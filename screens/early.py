@@ -1,4 +1,4 @@
-"""The screen between exec and the app's first frame: the frame that was there at the end of the last run, or an outline.
+"""The screen between exec and the first frame of the app: what was there at the end of the last run, or an outline.
 
 It is on screen before Python has loaded anything else of ours, so this file stands on the interpreter's own small
 modules and imports nothing of the program. From here on the terminal is ours: it neither echoes nor waits for lines,
@@ -15,8 +15,8 @@ import termios
 
 TYPE_CHECKING = False  # typing itself would cost more than the first paint
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
 
     from console.shell import Shell
 
@@ -26,7 +26,7 @@ FRAME_FILE = "last-screen"
 MARK = b"hawser-screen 1"
 ENTER = b"\x1b[?1049h\x1b[?25l\x1b[?2004h"
 """The alternate screen, no cursor, and pastes in brackets, so that a line break in one sends nothing."""
-LEAVE = b"\x1b[?2004l\x1b[0m\x1b[?1049l\x1b[?25h"
+LEAVE = b"\x1b[?1000;1003;1004;1006;1015;1016;2004;2048l\x1b[<u\x1b[?7h\x1b[0m\x1b[?1049l\x1b[?25h"
 GROUND, PANEL, INK, FAINT, ACCENT = "#10161d", "#1c2631", "#d3dce5", "#2e3c4b", "#6fb6d9"
 """The colours of the outline when there has been no run to take them from."""
 
@@ -109,9 +109,19 @@ class EarlyScreen:
 
     def run_app(self, shell: Shell) -> int:
         """Load what draws, and run the app to its end; returns the exit code."""
+        import signal
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, _leave)
         from screens.start import run_app
 
         return run_app(shell, self)
+
+    def take_back(self) -> None:
+        """Close it although the app still has it, and would leave it in its own way if it could."""
+        self.is_painted = True
+        self.close()
 
     def handed_over(self) -> None:
         """The app has the alternate screen, and leaves it by itself."""
@@ -150,9 +160,7 @@ def colour_manner(environment: Mapping[str, str]) -> str:
     return "/".join("".join(c for c in word if c.isalnum() or c in "-._") for word in words)
 
 
-def frame_form(
-    size: tuple[int, int], manner: str, ink: tuple[str, str, str, str, str], content: bytes
-) -> bytes:
+def frame_form(size: tuple[int, int], manner: str, ink: Sequence[str], content: bytes) -> bytes:
     """A frame as it is kept. Without content the next run draws an outline in these colours."""
     columns, rows = size
     return b"%s %s\n%s" % (MARK, f"{columns}x{rows} {manner} {' '.join(ink)}".encode(), content)
@@ -182,7 +190,7 @@ def read_frame(file: str) -> tuple[str, str, list[str], bytes] | None:
     return words[2], words[3], words[4:], content
 
 
-def outline(columns: int, rows: int, manner: str, ink: list[str] | None = None) -> bytes:
+def outline(columns: int, rows: int, manner: str, ink: Sequence[str] | None = None) -> bytes:
     """The frame without what is in it: status line, composer, footer."""
     ground, panel, words, faint, accent = ink or [GROUND, PANEL, INK, FAINT, ACCENT]
     in_full_colour = manner.endswith(("truecolor", "24bit"))
@@ -206,6 +214,11 @@ def _colour(plane: int, name: str) -> str:
     except ValueError:
         return str(plane + 1)  # the terminal's own
     return f"{plane};2;{red};{green};{blue}"
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    """Asked to end while the app is still being loaded: out through what gives the terminal back."""
+    raise SystemExit(130)
 
 
 def _write(content: bytes) -> None:
