@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from console.commands import Command
     from console.shell import Shell
+    from screens.early import EarlyScreen
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
@@ -73,41 +74,50 @@ def main(arguments: Sequence[str], *, ends_process: bool = False) -> int:
         if sys.stderr is not None:
             sys.stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
         return 2
-
-    def shell() -> Shell:
-        from console.shell import Shell
-
-        stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
-        return Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process)
-
     if list(arguments) in ([], ["--debug"]):
-        return open_app(os.environ, shell, debug=bool(arguments))
-    return run(arguments, shell())
+        return open_app(os.environ, lambda: _process_shell(ends_process=ends_process), debug=bool(arguments))
+    return run(arguments, _process_shell(ends_process=ends_process))
+
+
+def _process_shell(*, ends_process: bool = False) -> Shell:
+    from console.shell import Shell
+
+    stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
+    return Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process)
 
 
 def open_app(environment: Mapping[str, str], make_shell: Callable[[], Shell], *, debug: bool = False) -> int:
     """The terminal app. Its screen is painted before the shell is made, because even that takes longer."""
-    from screens.early import EarlyScreen, refusal  # what is drawn knows this package; that this one knows it, is here
-
-    refused = refusal(environment)
-    if refused is not None:
-        from console.errors import UsageError
-
-        return tell(UsageError(refused[0], hint=refused[1]), make_shell())
-    screen = EarlyScreen(environment)
-    shell = None
+    screen = _early_screen(environment)
+    shell: Shell | None = None
     try:
+        refused = screen.refusal
+        if refused is not None:
+            from console.errors import UsageError
+
+            raise UsageError(refused[0], hint=refused[1])
         screen.paint()
         shell = make_shell()
-        shell.debug = debug
+        shell.debug = shell.debug or debug
         return screen.run_app(shell)
     except SystemExit as leaving:  # asked to end while it started
         return leaving.code if isinstance(leaving.code, int) else 1
     except BaseException as error:  # noqa: BLE001 - the outermost edge: told to the user, with an exit code
         screen.close()
-        return tell(error, shell or make_shell())
+        return tell(error, shell or _process_shell())
     finally:
         screen.close()
+
+
+def app_is_possible(shell: Shell) -> bool:
+    """Whether there is a terminal that the app can be drawn on."""
+    return _early_screen(shell.environment).refusal is None
+
+
+def _early_screen(environment: Mapping[str, str]) -> EarlyScreen:
+    from screens.early import EarlyScreen  # what is drawn knows this package; that it is known here too is for this
+
+    return EarlyScreen(environment)
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:

@@ -55,6 +55,8 @@ class EarlyScreen:
     """The terminal from before the app until after it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        self.refusal = refusal(environment)
+        """Why there can be no app here, as a sentence and a hint."""
         self.colours = colour_manner(environment)
         """What the frame depends on beside its size."""
         self.is_painted = False

@@ -39,4 +39,4 @@ def _hexadecimal(colour: str) -> str:
         parsed = Color.parse(colour)
     except ColorParseError:
         return TERMINALS_OWN
-    return TERMINALS_OWN if parsed.ansi is not None else parsed.rgb and f"#{parsed.r:02x}{parsed.g:02x}{parsed.b:02x}"
+    return TERMINALS_OWN if parsed.ansi is not None else f"#{parsed.r:02x}{parsed.g:02x}{parsed.b:02x}"

@@ -37,7 +37,7 @@ class LivingApp(App[int]):
             kept = [each for each in self._filters if not isinstance(each, Monochrome | NoColor)]
             self._filters = [*kept, Colourless()]
 
-    def on_mount(self) -> None:
+    def on_load(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._draw_anew))
         self.set_timer(FIRST_FOCUS_S, self._release_keys)
 

@@ -70,7 +70,8 @@ async def _run(shell: Shell, early: EarlyScreen) -> int:
         told = app.say
         asyncio.get_running_loop().call_later(SETTLED_S, _settle)
         with _Ending(app, early):
-            app.call_later(lambda: [app.say(note) for note in notes])
+            for note in notes:
+                app.call_later(app.say, note)
             keeping = asyncio.create_task(_keep(app, shell), name="keep the frame")
             code = await app.run_async()
             keeping.cancel()

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from textual.drivers.linux_driver import LinuxDriver
 
+from screens.early import STDERR
+
 if TYPE_CHECKING:
     from screens.early import EarlyScreen
+    from screens.life import LivingApp
 
 ALTERNATE = "\x1b[?1049h"
 
@@ -19,15 +22,16 @@ class TerminalDriver(LinuxDriver):
     """Keeps the early frame on screen until the first own one, gives the terminal back as it was before either, and
     never waits for a terminal that is gone."""
 
-    def __init__(self, app: Any, **how: Any) -> None:
+    def __init__(self, app: LivingApp, **how: Any) -> None:
         super().__init__(app, **how)
+        self._living = app
         self._early: EarlyScreen | None = app.early
         self._is_gone = False
         self._is_watched = False
 
     def start_application_mode(self) -> None:
         before = self._early.attributes if self._early is not None else None
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         if before is not None:
             self.attrs_before = before
         if self._early is not None:
@@ -49,7 +53,7 @@ class TerminalDriver(LinuxDriver):
 
     def _get_terminal_size(self) -> tuple[int, int]:
         try:  # of what is drawn on; standard output may be a file
-            columns, rows = os.get_terminal_size(self._file.fileno())
+            columns, rows = os.get_terminal_size(STDERR)
         except OSError:
             return super()._get_terminal_size()
         return columns or 80, rows or 25
@@ -85,4 +89,4 @@ class TerminalDriver(LinuxDriver):
         self._is_gone = True
         loop = self._app._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._app.terminal_gone)
+            loop.call_soon_threadsafe(self._living.terminal_gone)
