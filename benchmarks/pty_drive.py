@@ -45,7 +45,7 @@ class NotSeen(AssertionError):
     """What was waited for did not come."""
 
 
-def plain(output: bytes) -> bytes:
+def plain(output: bytes | bytearray) -> bytes:
     """Output without what moves, colours and asks."""
     return _CONTROL.sub(b"", output)
 
@@ -121,7 +121,7 @@ class PtyProgram:
         try:
             code = self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise NotSeen(f"it does not end; at last: {plain(self.output)[-600:]!r}") from None
+            raise NotSeen(f"it does not end; at last: {plain(self.output)[-600:].decode()}") from None
         self.is_settled()
         return code
 
@@ -156,18 +156,16 @@ class PtyProgram:
         seen = -1
         with self._changed:
             while True:
+                had_ended = self.process.poll() is not None
                 if len(self._output) != seen:
                     seen = len(self._output)
                     came = bytes(self._output[since:])
                     came = came if raw else plain(came)
                     if what(came) if callable(what) else what in came:
                         return self.last_s
-                left_s = until - time.perf_counter()
-                if left_s <= 0 or (
-                    self.process.poll() is not None and len(self._output) == seen and left_s < limit_s / 2
-                ):
-                    raise NotSeen(f"{what!r} was not seen; at last: {plain(bytes(self._output[since:]))[-800:]!r}")
-                self._changed.wait(min(left_s, 0.2))
+                changed = self._changed.wait(min(max(until - time.perf_counter(), 0.01), 0.2))
+                if not changed and (had_ended or time.perf_counter() > until):
+                    raise NotSeen(f"{what!r} was not seen; at last: {plain(self._output[since:])[-800:].decode()}")
 
     def wait_until_quiet(self, gap_s: float = 0.3, limit_s: float = PATIENCE_S) -> float:
         """Until nothing has come for a while; seconds from the start to the last that came."""
@@ -177,7 +175,7 @@ class PtyProgram:
                 seen = len(self._output)
                 if not self._changed.wait_for(lambda: len(self._output) != seen, gap_s):  # noqa: B023 - used at once
                     return self.last_s
-        raise NotSeen(f"it is never quiet; at last: {plain(self.output)[-600:]!r}")
+        raise NotSeen(f"it is never quiet; at last: {plain(self.output)[-600:].decode()}")
 
     # ---- what is done to it
 

@@ -9,13 +9,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from console.errors import explain
 from console.text import neutralise
 from screens import keys, theme
 from screens.bridge import Happened, carry
+from screens.keymap import keymap_of, keys_of
+from screens.keys import key_name
 from screens.life import LivingApp
 from screens.theme import Palette, palette
 
@@ -36,18 +38,27 @@ class HawserApp(LivingApp):
     TITLE = "Hawser"
     CSS_PATH = "hawser.tcss"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]  # type: ignore[misc]
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
 
     def __init__(self, runtime: Runtime, early: EarlyScreen | None = None) -> None:
         super().__init__(early)
         self.runtime = runtime
+        self.keys = keys_of(runtime.settings)
+        """The keys of each action, by its id."""
         self._carrying: asyncio.Task[None] | None = None
         self._pressed_at = float("-inf")
         for each in theme.THEMES:
             self.register_theme(each)
-        self.theme = theme.DARK
         self._palette: Palette | None = None
+        self.theme = theme.DARK
+        if runtime.settings.screen.theme in self.available_themes:
+            self.theme = runtime.settings.screen.theme
+        self.animation_level = "full" if runtime.settings.screen.animations else "none"
+        self.set_keymap(keymap_of(runtime.settings))
+
+    def get_key_display(self, binding: Binding) -> str:
+        return key_name(binding.key)
 
     # ---- life
 

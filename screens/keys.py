@@ -11,11 +11,19 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from textual.binding import Binding
+from textual.keys import key_to_character
 
 Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list"]
 
-TRAPS = frozenset({"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+b", "ctrl+a"})
-"""Keys that arrive as another one, or not at all."""
+TRAPS: Mapping[str, str] = {
+    "ctrl+i": "terminals send it as Tab",
+    "ctrl+m": "terminals send it as Enter",
+    "ctrl+h": "terminals send it as Backspace",
+    "ctrl+left_square_bracket": "terminals send it as Esc",
+    "ctrl+b": "tmux keeps it for itself",
+    "ctrl+a": "screen keeps it for itself",
+}
+"""Keys that arrive as another one, or not at all, and why."""
 
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
@@ -41,6 +49,8 @@ class Action(NamedTuple):
     """The action string; empty means the name."""
     dangerous: bool = False
     """Costs or destroys: asks first, and is not bound in read-only mode."""
+    first: bool = False
+    """Comes before what the widget with the focus would do with the key."""
     footer: int = 0
     """How early the footer shows it, 1 first; 0 leaves it to the help."""
 
@@ -53,17 +63,19 @@ ACTIONS: tuple[Action, ...] = (
     # Everywhere
     Action("everywhere", "help", ("f1",), "Help", "The keys that work here and what they do.", footer=90),
     Action("everywhere", "palette", ("ctrl+p",), "Commands", "Every action by name.", footer=91),
-    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')"),
-    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')"),
-    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')"),
-    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')"),
-    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')"),
-    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')"),
-    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')"),
+    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')", first=True),
+    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')", first=True),
+    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')", first=True),
+    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')", first=True),
+    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')", first=True),
+    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')", first=True),
+    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')", first=True),
     Action("everywhere", "cancel", ("ctrl+c",), "Cancel", "Copy what is selected, else stop the answer, else clear the "
-           "text (it stays in the history), else leave on a second press."),
-    Action("everywhere", "leave", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", footer=99),
-    Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process"),
+           "text (it stays in the history), else leave on a second press.", first=True),
+    Action("everywhere", "quit", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", "leave", first=True,
+           footer=99),
+    Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process",
+           first=True),
     Action("everywhere", "theme", (), "Theme", "Choose the colours.", "choose_theme"),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
@@ -112,17 +124,47 @@ def actions_of(place: Place) -> Iterable[Action]:
     return (action for action in ACTIONS if action.place == place)
 
 
+def unbound(action: Action) -> str:
+    """What stands for a key where an action has none: no key event has such a name, but the settings can replace it."""
+    return f"none-{action.id}"
+
+
 def bindings(place: Place) -> list[Binding]:
     """What a widget or screen of this place binds. The id lets the settings put other keys in their place."""
     return [
         Binding(
-            ",".join(action.keys),
+            ",".join(action.keys) or unbound(action),
             action.does or action.name,
             action.words,
             id=action.id,
             show=action.footer > 0,
+            priority=action.first,
             tooltip=action.help,
         )
         for action in actions_of(place)
-        if action.keys
     ]
+
+
+def key_name(key: str) -> str:
+    """A key as a person reads it: ^P, Alt+N, F1, Esc, [."""
+    *held, last = key.split("+")
+    last = _NAMES.get(last) or (key_to_character(last) if len(last) > 1 else None) or last
+    if held == ["ctrl"] and len(last) == 1:
+        return f"^{last.upper()}"
+    if len(last) > 1 or held:
+        last = last[:1].upper() + last[1:]
+    return "+".join([*(each.capitalize() for each in held), last])
+
+
+_NAMES = {
+    "escape": "Esc",
+    "space": "Space",
+    "slash": "/",
+    "backslash": "\\",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+}
