@@ -70,6 +70,7 @@ class HawserApp(LivingApp):
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
         await self.switch_mode("chat")
+        self.call_after_refresh(self.first_room_shown)
 
     async def on_unmount(self) -> None:
         if self._carrying is not None:

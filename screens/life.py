@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_FOCUS_S = 3.0
-"""How long keys are held for a first focus; a screen on which nothing takes keys gets them itself then."""
+"""How long keys are held for a first focus at most."""
 
 
 class LivingApp(App[int]):
@@ -49,6 +49,11 @@ class LivingApp(App[int]):
             self._held_keys.append(event)
             return
         await super().on_event(event)
+
+    async def first_room_shown(self) -> None:
+        """Called when what is shown first has been drawn: where nothing takes keys, the room itself does."""
+        if not self.screen.focus_chain:
+            await self._release_keys()
 
     async def on_descendant_focus(self) -> None:
         await self._release_keys()

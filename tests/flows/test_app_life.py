@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pty_drive import PATIENCE_S, PtyProgram
-from tests.flows.kit import CLOSED, COMMAND, Hawser, complaint
+from tests.flows.kit import CLOSED, COMMAND, ROOT, Hawser, complaint
 
 QUIT, SUSPEND, LOGS = b"\x11", b"\x1a", b"\x1b[19~"
 ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
@@ -34,7 +35,9 @@ def user(tmp_path: Path) -> Hawser:
     return Hawser(tmp_path / "user").settings()
 
 
-def app(user: Hawser, *words: str, env: Mapping[str, str] | None = None, size: tuple[int, int] = (100, 30)) -> PtyProgram:
+def app(
+    user: Hawser, *words: str, env: Mapping[str, str] | None = None, size: tuple[int, int] = (100, 30)
+) -> PtyProgram:
     return PtyProgram(
         [*COMMAND, *words], size=size, environment={**user.env, "HOME": str(user.home), **(env or {})}, folder=user.home
     )
@@ -85,15 +88,19 @@ def test_asked_to_end_it_gives_the_terminal_back(user: Hawser, number: signal.Si
         assert has_left(program)
 
 
-def test_asked_to_end_while_it_starts_it_gives_the_terminal_back(user: Hawser) -> None:
-    slow = "import sys; sys.modules['textual'] = None; import signal; signal.raise_signal(signal.SIGTERM)"
-    with PtyProgram(
-        [sys.executable, "-c", f"from screens import early, start\n{EARLY_ONLY}\nopen_early({slow!r})"],
-        environment=user.env,
-    ) as program:
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [("import signal; signal.raise_signal(signal.SIGTERM)", 130), ("raise KeyboardInterrupt", 130), ("1 / 0", 1)],
+    ids=["signal", "interrupt", "fault"],
+)
+def test_what_ends_it_while_it_starts_gives_the_terminal_back(user: Hawser, happens: str, code: int) -> None:
+    standing_in = user.home / "modules" / "textual"
+    standing_in.mkdir(parents=True)
+    (standing_in / "__init__.py").write_text(happens)
+    with app(user, env={"PYTHONPATH": f"{standing_in.parent}:{ROOT}"}) as program:
         before = program.manner
 
-        assert program.ended() == 130
+        assert program.ended() == code
         assert program.manner == before
         assert has_left(program)
 
@@ -245,8 +252,6 @@ def test_no_colour_is_none(user: Hawser) -> None:
 
 def colours_in(output: bytes) -> list[bytes]:
     """The codes that set a colour, without those of manners such as bold."""
-    import re
-
     codes = [code for run in re.findall(rb"\x1b\[([0-9;]*)m", output) for code in run.split(b";")]
     return [code for code in codes if code and (30 <= int(code) <= 49 or 90 <= int(code) <= 107)]
 
