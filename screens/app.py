@@ -10,14 +10,16 @@ import logging
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 
-from console.errors import explain
+from console.errors import ConsoleError, explain
 from console.text import neutralise
 from screens import keys, theme
 from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
-from screens.keys import key_name
+from screens.keys import Action, key_name
 from screens.life import LivingApp
 from screens.theme import Palette, palette
 
@@ -38,14 +40,16 @@ class HawserApp(LivingApp):
     TITLE = "Hawser"
     CSS_PATH = "hawser.tcss"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]  # type: ignore[misc]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as the base has it
 
     def __init__(self, runtime: Runtime, early: EarlyScreen | None = None) -> None:
         super().__init__(early)
         self.runtime = runtime
         self.keys = keys_of(runtime.settings)
         """The keys of each action, by its id."""
+        self.recent_actions: list[str] = []
+        """The ids of what was last chosen by name."""
         self._carrying: asyncio.Task[None] | None = None
         self._pressed_at = float("-inf")
         for each in theme.THEMES:
@@ -95,11 +99,12 @@ class HawserApp(LivingApp):
 
     def _on_theme_changed(self, _theme: object) -> None:
         self._palette = None
-        for screen in self.screen_stack:
-            for widget in screen.walk_children():
-                recolour = getattr(widget, "set_palette", None)
-                if recolour is not None:
-                    recolour(self.palette)
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                for widget in (screen, *screen.walk_children()):
+                    recolour = getattr(widget, "set_palette", None)
+                    if recolour is not None:
+                        recolour(self.palette)
 
     # ---- telling
 
@@ -131,7 +136,11 @@ class HawserApp(LivingApp):
         self.exit(0)
 
     def action_cancel(self) -> None:
-        """Ctrl+C: what the room has to cancel comes first; with nothing left to cancel, twice leaves."""
+        """Ctrl+C: what is selected is copied, else the room has something to cancel; else twice leaves."""
+        if selected := self._selected():
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            return
         cancel = getattr(self.screen, "cancel_something", None)
         if cancel is not None and cancel():
             return
@@ -142,11 +151,15 @@ class HawserApp(LivingApp):
         self._pressed_at = now
         self.say("Press Ctrl+C once more to leave.")
 
-    def action_help(self) -> None:
-        from screens.dialogs.help import HelpDialog
+    def _selected(self) -> str:
+        """The text that is selected, with the mouse or in a field."""
+        return getattr(self.focused, "selected_text", "") or self.screen.get_selected_text() or ""
 
-        if not isinstance(self.screen, HelpDialog):
-            self.push_screen(HelpDialog())
+    def action_help(self) -> None:
+        from screens.dialogs.help import open_help
+
+        if not self.screen.is_modal:
+            open_help(self)
 
     def action_palette(self) -> None:
         from screens.dialogs.palette import open_palette
@@ -157,6 +170,40 @@ class HawserApp(LivingApp):
         from screens.dialogs.palette import open_themes
 
         open_themes(self)
+
+    def action_dismiss_toasts(self) -> None:
+        self.clear_notifications()
+
+    async def run_where_it_belongs(self, action: Action) -> None:
+        """Do what a key would do, in the room and on the widget whose key it is."""
+        node = self._owner_of(action)
+        room = keys.ROOM_OF.get(action.place)
+        if node is None and room is not None and room != self.current_mode:
+            await self.switch_mode(room)
+            node = self._owner_of(action)
+        if node is None:
+            self.say(f"{action.words}: there is nothing here to do it with.")
+            return
+        if isinstance(node, Widget) and not isinstance(node, Screen) and node.focusable:
+            node.focus()
+        await self.run_action(action.does or action.name, node)
+
+    def _owner_of(self, action: Action) -> DOMNode | None:
+        if action.place == "everywhere":
+            return self
+        for node in (self.screen, *self.screen.walk_children()):
+            if any(binding.id == action.id for _, binding in node._bindings):
+                return node
+        return None
+
+    async def remember(self, name: str, value: str) -> None:
+        """Write one setting to the file, for the next start."""
+        from console.settings_file import change_settings
+
+        try:
+            await asyncio.to_thread(change_settings, self.runtime.paths, [(name, value)], [])
+        except ConsoleError as error:
+            self.tell(error)
 
 
 class Room(Screen[None]):

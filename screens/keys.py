@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list"]
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list", "log"]
 
 TRAPS: Mapping[str, str] = {
     "ctrl+i": "terminals send it as Tab",
@@ -25,12 +25,16 @@ TRAPS: Mapping[str, str] = {
 }
 """Keys that arrive as another one, or not at all, and why."""
 
+ROOM_OF: Mapping[str, str] = {"chat": "chat", "composer": "chat", "messages": "chat", "log": "logs"}
+"""The room that a place is in; places without one are in several."""
+
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
     "chat": "Chat",
     "composer": "Chat, writing",
     "messages": "Chat, on a message",
     "list": "Lists",
+    "log": "Logs",
 }
 
 
@@ -59,24 +63,35 @@ class Action(NamedTuple):
         return f"{self.place}.{self.name}"
 
 
+_ROOMS = (("Chat", "chat"), ("Machines", "machines"), ("Documents", "documents"), ("Images", "images"),
+          ("Gateway", "gateway"), ("Costs", "costs"), ("Logs", "log"))  # fmt: skip
+
 ACTIONS: tuple[Action, ...] = (
     # Everywhere
-    Action("everywhere", "help", ("f1",), "Help", "The keys that work here and what they do.", footer=90),
+    Action("everywhere", "help", ("f1", "question_mark"), "Help", "The keys that work here and what they do; ? where "
+           "nothing is typed.", footer=90),
     Action("everywhere", "palette", ("ctrl+p",), "Commands", "Every action by name.", footer=91),
-    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')", first=True),
-    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')", first=True),
-    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')", first=True),
-    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')", first=True),
-    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')", first=True),
-    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')", first=True),
-    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')", first=True),
+    *(
+        Action("everywhere", f"room_{words.lower()}", (f"f{number + 1}", f"alt+{number}"), words, f"Go to the {name}.",
+               f"room('{words.lower()}')", first=True)
+        for number, (words, name) in enumerate(_ROOMS, 1)
+    ),
     Action("everywhere", "cancel", ("ctrl+c",), "Cancel", "Copy what is selected, else stop the answer, else clear the "
            "text (it stays in the history), else leave on a second press.", first=True),
     Action("everywhere", "quit", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", "leave", first=True,
-           footer=99),
+           footer=92),
     Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process",
            first=True),
     Action("everywhere", "theme", (), "Theme", "Choose the colours.", "choose_theme"),
+    Action("everywhere", "dismiss_toasts", ("alt+d",), "Dismiss", "Take away the messages in the corner."),
+    # Lists
+    Action("list", "up", ("up", "k"), "Up", "To the row above.", "move(-1)"),
+    Action("list", "down", ("down", "j"), "Down", "To the row below.", "move(1)"),
+    Action("list", "page_up", ("pageup",), "Page up", "A page up.", "page(-1)"),
+    Action("list", "page_down", ("pagedown",), "Page down", "A page down.", "page(1)"),
+    Action("list", "first", ("home", "g"), "First", "To the first row."),
+    Action("list", "last", ("end", "G"), "Last", "To the last row."),
+    Action("list", "choose", ("enter",), "Choose", "Choose the row."),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
     Action("chat", "off_record", ("alt+n",), "Off the record",
