@@ -24,6 +24,7 @@ from screens.life import LivingApp
 from screens.theme import Palette, palette
 
 if TYPE_CHECKING:
+    from console.clipboard import Clipboard
     from console.events import Event
     from console.runtime import Runtime
     from screens.early import EarlyScreen
@@ -51,6 +52,7 @@ class HawserApp(LivingApp):
         self.recent_actions: list[str] = []
         """The ids of what was last chosen by name."""
         self._carrying: asyncio.Task[None] | None = None
+        self._clipboards: Clipboard | None = None
         self._pressed_at = float("-inf")
         for each in theme.THEMES:
             self.register_theme(each)
@@ -126,6 +128,25 @@ class HawserApp(LivingApp):
             markup=False,
         )
 
+    def copy(self, text: str, what: str = "") -> None:
+        """To the clipboard by the best way there is; a toast says which, and when there is none. Returns at once."""
+        self._clipboard = text  # what Ctrl+V puts into a text, whatever the terminal does
+        self.run_worker(self._copy(text, what), group="copy", exclusive=True)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual's own widgets copy as we do."""
+        self.copy(text)
+
+    async def _copy(self, text: str, what: str) -> None:
+        if self._clipboards is None:
+            self._clipboards = self.runtime.clipboard(self.draw)
+        try:
+            copied = await self._clipboards.copy(text)
+        except ConsoleError as error:
+            self.tell(error)
+        else:
+            self.say(f"Copied {what}: {copied.words}" if what else f"Copied {copied.words}")
+
     # ---- what works everywhere
 
     async def action_room(self, name: str) -> None:
@@ -138,7 +159,7 @@ class HawserApp(LivingApp):
     def action_cancel(self) -> None:
         """Ctrl+C: what is selected is copied, else the room has something to cancel; else twice leaves."""
         if selected := self._selected():
-            self.copy_to_clipboard(selected)
+            self.copy(selected)
             self.screen.clear_selection()
             return
         cancel = getattr(self.screen, "cancel_something", None)

@@ -70,6 +70,13 @@ class LivingApp(App[int]):
         self.screen.refresh()
         self.refresh(layout=True)
 
+    # ---- the terminal
+
+    def draw(self, codes: str) -> None:
+        """Send control codes past what is on screen, as the clipboard needs."""
+        if self._driver is not None:
+            self._driver.write(codes)
+
     # ---- the end
 
     def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
