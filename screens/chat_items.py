@@ -12,7 +12,10 @@ from console.text import neutralise, plural
 from screens.widgets.transcript import Attached, Item
 
 if TYPE_CHECKING:
-    from console.chat.desk import Entry, Live, Question
+    from console.chat.estimates import Estimate
+    from console.chat.live import Live
+    from console.chat.open_chat import Entry
+    from console.chat.questions import Question
     from console.history.messages import StoredAttachment, StoredMessage
 
 Foot: TypeAlias = list[tuple[str, str]]
@@ -31,10 +34,8 @@ def item_of(entry: Entry, now: datetime, live: Live | None = None) -> Item:
         thinking=live.thinking if live is not None else message.thinking,
         state="streaming" if live is not None else message.state,
         head=_head(message, now, live),
-        foot=tuple(foot_of(message, live) if is_answer else ()),
+        foot=tuple(_foot(message, live) if is_answer else ()),
         attachments=tuple(_attached(each) for each in message.attachments),
-        sources=(),
-        tools=(),
         sibling=entry.sibling,
         siblings=entry.siblings,
         excluded=message.excluded,
@@ -43,24 +44,19 @@ def item_of(entry: Entry, now: datetime, live: Live | None = None) -> Item:
     )
 
 
-def waiting_item(question: Question, number: int, count: int) -> Item:
-    """A question that is sent when the answer before it has ended."""
+def waiting_item(question: Question, number: int, count: int, *, is_held: bool) -> Item:
+    """A question that is sent when the answer before it has ended; held ones wait for a word."""
+    what = "waits for /send" if is_held else "waits"
+    place = f", {number} of {count}" if count > 1 else ""
     return Item(
         id=f"{_WAITING}{number}",
         role="user",
         text=question.text,
-        thinking="",
-        state="complete",
-        head=f"You · waits, {number} of {count} · Esc twice takes it back",
-        foot=(),
-        attachments=(),
-        sources=(),
-        tools=(),
-        sibling=1,
-        siblings=1,
+        head=f"You · {what}{place} · Esc takes it back",
+        attachments=tuple(
+            Attached(each.name, each.media_type, len(each.content) or len(each.text)) for each in question.attachments
+        ),
         excluded=True,
-        error=None,
-        hint=None,
     )
 
 
@@ -68,17 +64,19 @@ def is_waiting(item_id: str) -> bool:
     return item_id.startswith(_WAITING)
 
 
-def foot_of(message: StoredMessage, live: Live | None = None) -> Foot:
+def _foot(message: StoredMessage, live: Live | None) -> Foot:
+    return foot_of(message) if live is None else foot_of_live(live, live.began)
+
+
+def foot_of(message: StoredMessage) -> Foot:
     """Model, machine or endpoint, speed, first token, tokens and money; `-` for money that is not known."""
-    if live is not None:
-        return _foot_of_live(live)
     parts: Foot = []
     place = message.machine or message.endpoint
     if message.model:
         parts.append((message.model, "muted"))
     if place:
         parts.append((place, "muted"))
-    if message.state in ("complete", "stopped", "failed") and message.total_ms is not None:
+    if message.total_ms is not None:
         speed = tokens_per_s(message)
         if speed is not None:
             parts.append((f"{speed:.0f} tok/s", "muted"))
@@ -86,23 +84,33 @@ def foot_of(message: StoredMessage, live: Live | None = None) -> Foot:
             parts.append((f"first {seconds(message.first_token_ms)}", "muted"))
         if message.output_tokens is not None:
             about = "~" if message.estimated else ""
-            tokens = f"{about}{message.input_tokens or 0:,} → {about}{message.output_tokens:,} tokens"
-            parts.append((tokens, "muted"))
+            parts.append((f"{about}{message.input_tokens or 0:,} → {about}{message.output_tokens:,} tokens", "muted"))
         parts.append((money(message.cost_usd, _gpu_usd(message)), "muted"))
     if fallback := fallback_told(message):
         parts.append((fallback, "warn"))
     return parts
 
 
-def _foot_of_live(live: Live) -> Foot:
+def foot_of_live(live: Live, now_s: float) -> Foot:
+    """What an answer that grows waits for and for how long, or how fast it comes."""
     parts: Foot = []
     if live.model:
         parts.append((live.model, "muted"))
-    if live.endpoint:
-        parts.append((live.endpoint, "muted"))
-    if live.tokens_per_s:
-        parts.append((f"{live.tokens_per_s:.0f} tok/s", "accent"))
-    parts.append((live.status or ("writing" if live.text else "asking"), "accent"))
+    if live.machine or live.endpoint:
+        parts.append((live.machine or live.endpoint or "", "muted"))
+    if live.is_stopping:
+        parts.append(("stopping", "warn"))
+    elif live.first_token_at is None:
+        waited_s = now_s - live.began
+        parts.append((live.status or "waiting for the first word", "accent"))
+        if waited_s >= 1:
+            parts.append((f"{waited_s:.0f} s", "accent"))
+    else:
+        if live.status:
+            parts.append((live.status, "warn"))
+        speed = live.tokens_per_s
+        parts.append((f"{speed:.0f} tok/s" if speed else "writing", "accent"))
+        parts.append((f"~{live.tokens:,} tokens", "muted"))
     return parts
 
 
@@ -204,7 +212,8 @@ def _role(role: str) -> Any:
 
 
 def _attached(each: StoredAttachment) -> Attached:
-    return Attached(each.name, each.media_type, len(each.content) or len(each.text), each.content or None)
+    content = each.content
+    return Attached(each.name, each.media_type, len(content) or len(each.text), (lambda: content) if content else None)
 
 
 def _error(message: StoredMessage) -> str | None:
@@ -236,14 +245,23 @@ def _hint(message: StoredMessage) -> str | None:
             return None
 
 
-def context_words(tokens: int, window_tokens: int | None, estimated: bool) -> tuple[str, str]:
-    """How full the window is, in words and a colour; amber from three quarters on."""
-    about = "~" if estimated else ""
-    if not window_tokens:
-        return f"{about}{plural(tokens, 'token')}", "muted"
-    share = tokens / window_tokens
+def window_words(estimate: Estimate) -> tuple[str, str]:
+    """How full the window would be, in words and a colour; amber from three quarters on."""
+    about = "~" if estimate.estimated else ""
+    if not estimate.window_tokens:
+        return f"{about}{plural(estimate.tokens, 'token')}", "muted"
+    share = estimate.tokens / estimate.window_tokens
     colour = "bad" if share >= 0.95 else "warn" if share >= 0.75 else "muted"
-    return f"{about}{share:.0%} of {_thousands(window_tokens)}", colour
+    return f"{about}{share:.0%} of {_thousands(estimate.window_tokens)}", colour
+
+
+def estimate_words(estimate: Estimate) -> tuple[str, str]:
+    """What sending would take: tokens, and money where it costs some."""
+    about = "~" if estimate.estimated else ""
+    words = f"{about}{plural(estimate.tokens, 'token')}"
+    if estimate.cost_usd is None:
+        return f"{words} · price unknown", "muted"
+    return (f"{words} · about {amount(estimate.cost_usd)}" if estimate.cost_usd else words), window_words(estimate)[1]
 
 
 def _thousands(tokens: int) -> str:
