@@ -63,6 +63,17 @@ class ChatSettings(Group):
         default="slide",
     )
     save: bool = setting(SWITCH, "Keep chats in the history; `--no-save` leaves one out.", default=True)
+    titles: Literal["words", "model"] = setting(
+        one_of("words", "model"),
+        "Where the title of a chat in the terminal app comes from: its first words, or a model that is asked in the "
+        "background. No title costs anything unless `title_model` says who may be asked.",
+        default="words",
+    )
+    title_model: str | None = setting(
+        text(),
+        "Who is asked for titles; unset takes the route `quick` where that costs nothing and wakes no machine.",
+        default=None,
+    )
 
 
 def _decimal(written: str) -> Decimal:
