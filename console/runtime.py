@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.chat.shelf import Shelf
     from console.clipboard import Clipboard
+    from console.chat.desk import Desk
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -75,6 +76,7 @@ class Runtime(MachineRuntime):
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
         self._shelf: Shelf | None = None
+        self._desk: Desk | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -101,6 +103,15 @@ class Runtime(MachineRuntime):
 
             self._jobs = Jobs(self.bus)
         return self._jobs
+
+    @property
+    def desk(self) -> Desk:
+        """The chats that are open. Neither the store nor a service is touched before one of them is."""
+        if self._desk is None:
+            from console.chat.desk import Desk
+
+            self._desk = Desk(self.conversation, self.store, self.jobs, self.bus, self.clock, self.settings)
+        return self._desk
 
     @property
     def links(self) -> Links:
