@@ -16,6 +16,8 @@ from screens.widgets.transcript.item import Item
 FIRST_CHARACTERS = 60_000
 """How much of a long message is laid out before it is shown; the rest follows in slices."""
 BLANK = rows.line([])
+END = rows.line([])
+"""The blank line after a message; the bar of the current message does not go over it."""
 
 
 class Look(NamedTuple):
@@ -88,8 +90,8 @@ class Message:
     def __init__(self, item: Item) -> None:
         self.item = item
         self.look: Look | None = None
-        self.strips: dict[int, Strip] = {}
-        """Finished lines, as the widget paints them; it fills and clears this."""
+        self.strips: dict[int, tuple[Line, Strip]] = {}
+        """Finished rows by the identity of their lines, as the widget paints them; it fills and clears this."""
         self.pictures: tuple[Sequence[Line], ...] = ()
         self._body: Body | None = None
         self._thoughts: Body | None = None
@@ -141,14 +143,11 @@ class Message:
             return
         self.strips.clear()
         self.look = look
-        item = self.item
         self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
         self._fed = 0
         self._lay_thoughts()
         self._lay_around()
         self.lay_more(FIRST_CHARACTERS)
-        if not item.text:
-            self._end_if_complete()
 
     def drop(self) -> None:
         """Forget the lines; the source stays."""
@@ -159,26 +158,15 @@ class Message:
         self.pictures = ()
         self.strips.clear()
 
-    def lay_more(self, characters: int) -> int:
-        """Lay out so much more of the text. The first line that changed."""
+    def lay_more(self, characters: int) -> None:
+        """Lay out so much more of the text."""
         assert self._body is not None
         piece = self.item.text[self._fed : self._fed + characters]
-        if not piece:
-            return self.height
         self._fed += len(piece)
-        changed = self._body.feed(piece)
-        if not self.waits:
-            changed = min(changed, self._end_if_complete())
-        return self._changed(len(self._before) + changed)
-
-    def _end_if_complete(self) -> int:
-        assert self._body is not None
-        return len(self._body.lines) if self.item.state == "streaming" else self._body.close()
-
-    def _changed(self, first: int) -> int:
-        for number in [number for number in self.strips if number >= first]:
-            del self.strips[number]
-        return first
+        if piece:
+            self._body.feed(piece)
+        if not self.waits and self.item.state != "streaming":
+            self._body.close()
 
     def _lay_thoughts(self) -> None:
         look = self.look
@@ -234,80 +222,62 @@ class Message:
             *rows.sources(item.sources, width, palette),
             *rows.trouble(item, width, palette),
             *rows.foot(item, width, palette),
-            BLANK,
+            END,
         ]
 
     # ---- changing
 
-    def take(self, text: str, thinking: str) -> int | None:
-        """More of a streaming answer. The first line that changed, or None where there are no lines yet."""
+    def take(self, text: str, thinking: str) -> None:
+        """More of a streaming answer."""
         item = self.item
         if text:
             self._newlines += text.count("\n")
         self.item = item._replace(text=item.text + text, thinking=item.thinking + thinking)
         if thinking and self._words >= 0:
-            # a word that two pieces share is counted once where the piece goes on with it
+            # a word that two pieces share is counted once
             goes_on = bool(item.thinking) and not item.thinking[-1].isspace() and not thinking[0].isspace()
             self._words += len(thinking.split()) - goes_on
         look = self.look
         if look is None:
-            return None
-        if item.state != "streaming":  # it was said to be complete: lay it out anew
-            self.drop()
-            self.lay(look)
-            return 0
-        first: int | None = None
+            return
+        if item.state != "streaming":  # it was said to be complete
+            self._lay_again(look)
+            return
         if thinking or (text and not item.text and item.thinking):
-            before = len(self._before)
-            if self._thoughts is None and not item.thinking:
-                self._lay_thoughts()
-            else:
+            if item.thinking:
                 self._feed_thoughts()
+            else:
+                self._lay_thoughts()
             self._lay_before()
-            first = self._changed(min(1, before))
         if text and self._fed == len(item.text):
-            laid = self.lay_more(len(text))
-            first = laid if first is None else min(first, laid)
-        return self.height if first is None else first
+            self.lay_more(len(text))
 
-    def change(self, item: Item) -> int | None:
+    def change(self, item: Item) -> None:
         """Another item in its place; text that only went on is not laid out again."""
         old, self.item = self.item, item
         if item.text != old.text:
             self._newlines = item.text.count("\n")
         if item.thinking != old.thinking:
             self._words = -1
-        look = self.look
-        if look is None:
-            return None
-        grows = item.text.startswith(old.text) and self._fed <= len(item.text)
-        ended = old.state != "streaming" and (item.state == "streaming" or len(item.text) != len(old.text))
-        if not grows or ended or item.excluded != old.excluded:
-            pictures = self.pictures if item.attachments == old.attachments else ()
-            self.drop()
-            self.pictures = pictures
-            self.lay(look)
-            return 0
         if item.attachments != old.attachments:
             self.pictures = ()
-        text_was_whole = self._fed == len(old.text)
-        height_before = len(self._before)
-        around_before = (old.head, old.thinking, old.tools, old.attachments, old.sibling, old.siblings)
-        around = (item.head, item.thinking, item.tools, item.attachments, item.sibling, item.siblings)
-        first = self.height
-        if around != around_before or (item.thinking and item[:] != old[:]):
-            if item.thinking != old.thinking:
-                self._lay_thoughts()
-            self._lay_before()
-            first = 0
-        self._lay_after()
-        if text_was_whole and len(item.text) > len(old.text):
-            first = min(first, self.lay_more(len(item.text) - len(old.text)))
-        elif text_was_whole and old.state == "streaming" and item.state != "streaming":
-            assert self._body is not None
-            first = min(first, height_before + self._body.close())
-        assert self._body is not None
-        return self._changed(min(first, len(self._before) + len(self._body.lines)))
+        look = self.look
+        if look is None:
+            return
+        grows = item.text.startswith(old.text)
+        ended = old.state != "streaming" and (item.state == "streaming" or len(item.text) != len(old.text))
+        if not grows or ended or item.excluded != old.excluded:
+            self._lay_again(look)
+            return
+        if item.thinking != old.thinking or item.state != old.state:
+            self._lay_thoughts()
+        self._lay_around()
+        if self._fed == len(old.text):
+            self.lay_more(len(item.text) - self._fed)
+
+    def _lay_again(self, look: Look) -> None:
+        self.look = None
+        self.lay(look)
 
     # ---- folds
 
@@ -334,7 +304,6 @@ class Message:
         if self.is_laid:
             self._lay_thoughts()
             self._lay_before()
-            self.strips.clear()
 
     def show_pictures(self, pictures: tuple[Sequence[Line], ...]) -> None:
         self.pictures = pictures
@@ -389,12 +358,9 @@ class Message:
                         found[str(segment.style.meta["link"])] = None
         return tuple(found)
 
-    def settle(self, characters: int, enough: Callable[[], bool]) -> int | None:
-        """Lay out what waits, slice by slice, until it is enough. The first line that changed."""
-        first: int | None = None
+    def lay_on(self, characters: int, enough: Callable[[], bool]) -> None:
+        """Lay out what waits, slice by slice, until it is enough."""
         while self.waits:
-            changed = self.lay_more(characters)
-            first = changed if first is None else min(first, changed)
+            self.lay_more(characters)
             if enough():
-                break
-        return first
+                return

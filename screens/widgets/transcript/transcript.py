@@ -28,7 +28,7 @@ from screens.widgets.transcript import paint, selecting
 from screens.widgets.transcript.column import Column
 from screens.widgets.transcript.finding import Search, locate, logical, row_spans
 from screens.widgets.transcript.item import Item
-from screens.widgets.transcript.message import Look, Message
+from screens.widgets.transcript.message import END, Look, Message
 
 FRAMES_PER_S = 30
 MEASURE = 112
@@ -39,6 +39,8 @@ SLICE_S = 0.008
 HEAVY_CHARACTERS = 60_000
 """With more text than this in sight, a resize waits until no other follows it before lines are wrapped anew."""
 QUIET_S = 0.08
+KEPT_ROWS = 1_000
+"""Finished rows that are kept of one message."""
 BELOW = " ↓ more below, G "
 OWN_ACTIONS = frozenset(
     {"older", "newer", "top", "bottom", "page_down", "page_up"}
@@ -240,7 +242,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         for index in sorted({index for index, _ in self._column.visible()}):
             message = self._column.messages[index]
             if message.look == self._column.look and message.waits:
-                message.settle(SLICE_CHARACTERS, lambda: monotonic() >= until)
+                message.lay_on(SLICE_CHARACTERS, lambda: monotonic() >= until)
                 self._column.changed(index)
                 return True
         return False
@@ -443,18 +445,21 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         self._places = places = list(column.visible())
         for index, number in places:
             message = column.messages[index]
-            strip = message.strips.get(number)
-            if strip is None or strip.cell_length != width:
-                line = message.line(number)
-                is_last = number + 1 == message.height
+            line = message.line(number)
+            kept = message.strips.get(id(line))
+            if kept is not None and kept[0] is line and kept[1].cell_length == width:
+                strip = kept[1]
+            else:
                 strip = paint.finish(
                     line,
                     width,
                     base,
-                    bar if index == self._current and not is_last else None,
+                    bar if index == self._current and line is not END else None,
                     faint if message.item.excluded else None,
                 )
-                message.strips[number] = strip
+                if len(message.strips) > KEPT_ROWS:
+                    message.strips.clear()
+                message.strips[id(line)] = (line, strip)
             if ends is not None or self._search is not None:
                 strip = self._marks_on(strip, index, number, ends)
             rows.append(strip)
@@ -697,7 +702,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
         if message.look != self._column.look or self._column.look.raw:
             message = Message(message.item)
             message.lay(self._column.look._replace(raw=False))
-        message.settle(SLICE_CHARACTERS, lambda: False)
+        message.lay_on(SLICE_CHARACTERS, lambda: False)
         return message.blocks
 
     def action_copy_block(self, number: int) -> None:
@@ -786,7 +791,7 @@ class Transcript(ScrollView, can_focus=True, inherit_bindings=False):
             self._set_current(index)
             self._column.measure(index)
             message = self._column.messages[index]
-            message.settle(SLICE_CHARACTERS, lambda: False)
+            message.lay_on(SLICE_CHARACTERS, lambda: False)
             place = locate(message, self._search.needle, which)
             line = place[2] if place is not None else 0
             row = self._column.row_of(index, line)
