@@ -127,12 +127,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("composer", "leave", ("escape", "alt+up"), "Messages", "Close what is open, else go to the messages.",
            footer=8),
     # Chat, on a message
+    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used."),
     Action("messages", "write", ("enter", "tab"), "Write", "Back to writing.", footer=1),
     Action("messages", "older", ("k", "up"), "Older", "The message above."),
     Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
     Action("messages", "top", ("g", "home"), "First", "To the first message."),
     Action("messages", "bottom", ("G", "end"), "Last", "To the end, and stay there."),
+    Action("messages", "page_down", ("space", "pagedown"), "Page down", "A page down."),
+    Action("messages", "page_up", ("shift+space", "pageup"), "Page up", "A page up."),
     Action("messages", "copy", ("y",), "Copy", "Copy the message as it was written.", footer=3),
+    Action("messages", "copy_block", tuple("123456789"), "Copy code", "Copy the code block of this number."),
+    Action("messages", "pick_block", ("Y",), "Copy code …", "Choose the code block to copy."),
     Action("messages", "edit", ("e",), "Edit", "Write the question anew, as a branch.", footer=4),
     Action("messages", "regenerate", ("r",), "Again", "Another answer by the same model, as a branch.", footer=5),
     Action("messages", "regenerate_with", ("R",), "Again with …", "Another answer by a model you choose.",
@@ -149,6 +154,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
     Action("messages", "find_next", ("n",), "Next", "The next place found."),
     Action("messages", "find_back", ("N",), "Previous", "The place found before."),
+    Action("messages", "end_find", ("escape",), "End", "End the search."),
 )  # fmt: skip
 
 
