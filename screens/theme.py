@@ -130,11 +130,18 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
     panel = named("panel", "#1c2631" if dark else "#e8e4d9")
     own_colours = any(colour.ansi is not None for colour in (background, foreground, primary))
 
-    def ink(colour: Color, share: float = 1.0, **manners: bool) -> Style:
+    def ink(
+        colour: Color,
+        share: float = 1.0,
+        *,
+        bold: bool | None = None,
+        italic: bool | None = None,
+        underline: bool | None = None,
+    ) -> Style:
         """A text style: a colour, mixed with the background where the theme has real colours to mix."""
-        if own_colours:
-            return Style(color=colour.rich_color, dim=share < 0.8 or None, **manners)
-        return Style(color=background.blend(colour, share).rich_color, **manners)
+        mixed = colour if own_colours else background.blend(colour, share)
+        dim = True if own_colours and share < 0.8 else None
+        return Style(color=mixed.rich_color, dim=dim, bold=bold, italic=italic, underline=underline)
 
     def paper(share: float, colour: Color = primary) -> Style:
         if own_colours:
