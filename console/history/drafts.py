@@ -54,9 +54,10 @@ def add_prompt(connection: sqlite3.Connection, now_ms: int, text: str) -> None:
 
 def prompts(connection: sqlite3.Connection, words: Sequence[str], limit: int) -> list[str]:
     """Newest first, those that hold every word, whatever their case."""
-    conditions = " AND ".join("instr(lower(text), ?)" for _ in words) or "1"
+    connection.create_function("folded", 1, str.casefold, deterministic=True)  # SQLite's lower() knows only ASCII
+    conditions = " AND ".join("instr(folded(text), ?)" for _ in words) or "1"
     rows = connection.execute(
         f"SELECT text FROM prompts WHERE {conditions} ORDER BY seq DESC LIMIT ?",  # noqa: S608
-        (*(word.lower() for word in words), limit),
+        (*(word.casefold() for word in words), limit),
     )
     return [str(text) for (text,) in rows]

@@ -33,6 +33,7 @@ class ComposerApp(App[None]):
         super().__init__()
         self.composer = composer
         self.heard: list[Message] = []
+        self.hear_documents: Callable[[tuple[Path, ...]], None] = print
 
     def compose(self) -> ComposeResult:
         from textual.widgets import Static
@@ -54,6 +55,9 @@ class ComposerApp(App[None]):
 
     async def on_composer_left(self, message: Composer.Left) -> None:
         self.heard.append(message)
+
+    async def on_composer_for_documents(self, message: Composer.ForDocuments) -> None:
+        self.hear_documents(message.paths)
 
     def of(self, kind: type[M]) -> list[M]:
         return [message for message in self.heard if isinstance(message, kind)]

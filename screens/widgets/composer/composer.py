@@ -21,6 +21,7 @@ from console.aside import aside
 from console.chat.drafts import AttachedFile, Chip, Collection, Draft, History, PastedText
 from console.dropped import dropped_paths, is_remote_session, may_be_paths
 from console.errors import ConsoleError
+from console.secret_marks import secret_in
 from console.text import neutralise, plural
 from screens.keys import bindings
 from screens.widgets.composer.area import PromptArea
@@ -55,6 +56,9 @@ class Composer(Widget):
         border: round $border; border-title-color: $text-muted; border-subtitle-color: $text-muted; padding: 0 1;
     }
     Composer:focus-within { border: round $primary; }
+    Composer.-ok { border-subtitle-color: $text-success; }
+    Composer.-warn { border-subtitle-color: $text-warning; }
+    Composer.-bad { border-subtitle-color: $text-error; }
     Composer PromptArea {
         height: auto; min-height: 1; max-height: 33vh; background: $surface; border: none; padding: 0;
     }
@@ -142,6 +146,8 @@ class Composer(Widget):
         )
         self._kept_as_text = ""
         """A text of paths that shall stay one, and is not asked about again when it is sent."""
+        self._doubted = ""
+        """A text that looks like a command nobody knows, which was said."""
 
     def compose(self) -> ComposeResult:
         yield self.choices
@@ -189,7 +195,9 @@ class Composer(Widget):
 
     def set_estimate(self, text: str, style: str = "muted") -> None:
         """What sending would cost, at the lower edge."""
-        self.border_subtitle = Content.styled(neutralise(text), _STYLES.get(style, _STYLES["muted"])) if text else ""
+        self.border_subtitle = Content(neutralise(text))
+        for each in _STYLES:
+            self.set_class(each == style, f"-{each}")
 
     def set_enter_sends(self, enter_sends: bool) -> None:
         self._enter_sends = enter_sends
@@ -248,11 +256,11 @@ class Composer(Widget):
             self._clear(Draft(draft.text), keep_chips=True)
         elif may_be_paths(draft.text) and draft.text != self._kept_as_text:
             self.run_worker(self._send_unless_dropped(draft.text), group="dropped", exclusive=True)
-        elif command is not None and self._kept_as_text != draft.text.strip():
+        elif command is not None and draft.text != self._doubted:
             near = nearest(command[0], self._commands())
             meant = f" Did you mean /{near}?" if near else ""
             self.note(f"There is no command /{command[0]}.{meant} Enter once more sends it as text.", "warn")
-            self._kept_as_text = draft.text.strip()
+            self._doubted = draft.text
         elif self._shelf.is_reading:
             self._sends_when_read = True
             self.note("Sent as soon as the attachments are read.")
@@ -382,6 +390,9 @@ class Composer(Widget):
             self._add(PastedText(text))
         else:
             self.area.type(text)
+            secret = secret_in(text)
+            if secret is not None:
+                self.note(f"What was pasted looks like {secret}. It is sent to whoever answers.", "warn")
 
     # ---- dropped files
 
@@ -501,6 +512,11 @@ class Composer(Widget):
         event.stop()
         self._help.look()
         self._plan_telling()
+
+    @on(Choices.Picked)
+    def _picked(self, event: Choices.Picked) -> None:
+        event.stop()
+        self._help.take(runs=True)
 
     @on(PromptArea.SelectionChanged)
     def _cursor_moved(self, event: PromptArea.SelectionChanged) -> None:

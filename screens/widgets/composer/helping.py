@@ -117,8 +117,14 @@ class Help:
         found = fitting(words, self._collections(), str)[:5]
         return [Choice(COLLECTION + name, name, "documents") for name in found]
 
-    def _take(self, *, runs: bool) -> None:
-        token, choice = self._token, self._choices.chosen
+    def take(self, *, runs: bool) -> None:
+        """Take what is chosen in the list that is open; `runs` lets a command that is complete do its work."""
+        choice, is_past, token = self._choices.chosen, self._past_words is not None, self._token
+        if is_past:
+            self.shut()
+            if choice is not None:
+                self._write(choice.value)
+            return
         if token is None or choice is None:
             return
         self._choices.shut()
@@ -191,12 +197,12 @@ class Help:
             case "up" | "down":
                 self._choices.step(-1 if key == "up" else 1)
             case "tab":
-                self._take(runs=False)
+                self.take(runs=False)
             case "enter":
                 if self._is_written_out():
                     self.shut()
                     return False
-                self._take(runs=True)
+                self.take(runs=True)
             case "escape":
                 self._refused = self._token.place if self._token is not None else None
                 self.shut()
@@ -221,10 +227,7 @@ class Help:
             case "ctrl+r":
                 self._choices.step(1)
             case "enter" | "tab":
-                chosen = self._choices.chosen
-                self.shut()
-                if chosen is not None:
-                    self._write(chosen.value)
+                self.take(runs=False)
             case "escape":
                 self.shut()
             case "backspace":

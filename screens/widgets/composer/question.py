@@ -17,7 +17,12 @@ from screens.widgets.cells import clip
 
 Answer: TypeAlias = Literal["attach", "documents", "insert"]
 
-_WORDS: dict[Answer, str] = {"attach": "Attach", "documents": "Add to documents", "insert": "Insert path"}
+_WORDS: dict[Answer, tuple[str, str, str]] = {
+    "attach": ("", "A", "ttach"),
+    "documents": ("Add to ", "d", "ocuments"),
+    "insert": ("", "I", "nsert path"),
+}
+"""What stands before its letter, the letter, and what stands behind it."""
 
 
 class Dropped(NamedTuple):
@@ -85,11 +90,11 @@ class DropQuestion(Widget):
         for index, answer in enumerate(self._answers):
             name = "drop--here" if index == self._here else "drop--answer"
             style = self.get_component_rich_style(name) + Style(meta={"answer": answer})
-            words = _WORDS[answer]
+            before, letter, behind = _WORDS[answer]
             answers += [
-                Segment(" ", style),
-                Segment(words[0], style + Style(underline=True)),
-                Segment(f"{words[1:]} ", style),
+                Segment(f" {before}", style),
+                Segment(letter, style + Style(underline=True)),
+                Segment(f"{behind} ", style),
                 Segment(" ", self.rich_style),
             ]
         paths = self.dropped.paths
