@@ -21,6 +21,7 @@ from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
+    from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -219,6 +220,13 @@ class Runtime(MachineRuntime):
                 make_ready=self._make_ready,
             )
         return self._conversation
+
+    def clipboard(self, draw: Callable[[str], None]) -> Clipboard:
+        """The clipboard of whoever sits at the terminal; `draw` sends control codes to it."""
+        from console.clipboard import Clipboard
+
+        file = self.paths.state / "clipboard.txt"
+        return Clipboard(self._environment, file, draw, manner=self.settings.screen.clipboard)
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)
