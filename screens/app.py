@@ -22,8 +22,8 @@ from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
 from screens.leaving import Concerned, machines_that_bill
-from screens.standing import Standing
 from screens.life import LivingApp
+from screens.standing import Standing
 from screens.theme import Palette, palette
 from screens.widgets.status import Snapshot, StatusLine
 
@@ -92,10 +92,10 @@ class HawserApp(LivingApp):
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
         self.runtime.ring = self._ring
         await self.switch_mode("chat")
+        self.call_after_refresh(self.first_room_shown)
         self.call_after_refresh(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:
             self.warn(f"There is no theme {wanted!r}; choose one with the command Theme.")
-        self.call_after_refresh(self.first_room_shown)
 
     async def on_unmount(self) -> None:
         await self.standing.close()
@@ -173,9 +173,12 @@ class HawserApp(LivingApp):
         if message in self._toasted:
             return
         self._toasted[message] = now
-        for old in list(self._notifications)[: -MOST_TOASTS + 1 or None]:
-            del self._notifications[old]
         super().notify(message, **how)
+
+    def _refresh_notifications(self) -> None:
+        for old in list(self._notifications)[:-MOST_TOASTS]:
+            del self._notifications[old]
+        super()._refresh_notifications()
 
     async def on_event(self, event: events.Event) -> None:
         """Esc takes toasts away, beside whatever else it does."""
