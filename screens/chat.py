@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,6 +62,7 @@ class ChatRoom(Room):
         self._is_open = asyncio.Event()
         self._ticker: Timer | None = None
         self._drafts: Drafts | None = None
+        self._model_names: list[str] = []
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
@@ -111,6 +113,14 @@ class ChatRoom(Room):
             chat = None
         await self.show_chat(chat or desk.new())
         self._read_list()
+        self._learn_names()
+
+    @work(group="names")
+    async def _learn_names(self) -> None:
+        try:
+            self._model_names = [row.name for row in await (await self.runtime.on_hand()).listed()]
+        except ConsoleError as error:
+            log.info("the names of models are not known: %s", error.text)
 
     @work(exclusive=True, group="open")
     async def open_chat(self, chat_id: str, message_id: str | None = None) -> None:
@@ -133,7 +143,7 @@ class ChatRoom(Room):
         self.transcript.show(self._items(chat), at=at)
         self._draw_around(chat)
         self._is_open.set()
-        await self._bring_draft(chat)
+        await self._bring_draft(chat, is_first=before is None)
         self.estimate()
 
     async def _keep_draft(self, chat: OpenChat) -> None:
@@ -149,10 +159,10 @@ class ChatRoom(Room):
             log.warning("the draft is not kept: %s", error.text)
             self.composer.note(f"What you write is not kept: {error.text}", "warn")
 
-    async def _bring_draft(self, chat: OpenChat) -> None:
+    async def _bring_draft(self, chat: OpenChat, *, is_first: bool) -> None:
         """What was written here before, unless something has been typed meanwhile."""
         assert self._drafts is not None
-        typed = self.composer.draft() if not self._drafts.has_read else Draft()
+        typed = self.composer.draft() if is_first else Draft()
         try:
             draft = Draft() if chat.off_the_record else await self._drafts.get(chat.id or UNNAMED)
         except ConsoleError:
@@ -426,6 +436,19 @@ class ChatRoom(Room):
     def _link_opened(self, opened: Transcript.LinkOpened) -> None:
         opened.stop()
         chat_messages.open_link(self, opened.url)
+
+    # ---- what slash commands can be followed by
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """What `/model` can be followed by, as far as it is known without asking anybody."""
+        return self._model_names
+
+    @property
+    def template_names(self) -> Sequence[str]:
+        from console.chat.templates import template_names
+
+        return template_names(self.runtime.paths.templates)
 
     def is_on_record(self) -> bool:
         """Whether what is shown may be kept as the last frame."""

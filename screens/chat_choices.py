@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.chat import parameters
 from console.chat.drafts import Draft
+from console.chat.on_hand import OnHand
 from console.chat.questions import Question
 from console.errors import ConsoleError
 from screens.dialogs.ask import AskDialog
@@ -67,7 +68,7 @@ async def ask_model(room: ChatRoom, title: str, *, current: str | None) -> str |
     listed = await on_hand.listed()
     now = room.runtime.clock.now()
     row = await room.app.push_screen_wait(ModelsDialog(on_hand, listed, now, current=current, title=title))
-    return getattr(row, "name", None)
+    return row.name if isinstance(row, OnHand) else None
 
 
 def choose_model(room: ChatRoom) -> None:
@@ -192,9 +193,11 @@ async def _compare(room: ChatRoom) -> None:
         return
     on_hand = await room.runtime.on_hand()
     current = chat.model or room.runtime.settings.chat.model
-    models = await room.app.push_screen_wait(SeveralDialog(on_hand, await on_hand.listed(), current=current))
-    if not models:
+    dialog = SeveralDialog(on_hand, await on_hand.listed(), room.runtime.clock.now(), current=current)
+    row = await room.app.push_screen_wait(dialog)
+    if row is None:
         return
+    models = [*dialog.marked, *([row.name] if isinstance(row, OnHand) and row.name not in dialog.marked else [])]
     question = Question(composer.text.strip("\n"), composer.attachments)
     await chat.compare(question, models)
     composer.clear_to_history()
@@ -234,7 +237,7 @@ def export(room: ChatRoom, file: str = "") -> None:
             label = "Into this file. A name in .md gets the branch that is shown, one in .json all there is."
             path = await room.app.push_screen_wait(AskDialog("Export", label, str(suggested)))
         if path:
-            written = await room.runtime.shelf.export(chat.id, Path(path.strip()).expanduser())
+            written = await room.runtime.shelf.export(chat.id, Path(path.strip()))
             room.hawser.say(f"Written to {written}")
 
     _begin(room, ask())

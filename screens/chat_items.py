@@ -145,9 +145,7 @@ def tokens_per_s(message: StoredMessage) -> float | None:
 def fallback_told(message: StoredMessage) -> str:
     """Who should have answered, where somebody else did."""
     failed = [each for each in tries(message) if each.get("outcome") == "failed"]
-    others = dict.fromkeys(
-        str(each.get("endpoint")) for each in failed if each.get("endpoint") != message.endpoint
-    )
+    others = dict.fromkeys(str(each.get("endpoint")) for each in failed if each.get("endpoint") != message.endpoint)
     return f"instead of {', '.join(others)}" if others else ""
 
 
@@ -176,9 +174,7 @@ def details_of(message: StoredMessage) -> list[tuple[str, str]]:
         gpu = _gpu_usd(message)
         if gpu is not None:
             rows.append(("Cost of the machine's time", f"${gpu:f}"))
-        rows += [
-            (f"Try {number}", _tried(each)) for number, each in enumerate(tries(message), 1)
-        ]
+        rows += [(f"Try {number}", _tried(each)) for number, each in enumerate(tries(message), 1)]
         if message.error:
             rows.append(("Error", message.error))
     rows += [("Characters", f"{len(message.text):,}")]
@@ -203,7 +199,9 @@ def _gpu_usd(message: StoredMessage) -> Decimal | None:
 
 
 def _head(message: StoredMessage, now: datetime, live: Live | None) -> str:
-    who = {"user": "You", "system": "Summary"}.get(message.role) or (live.model if live else message.model) or "Assistant"
+    who = (
+        {"user": "You", "system": "Summary"}.get(message.role) or (live.model if live else message.model) or "Assistant"
+    )
     return f"{who} · {clock(message.created_at, now)}"
 
 

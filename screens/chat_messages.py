@@ -106,11 +106,11 @@ async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
     tree = await chat.tree()
     if not tree:
         return
-    answer = await room.app.push_screen_wait(BranchesDialog(tree, item.id))
-    if answer is None:
+    dialog = BranchesDialog(tree, item.id)
+    branch = await room.app.push_screen_wait(dialog)
+    if branch is None:
         return
-    branch, is_delete = answer
-    if is_delete:
+    if dialog.is_to_be_deleted:
         await _delete(room, chat, branch)
     else:
         await chat.show(branch.message.id)
@@ -118,7 +118,10 @@ async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
 
 
 async def _delete(room: ChatRoom, chat: OpenChat, branch: Branch) -> None:
-    lines = ["This message and everything below it is removed.", "There is no way back; what it cost stays in the books."]
+    lines = [
+        "This message and everything below it is removed.",
+        "There is no way back; what it cost stays in the books.",
+    ]
     if await room.app.push_screen_wait(ConfirmDialog("Delete a branch", lines, "Delete the branch", key="D")):
         await chat.delete_branch(branch.message.id)
 

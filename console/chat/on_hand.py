@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from console.history.models_seen import SeenModel
     from console.money.prices import Prices
     from console.settings import ChainEntry, Endpoint, Settings
-    from console.settings_groups import Machine
     from providers.chat.base import ChatProvider, ModelInfo
 
 log = logging.getLogger(__name__)
@@ -163,7 +162,9 @@ class ModelsOnHand:
             for name, entries in self._settings.routes.items()
             if name not in self._settings.aliases
         ]
-        auto = OnHand("auto", "name", "aliases and routes", "auto", "ready", leads_to="whichever route the question asks for")
+        auto = OnHand(
+            "auto", "name", "aliases and routes", "auto", "ready", leads_to="whichever route the question asks for"
+        )
         return [*aliases, *routes, *([auto] if "auto" not in {each.name for each in aliases + routes} else [])]
 
     async def refresh(self, *, connect: bool = False) -> AsyncIterator[str]:

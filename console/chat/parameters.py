@@ -107,9 +107,7 @@ def for_wire(wishes: Mapping[str, Any], kind: Backend) -> dict[str, Any]:
 
 def left_out(wishes: Mapping[str, Any], kind: Backend) -> tuple[str, ...]:
     """The labels of what this backend does not have."""
-    return tuple(
-        BY_NAME[name].label for name in wishes if name in BY_NAME and kind not in BY_NAME[name].names
-    )
+    return tuple(BY_NAME[name].label for name in wishes if name in BY_NAME and kind not in BY_NAME[name].names)
 
 
 def read(parameter: Parameter, typed: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -17,17 +17,13 @@ if TYPE_CHECKING:
     from console.chat.branches import Branch
 
 
-class Chosen(NamedTuple):
-    branch: Branch
-    is_delete: bool = False
-
-
 class BranchesDialog(PickDialog["Branch"]):
-    """Answers with the branch to show, or to delete."""
+    """Answers with the branch to show; `is_to_be_deleted` says that something else was meant."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+d", "delete", "Delete", show=False, priority=True)]
 
     def __init__(self, tree: Sequence[Branch], current: str) -> None:
+        self.is_to_be_deleted = False
         at = next((number for number, branch in enumerate(tree) if branch.message.id == current), 0)
         super().__init__(
             "Branches",
@@ -43,15 +39,11 @@ class BranchesDialog(PickDialog["Branch"]):
     def set_palette(self, _palette: Palette) -> None:
         self.rows.repaint()
 
-    def on_rows_chosen(self, event: object) -> None:
-        row = self.rows.cursor
-        if row is not None:
-            self.dismiss(Chosen(row))  # type: ignore[arg-type]
-
     def action_delete(self) -> None:
         row = self.rows.cursor
         if row is not None:
-            self.dismiss(Chosen(row, is_delete=True))  # type: ignore[arg-type]
+            self.is_to_be_deleted = True
+            self.dismiss(row)
 
     def _paint(self, branch: Branch, width: int, here: bool) -> Text:
         palette = self.hawser.palette

@@ -47,7 +47,14 @@ class ModelsDialog(PickDialog[Row]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+r,f5", "ask_all", "Ask all", show=False)]
 
     def __init__(
-        self, on_hand: ModelsOnHand, listed: Sequence[OnHand], now: datetime, *, current: str | None, title: str = "Model"
+        self,
+        on_hand: ModelsOnHand,
+        listed: Sequence[OnHand],
+        now: datetime,
+        *,
+        current: str | None,
+        title: str = "Model",
+        hint: str = "Enter takes it",
     ) -> None:
         self._on_hand = on_hand
         self._current = current
@@ -64,7 +71,7 @@ class ModelsDialog(PickDialog[Row]):
             _filtered,
             can_choose=lambda row: isinstance(row, OnHand),
             at=at,
-            hint="Enter takes it   Ctrl+R connects machines and asks everyone   Esc leaves it",
+            hint=f"{hint}   Ctrl+R connects machines and asks everyone   Esc leaves it",
             empty="No endpoint has a model. Start Ollama, set a key, or write [endpoints.NAME]: hawser config edit",
             placeholder="Type a part of the name",
         )

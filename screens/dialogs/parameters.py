@@ -26,13 +26,13 @@ class ParametersDialog(Dialog[dict[str, Any]]):
         Binding("up", "app.focus_previous", "Up", show=False),
     ]
 
-    def __init__(self, wishes: Mapping[str, Any], backend: Backend, answers: str) -> None:
-        """`answers` names who does, for the title."""
+    def __init__(self, wishes: Mapping[str, Any], backend: Backend | None, answers: str) -> None:
+        """`answers` names who does, for the title. Without a backend, where a name stands for several, all is offered."""
         super().__init__()
         self._wishes = dict(wishes)
         self._backend = backend
         self._answers = answers
-        self.parameters = parameters.available(backend)
+        self.parameters = parameters.PARAMETERS if backend is None else parameters.available(backend)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
@@ -51,7 +51,7 @@ class ParametersDialog(Dialog[dict[str, Any]]):
             yield Static("Enter or Ctrl+S saves   Esc leaves it as it was", classes="hint", markup=False)
 
     def on_mount(self) -> None:
-        left_out = parameters.left_out(self._wishes, self._backend)
+        left_out = () if self._backend is None else parameters.left_out(self._wishes, self._backend)
         if left_out:
             self._tell(f"Kept for other models, not sent to this one: {', '.join(left_out)}.")
 

@@ -42,7 +42,9 @@ class TemplatesDialog(PickDialog[Template]):
         name = f" {template.name} "
         room = max(width - len(name) - len(marks) - 2, 0)
         return Text.assemble(
-            (name, palette.text), (f"{clip(template.about, room):<{room}} ", palette.muted), (clip(marks, 30), palette.accent)
+            (name, palette.text),
+            (f"{clip(template.about, room):<{room}} ", palette.muted),
+            (clip(marks, 30), palette.accent),
         )
 
 
@@ -68,7 +70,9 @@ class VariablesDialog(Dialog[dict[str, str]]):
                 for number, name in enumerate(self.template.variables):
                     with Horizontal(classes="row"):
                         yield Static(neutralise(name), classes="label", markup=False)
-                        yield Input(self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False)
+                        yield Input(
+                            self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
+                        )
             yield Static("Enter: next, and the last one takes it   Esc leaves it", classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
