@@ -338,10 +338,9 @@ class OpenChat:
         if message.id in self.branches:
             message = message._replace(excluded=self.branches.messages[message.id].excluded)
             self.branches.put(message)
-        if message.state == "failed":
-            # Of several that were compared, one good answer is enough to go on.
-            end = self.branches.messages.get(self.branches.leaf or "")
-            self._is_held = bool(self._waiting) and (end is None or end.state != "complete")
+        end = self.branches.messages.get(self.branches.leaf or "")
+        if not self._answering and end is not None and end.state == "failed":
+            self._is_held = bool(self._waiting)
         if isinstance(answering.trouble, AnswerHomeless):
             self._homeless.append(answering)
         is_next = bool(self._homeless) or (self.is_busy and not self._answering)
@@ -351,7 +350,7 @@ class OpenChat:
         if message.state == "failed" and message.error:
             hint = message.notes.get("hint")
             self._at.bus.publish(AnswerNotice(self.key, "failed", message.error, message.id, hint))
-        elif answering.trouble is not None:
+        elif answering.trouble is not None and not self._homeless:
             trouble = answering.trouble
             self._at.bus.publish(AnswerNotice(self.key, "store", trouble.text, message.id, trouble.hint))
         self._changed()
