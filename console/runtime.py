@@ -21,6 +21,7 @@ from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
+    from console.chat.desk import Desk
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -72,6 +73,7 @@ class Runtime(MachineRuntime):
         self._published: Shared | None = None
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
+        self._desk: Desk | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -98,6 +100,15 @@ class Runtime(MachineRuntime):
 
             self._jobs = Jobs(self.bus)
         return self._jobs
+
+    @property
+    def desk(self) -> Desk:
+        """The chats that are open. Neither the store nor a service is touched before one of them is."""
+        if self._desk is None:
+            from console.chat.desk import Desk
+
+            self._desk = Desk(self.conversation, self.store, self.jobs, self.bus, self.clock, self.settings)
+        return self._desk
 
     @property
     def links(self) -> Links:
