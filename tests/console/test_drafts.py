@@ -77,17 +77,13 @@ def test_a_draft_follows_its_chat_when_that_gets_its_id(tmp_path: Path) -> None:
 def test_broken_and_unknown_chips_are_left_out(tmp_path: Path) -> None:
     async def body() -> None:
         async with kept(tmp_path) as (drafts, _history, store):
-            for key, chips in (
+            kept_rows = [
                 ("a", "{not json"),
                 ("b", '{"file": "/x"}'),
                 ("c", '[{"hologram": 1}, {"file": "/x"}, 3]'),
-            ):
-                await store.run(
-                    lambda c, key=key, chips=chips: c.execute(
-                        "INSERT INTO drafts (chat_key, text, chips, updated_at) VALUES (?, 'words', ?, 0)", (key, chips)
-                    ),
-                    write=True,
-                )
+            ]
+            insert = "INSERT INTO drafts (chat_key, text, chips, updated_at) VALUES (?, 'words', ?, 0)"
+            await store.run(lambda c: c.executemany(insert, kept_rows), write=True)
 
             assert await drafts.get("a") == Draft("words")
             assert await drafts.get("b") == Draft("words")

@@ -64,7 +64,7 @@ class ComposerApp(App[None]):
 
     @property
     def sent(self) -> list[str]:
-        return [message.text for message in self.of(Composer.Sent)]
+        return [message.question.text for message in self.of(Composer.Sent)]
 
 
 @asynccontextmanager

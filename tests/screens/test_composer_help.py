@@ -149,7 +149,7 @@ def test_at_lists_files_but_not_those_that_git_ignores(tmp_path: Path) -> None:
 
             await press(pilot, "enter")
             (sent,) = app.of(Composer.Sent)
-            assert (sent.text, sent.attachments[0].name) == ("see @docs/rope.md ", "rope.md")
+            assert (sent.question.text, sent.question.attachments[0].name) == ("see @docs/rope.md ", "rope.md")
 
     run(body())
 

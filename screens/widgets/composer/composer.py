@@ -19,6 +19,7 @@ from textual.widgets import Static
 
 from console.aside import aside
 from console.chat.drafts import AttachedFile, Chip, Collection, Draft, History, PastedText
+from console.chat.questions import Question
 from console.dropped import dropped_paths, is_remote_session, may_be_paths
 from console.errors import ConsoleError
 from console.secret_marks import secret_in
@@ -70,12 +71,9 @@ class Composer(Widget):
     class Sent(Message):
         """The question to ask. `draft` is all of it as it was written, to be put back if it cannot be asked."""
 
-        def __init__(
-            self, text: str, attachments: tuple[Attachment, ...], collections: tuple[str, ...], draft: Draft
-        ) -> None:
+        def __init__(self, question: Question, collections: tuple[str, ...], draft: Draft) -> None:
             super().__init__()
-            self.text = text
-            self.attachments = attachments
+            self.question = question
             self.collections = collections
             self.draft = draft
 
@@ -269,7 +267,8 @@ class Composer(Widget):
             self._sends_when_read = True
             self.note("Sent as soon as the attachments are read.")
         else:
-            self.post_message(self.Sent(draft.text.strip("\n"), self.attachments, self._shelf.collections, draft))
+            question = Question(draft.text.strip("\n"), self.attachments)
+            self.post_message(self.Sent(question, self._shelf.collections, draft))
             self._clear(draft)
 
     def _knows(self, name: str) -> bool:
