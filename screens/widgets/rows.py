@@ -277,7 +277,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if isinstance(words, str):
             words = [Segment(words)]
         elif isinstance(words, Text):
-            base = words.style if isinstance(words.style, Style) else None  # which rich forgets where there are no spans
+            base = (
+                words.style if isinstance(words.style, Style) else None
+            )  # which rich forgets where there are no spans
             words = [s for s in Segment.apply_style(words.render(self.app.console), base) if s.text != "\n"]
         # Whatever a painter forgot to clean is cleaned here: nothing else stands between it and the terminal.
         safe = [
