@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
+from textual.worker import Worker
 
 from screens.dialogs.base import Dialog
 from screens.widgets.rows import Rows
 
 Answer = TypeVar("Answer")
+Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
 
 
 class LedDialog(Dialog[Answer]):
@@ -40,11 +42,10 @@ class LedDialog(Dialog[Answer]):
         event.stop()
         self.rows.action_choose()
 
-    def in_background(
-        self, work: Callable[[], Coroutine[None, None, None]], group: str, *, newest: bool = False
-    ) -> None:
+    def in_background(self, work: Work, group: str, *, newest: bool = False) -> Worker[None]:
         """Begin something that waits. With `newest` what was begun before in this group is given up."""
-        self.run_worker(work, group=group, exclusive=newest)
+        worker: Worker[None] = self.run_worker(work, group=group, exclusive=newest)
+        return worker
 
     def action_lead(self, what: str, *how: int) -> None:
         getattr(self.rows, f"action_{what}")(*how)
