@@ -22,6 +22,7 @@ from providers.registry import chat_provider
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.chat.shelf import Shelf
+    from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -230,6 +231,13 @@ class Runtime(MachineRuntime):
 
             self._shelf = Shelf(self.store, self.clock, self.bus)
         return self._shelf
+
+    def clipboard(self, draw: Callable[[str], None]) -> Clipboard:
+        """The clipboard of whoever sits at the terminal; `draw` sends control codes to it."""
+        from console.clipboard import Clipboard
+
+        file = self.paths.state / "clipboard.txt"
+        return Clipboard(self._environment, file, draw, manner=self.settings.screen.clipboard)
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)
