@@ -68,6 +68,17 @@ class ChatSettings(Group):
         "In the terminal app Enter sends and Ctrl+J begins a line; without it Enter begins a line and Ctrl+J sends.",
         default=True,
     )
+    titles: Literal["words", "model"] = setting(
+        one_of("words", "model"),
+        "Where the title of a chat in the terminal app comes from: its first words, or a model that is asked in the "
+        "background. No title costs anything unless `title_model` says who may be asked.",
+        default="words",
+    )
+    title_model: str | None = setting(
+        text(),
+        "Who is asked for titles; unset takes the route `quick` where that costs nothing and wakes no machine.",
+        default=None,
+    )
 
 
 def _decimal(written: str) -> Decimal:

@@ -122,13 +122,15 @@ def _as_json(params: Mapping[str, Any]) -> str | None:
     return json.dumps(dict(params)) if params else None
 
 
-def get(connection: sqlite3.Connection, id_or_prefix: str) -> Chat:
-    """The one chat whose id begins like this; `NotFound` when there is none, or more than one."""
+def get(connection: sqlite3.Connection, id_or_prefix: str, *, deleted: bool = False) -> Chat:
+    """The one chat whose id begins like this; `NotFound` when there is none, or more than one. With `deleted` also
+    among those that were put away."""
     wanted = id_or_prefix.strip().lower()
     # "~" sorts after every character of an id.
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM chats WHERE id >= ? AND id < ? AND deleted_at IS NULL ORDER BY id LIMIT 6",  # noqa: S608
-        (wanted, wanted + "~"),
+        f"SELECT {_COLUMNS} FROM chats WHERE id >= ? AND id < ? AND (? OR deleted_at IS NULL)"  # noqa: S608
+        " ORDER BY id LIMIT 6",
+        (wanted, wanted + "~", deleted),
     ).fetchall()
     if not wanted or not rows:
         raise NotFound(f"There is no chat {id_or_prefix!r}.", hint="hawser chat ls shows what is there.")
@@ -265,6 +267,7 @@ def delete(connection: sqlite3.Connection, chat_id: str) -> int:
     # Emptied first: as a cascade each message would be looked up once more as somebody's parent.
     connection.execute("DELETE FROM messages WHERE chat_id = ?", (chat_id,))
     _changed(connection.execute("DELETE FROM chats WHERE id = ?", (chat_id,)), chat_id)
+    connection.execute("DELETE FROM drafts WHERE chat_key IN (?, ?)", (chat_id, f"waiting:{chat_id}"))
     for sha256 in shown:
         connection.execute(
             "DELETE FROM attachments WHERE sha256 = ?"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from console.history.breakers import Breaker
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
+    from console.history.turns import BegunTurn, NewChat
     from console.money.ledger import LedgerEntry
 
 _log = logging.getLogger(__name__)
@@ -217,6 +218,52 @@ class Store:
 
         return await self._write(work)
 
+    async def begin_answers(
+        self,
+        chat: str | NewChat,
+        parent_id: str | None,
+        text: str,
+        *,
+        attachments: Sequence[StoredAttachment] = (),
+        attachments_of: str | None = None,
+        answers: int = 1,
+    ) -> BegunTurn:
+        """A question with one or several empty answers in one transaction, perhaps in a fresh chat."""
+        from console.history import turns
+
+        return await self._write(
+            lambda c: turns.begin(
+                c,
+                self._now(),
+                chat,
+                parent_id,
+                text,
+                attachments=attachments,
+                attachments_of=attachments_of,
+                answers=answers,
+            )
+        )
+
+    async def answer_again(self, chat_id: str, question_id: str, answers: int = 1) -> BegunTurn:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.answer(c, self._now(), chat_id, question_id, answers))
+
+    async def take_up_answer(self, message_id: str) -> StoredMessage:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.take_up(c, message_id))
+
+    async def note_answerer(self, message_id: str, model: str, endpoint: str) -> None:
+        from console.history import turns
+
+        await self._write(lambda c: turns.note_answerer(c, message_id, model, endpoint))
+
+    async def cut_branch(self, chat_id: str, message_id: str) -> str | None:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.cut_branch(c, chat_id, message_id))
+
     async def append_answer(self, message_id: str, text: str, thinking: str = "") -> None:
         await self._write(lambda c: messages.append_answer(c, message_id, text, thinking))
 
@@ -290,8 +337,8 @@ class Store:
     async def siblings(self, message_id: str) -> list[str]:
         return await self.run(lambda c: messages.siblings(c, message_id))
 
-    async def exclude(self, message_id: str, excluded: bool) -> None:
-        await self._write(lambda c: messages.exclude(c, message_id, excluded))
+    async def exclude(self, message_ids: Sequence[str], excluded: bool) -> None:
+        await self._write(lambda c: messages.exclude(c, message_ids, excluded))
 
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))

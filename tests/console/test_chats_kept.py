@@ -111,7 +111,7 @@ def test_an_export_carries_what_a_person_said_of_a_chat(tmp_path: Path) -> None:
             await store.pin_chat(chat_id, True)
             await store.tag_chat(chat_id, ["rope", "sea"])
             tree = await store.tree(chat_id)
-            await store.exclude(tree[0].id, True)
+            await store.exclude([tree[0].id], True)
             chat, tree = await store.chat(chat_id), await store.tree(chat_id)
         file = tmp_path / "export.json"
         file.write_text(HEAD + to_json(chat, tree) + TAIL)
