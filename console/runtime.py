@@ -21,10 +21,10 @@ from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
-    from console.chat.shelf import Shelf
-    from console.clipboard import Clipboard
     from console.chat.desk import Desk
     from console.chat.on_hand import ModelsOnHand
+    from console.chat.shelf import Shelf
+    from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -242,8 +242,14 @@ class Runtime(MachineRuntime):
         if self._shelf is None:
             from console.chat.shelf import Shelf
 
-            self._shelf = Shelf(self.store, self.clock, self.bus)
+            self._shelf = Shelf(self.store, self.clock, self.bus, stop_answers=self._stop_answers)
         return self._shelf
+
+    async def _stop_answers(self, chat_id: str) -> None:
+        """What arrives in a chat that is about to be deleted is not paid for any longer."""
+        for chat in self._desk.busy if self._desk is not None else ():
+            if chat.id == chat_id:
+                await chat.stop()
 
     def clipboard(self, draw: Callable[[str], None]) -> Clipboard:
         """The clipboard of whoever sits at the terminal; `draw` sends control codes to it."""

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "compare", "list", "log"]
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "compare", "list", "chats", "log"]
 
 TRAPS: Mapping[str, str] = {
     "ctrl+i": "terminals send it as Tab",
@@ -35,6 +35,7 @@ PLACES: Mapping[Place, str] = {
     "messages": "Chat, on a message",
     "compare": "Comparing",
     "list": "Lists",
+    "chats": "The list of chats",
     "log": "Logs",
 }
 
@@ -93,6 +94,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("list", "first", ("home", "g"), "First", "To the first row."),
     Action("list", "last", ("end", "G"), "Last", "To the last row."),
     Action("list", "choose", ("enter",), "Choose", "Choose the row."),
+    # The list of chats, while its filter is typed: letters go there
+    Action("chats", "title", ("ctrl+r",), "Rename", "Give the chat another title.", first=True, footer=1),
+    Action("chats", "pin", ("ctrl+s",), "Pin", "Keep the chat on top of the list, or no longer.", first=True, footer=2),
+    Action("chats", "tags", ("ctrl+t",), "Tags", "Give the chat tags; #tag in the filter finds them.", first=True,
+           footer=3),
+    Action("chats", "save_as", ("ctrl+o",), "Export", "Write the chat to a file, Markdown or JSON.", first=True,
+           footer=4),
+    Action("chats", "remove", ("ctrl+d",), "Delete", "Delete the chat; it can be brought back for a week.",
+           dangerous=True, first=True, footer=5),
+    Action("chats", "bring_back", ("ctrl+y", "alt+u"), "Undo", "Bring back the chat that was deleted last.", first=True,
+           footer=6),
+    Action("chats", "removed", ("ctrl+g",), "Deleted", "Show the deleted chats, or the others again.", first=True,
+           footer=7),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
     Action("chat", "off_record", ("alt+n",), "Off the record",

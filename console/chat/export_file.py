@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -24,10 +24,10 @@ def name_for(title: str, otherwise: str) -> str:
 @contextmanager
 def whole_file(path: Path, *, force: bool = False, hint: str = "--force replaces it.") -> Iterator[TextIO]:
     """Write beside it first and then put it in place in one step, so that a break leaves no half export."""
-    if path.exists() and not force:
-        raise UsageError(f"{str(path)!r} is there already.", hint=hint)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not force:
+            raise UsageError(f"{str(path)!r} is there already.", hint=hint)
         # A chat is nobody else's business.
         with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
             yield file
@@ -35,4 +35,5 @@ def whole_file(path: Path, *, force: bool = False, hint: str = "--force replaces
     except OSError as error:
         raise ConsoleError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long, or a folder that went away
+            beside.unlink(missing_ok=True)

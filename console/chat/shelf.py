@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from console.history.messages import StoredMessage
-    from console.history.search import Hit, Words
+    from console.history.search import Hit
     from console.history.store import Store
 
 T = TypeVar("T")
@@ -190,7 +190,7 @@ class Shelf:
     async def glimpse(self, chat_id: str, query: str = "", *, limit: int = 6) -> Glimpse | None:
         """The last messages of a chat, or those up to the newest place where all words of the filter stand; None when
         outdated or gone."""
-        query = " ".join(word for word in query[:LONGEST_QUERY].split() if not word.startswith("#"))
+        query = " ".join(listing.parted(query[:LONGEST_QUERY])[1])
 
         def work(connection: sqlite3.Connection) -> Glimpse | None:
             from console.history import search
@@ -306,12 +306,15 @@ def suggested_path(folder: Path, title: str, chat_id: str) -> Path:
     return path
 
 
-def words_of(query: str) -> Words:
-    """What is looked for, to mark it in titles and texts: each word may be begun."""
-    from console.history import search
+def marks(text: str, query: str) -> list[tuple[int, int]]:
+    """Where in a text the words of a filter stand; each may be begun."""
+    return listing.marks(text, query)
 
-    plain = " ".join(word for word in query[:LONGEST_QUERY].split() if not word.startswith("#"))
-    return search.parse(plain)
+
+def parse_tags(text: str) -> tuple[str, ...]:
+    """Tags as they are typed: with commas between, or blanks; a # before one is no part of it."""
+    pieces = text.split(",") if "," in text else text.split()
+    return tuple(dict.fromkeys(tag for piece in pieces if (tag := " ".join(piece.split()).lstrip("#"))))
 
 
 def _put(chats: ChatList, first: int, found: Sequence[ChatRow]) -> None:

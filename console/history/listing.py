@@ -140,7 +140,7 @@ def matching(connection: sqlite3.Connection, query: str, *, deleted: bool = Fals
     All words must begin words of the title, or begin tags, or stand in one message (the last may be begun there, from
     its second letter on); `#tag` must begin a tag. If there is no such chat, the query may stand anywhere in a title.
     """
-    tags, words = _parted(query)
+    tags, words = parted(query)
     if deleted:
         found = {seq for seq, title in _put_away(connection) if words and _begin_words(title, words)}
     else:
@@ -201,8 +201,8 @@ def _put_away(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     return connection.execute("SELECT seq, title FROM chats WHERE deleted_at IS NOT NULL").fetchall()
 
 
-def _parted(query: str) -> tuple[list[str], list[str]]:
-    """The tags asked for with #, and the words, of one filter."""
+def parted(query: str) -> tuple[list[str], list[str]]:
+    """The tags asked for with #, and the words, of a filter."""
     tags, words = [], []
     for chunk in query.split():
         if chunk.startswith("#"):
@@ -210,6 +210,15 @@ def _parted(query: str) -> tuple[list[str], list[str]]:
         else:
             words += re.findall(r"[^\W_]+", chunk)
     return tags, words
+
+
+def marks(text: str, query: str) -> list[tuple[int, int]]:
+    """Where in a text the words of a filter begin words, to be drawn as found."""
+    _, words = parted(query)
+    folded = search.fold(text)
+    return [
+        match.span() for word in words for match in re.finditer(r"(?<![^\W_])" + re.escape(search.fold(word)), folded)
+    ]
 
 
 def _by_title(connection: sqlite3.Connection, words: Sequence[str]) -> set[int]:
