@@ -57,9 +57,10 @@ class Box:
             await self._connection.wait_closed()
 
     async def close(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-            await self._connection.wait_closed()
+        async with self._opening:
+            if self._connection is not None:
+                self._connection.abort()
+                await self._connection.wait_closed()
 
 
 @asynccontextmanager
