@@ -274,9 +274,9 @@ class ChatRoom(Room):
         self.end_editing(bring_back=False)
         try:
             if editing is not None:
-                await chat.edit(editing, sent.text)
+                await chat.edit(editing, sent.question.text)
             else:
-                await chat.ask(Question(sent.text, sent.attachments))
+                await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
             if not self.composer.draft():

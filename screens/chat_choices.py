@@ -216,7 +216,8 @@ def rename(room: ChatRoom, title: str = "") -> None:
         chat = room.chat
         if chat is None:
             return
-        new = title or await room.app.push_screen_wait(AskDialog("Rename", "The title of this chat", chat.title))
+        dialog = AskDialog("Rename", "The title of this chat", chat.title)
+        new = title or await room.app.push_screen_wait(dialog)
         if new:
             await chat.rename(new)
 

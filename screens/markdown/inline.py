@@ -516,7 +516,33 @@ _HOST = re.compile(
     r"^(?:[a-z][a-z0-9+.-]{0,20}://)?(?:[^\s/@]{0,100}@)?((?:[\w-]{1,63}\.){1,8}[a-z]{2,24})(?=[/:?#]|$)", re.IGNORECASE
 )
 _FILE_ENDINGS = frozenset(
-    "py js ts md txt rs go sh json yaml yml toml html css csv pdf cpp java rb php sql xml ini cfg log".split()
+    [
+        "py",
+        "js",
+        "ts",
+        "md",
+        "txt",
+        "rs",
+        "go",
+        "sh",
+        "json",
+        "yaml",
+        "yml",
+        "toml",
+        "html",
+        "css",
+        "csv",
+        "pdf",
+        "cpp",
+        "java",
+        "rb",
+        "php",
+        "sql",
+        "xml",
+        "ini",
+        "cfg",
+        "log",
+    ]
 )
 
 
