@@ -65,8 +65,19 @@ class ChatSettings(Group):
     save: bool = setting(SWITCH, "Keep chats in the history; `--no-save` leaves one out.", default=True)
     enter_sends: bool = setting(
         SWITCH,
-        "In the terminal app Enter sends and Ctrl+J begins a line; without it Enter begins a line and Ctrl+J sends.",
+        "In the terminal app Enter sends; else it begins a line and Ctrl+S sends. Ctrl+J always begins a line.",
         default=True,
+    )
+    titles: Literal["words", "model"] = setting(
+        one_of("words", "model"),
+        "Where the title of a chat in the terminal app comes from: its first words, or a model that is asked in the "
+        "background. No title costs anything unless `title_model` says who may be asked.",
+        default="words",
+    )
+    title_model: str | None = setting(
+        text(),
+        "Who is asked for titles; unset takes the route `quick` where that costs nothing and wakes no machine.",
+        default=None,
     )
 
 

@@ -173,9 +173,12 @@ class HawserApp(LivingApp):
         if message in self._toasted:
             return
         self._toasted[message] = now
-        for old in list(self._notifications)[: -MOST_TOASTS + 1 or None]:
-            del self._notifications[old]
         super().notify(message, **how)
+
+    def _refresh_notifications(self) -> None:
+        for old in list(self._notifications)[:-MOST_TOASTS]:
+            del self._notifications[old]
+        super()._refresh_notifications()
 
     async def on_event(self, event: events.Event) -> None:
         """Esc takes toasts away, beside whatever else it does."""

@@ -182,13 +182,14 @@ class StatusLine(Widget):
     def render(self) -> RenderResult:
         palette: Palette = self.app.palette  # type: ignore[attr-defined]
         width = self.size.width
-        line = Text(BRAND, style=palette.heading, no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(BRAND, palette.heading)
         room = self._snapshot.room or getattr(self.screen, "room_title", "")
         if room and width >= 60:
             line.append(f" {room}", palette.muted)
         shown = fitting(self._parts, width - line.cell_len - 1)
         cells = sum(Text(part.words).cell_len + 3 for part in shown)
-        line.append(" " * max(width - line.cell_len - cells, 0))
+        line.append(" " * max(width - line.cell_len - cells - 1, 0))
         self._places = []
         for number, part in enumerate(shown):
             line.append(" │ " if number else "   ", palette.faint)
