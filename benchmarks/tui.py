@@ -4,8 +4,8 @@
     python -m benchmarks.tui --only first-frame,idle --rounds 5 --no-peers
 
 Floors are `python -c pass` and the smallest Textual app. Every round runs each case once, in turn, so that a busy
-moment hits all of them; figures are medians, and limits that are shares of a floor compare within a round. Answers come from
-the simulated Ollama in a process of its own; the peers ask the same one.
+moment hits all of them; figures are medians, and limits that are shares of a floor compare within a round. Answers
+come from the simulated Ollama in a process of its own; the peers ask the same one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALLEST = (
     "from textual.app import App\nfrom textual.widgets import Static\n"
     "class Smallest(App):\n    def compose(self):\n        yield Static('ready')\nSmallest().run()",
 )
-READY = b"Commands"
+READY = b"New line"
 """In the footer of the app's own first frame, and not in what is painted before."""
 EARLY = b"\x1b[?1049h"
 QUIT, CHATS, DOWN, ENTER = b"\x11", b"\x07", b"\x1b[B", b"\r"
