@@ -86,7 +86,8 @@ def fill(environment: dict[str, str], chats: Iterator[tuple[str, Sequence[Messag
                 )
                 parent, at = name, at + EVERY_MS
             connection.execute(
-                "UPDATE chats SET active_leaf = ?, updated_at = ? WHERE id = ?", (parent, max(at - EVERY_MS, began), chat)
+                "UPDATE chats SET active_leaf = ?, updated_at = ? WHERE id = ?",
+                (parent, max(at - EVERY_MS, began), chat),
             )
             at += EVERY_MS
         connection.execute("COMMIT")
@@ -117,7 +118,7 @@ def prose() -> Callable[[int], str]:
         text = ""
         while len(text) < tokens * 4:
             number += 1
-            text += f"{markdown(f"benchmark {number}", seed=number, voice="benchmark")}\n\n"
+            text += f"{markdown(f'benchmark {number}', seed=number, voice='benchmark')}\n\n"
         return text[: tokens * 4]
 
     return say

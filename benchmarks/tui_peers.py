@@ -40,7 +40,13 @@ def peers(folder: Path, base_url: str) -> list[Peer]:
         except NotBuilt as problem:
             print(f"{name} is left out: {problem}", flush=True)
             continue
-        common = {"HOME": str(home), "OLLAMA_HOST": base_url, "OLLAMA_URL": base_url, "PYTHONPATH": "", "LANG": "C.UTF-8"}
+        common = {
+            "HOME": str(home),
+            "OLLAMA_HOST": base_url,
+            "OLLAMA_URL": base_url,
+            "PYTHONPATH": "",
+            "LANG": "C.UTF-8",
+        }
         there.append(make(place / "bin", home, common, base_url))
     return there
 
@@ -68,5 +74,3 @@ def _parllama(programs: Path, home: Path, common: Mapping[str, str], base_url: s
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
-
-
