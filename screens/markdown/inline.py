@@ -37,8 +37,6 @@ _FORMULA = re.compile(
     r"\$(?![\s\d$])([^$\n]{0,499}?[^\s\\$])\$(?!\d)"
     r"|\$(\d[^$\n]{0,200}?[\\^_=][^$\n]{0,200}?[^\s\\$])\$(?!\d)"
 )
-    r"\$(?![\s\d$])([^$\n]{0,499}?[^\s\\$])\$(?!\d)|\$(\d[^$\n]{0,200}?[\\^_=][^$\n]{0,200}?[^\s\\$])\$(?!\d)"
-)
 _OPENABLE = re.compile(r"(?:https?|ftp)://[^\s]|mailto:[^\s]", re.IGNORECASE)
 _TRAILING = ".,:;!?'\"*_~"
 
@@ -105,8 +103,8 @@ class _Delimiter:
 def parse(source: str, base: Style, inks: Inks, references: References, *, open_end: bool = False) -> Inline:
     """Runs of a text whose lines are divided by "\\n". Line ends stay line ends: what was broken stays broken.
 
-    With `open_end` the text may go on: emphasis and code that were begun last until its end, and the target of a link is
-    not shown while it comes, so that words do not change their looks when the closing sign comes.
+    With `open_end` the text may go on: emphasis and code that were begun last until its end, and the target of a link
+    is not shown while it comes, so that words do not change their looks when the closing sign comes.
     """
     text = clean(source)
     if not _SPECIAL.search(text):

@@ -82,8 +82,8 @@ class _Saved(NamedTuple):
 class Rendering:
     """Feed it text, read `lines`. For a new width or palette, make another one.
 
-    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code from
-    `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
+    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code
+    from `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
     """
 
     def __init__(self, width: int, palette: Palette, *, highlight: Highlight | None = None) -> None:
