@@ -17,6 +17,7 @@ from textual.binding import Binding, BindingType
 from console.chat.on_hand import ModelsOnHand, OnHand
 from console.machines.words import age
 from screens import fuzzy
+from screens.chat_items import window_size
 from screens.dialogs.pick import PickDialog
 from screens.theme import Palette
 from screens.widgets.cells import clip, fit
@@ -129,7 +130,7 @@ def facts_of(row: OnHand) -> str:
     """Size, window, eyes and price; where an alias leads."""
     if row.leads_to:
         return f"→ {row.leads_to}"
-    facts = [row.parameters or "", f"{row.context_tokens // 1024}k" if row.context_tokens else ""]
+    facts = [row.parameters or "", window_size(row.context_tokens) if row.context_tokens else ""]
     if row.sees_images:
         facts.append("sees")
     asked, answered = row.price_input_usd_per_million, row.price_output_usd_per_million
