@@ -265,7 +265,7 @@ def estimate_words(estimate: Estimate) -> tuple[str, str]:
 def window_size(tokens: int) -> str:
     """As windows are named: 32k, 128k, 200k, 1M."""
     if tokens >= 1_000_000:
-        return f"{tokens / 1_000_000:.3g}M" if tokens % 1_048_576 else f"{tokens // 1_048_576}M"
+        return f"{tokens / 1_000_000:.2g}M"
     if tokens >= 1000:
-        return f"{tokens // 1024}k" if tokens % 1024 == 0 else f"{tokens / 1000:.0f}k"
+        return f"{tokens // 1024}k" if tokens % 1000 and tokens % 1024 == 0 else f"{tokens / 1000:.0f}k"
     return str(tokens)

@@ -132,7 +132,7 @@ def facts_of(row: OnHand) -> str:
         return f"→ {row.leads_to}"
     facts = [row.parameters or "", window_size(row.context_tokens) if row.context_tokens else ""]
     if row.sees_images:
-        facts.append("sees")
+        facts.append("images")
     asked, answered = row.price_input_usd_per_million, row.price_output_usd_per_million
     if asked is not None and answered is not None and (asked or answered):
         facts.append(f"${_price(asked)} / ${_price(answered)} per M")
