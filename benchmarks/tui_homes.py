@@ -86,7 +86,8 @@ def fill(environment: dict[str, str], chats: Iterator[tuple[str, Sequence[Messag
                 )
                 parent, at = name, at + EVERY_MS
             connection.execute(
-                "UPDATE chats SET active_leaf = ?, updated_at = ? WHERE id = ?", (parent, max(at - EVERY_MS, began), chat)
+                "UPDATE chats SET active_leaf = ?, updated_at = ? WHERE id = ?",
+                (parent, max(at - EVERY_MS, began), chat),
             )
             at += EVERY_MS
         connection.execute("COMMIT")
