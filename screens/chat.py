@@ -160,15 +160,19 @@ class ChatRoom(Room):
             self.composer.note(f"What you write is not kept: {error.text}", "warn")
 
     async def _bring_draft(self, chat: OpenChat, *, is_first: bool) -> None:
-        """What was written here before, unless something has been typed meanwhile."""
+        """What was written here before; what was typed while the store was opened comes after it."""
         assert self._drafts is not None
-        typed = self.composer.draft() if is_first else Draft()
         try:
             draft = Draft() if chat.off_the_record else await self._drafts.get(chat.id or UNNAMED)
         except ConsoleError:
             return
-        if self.chat is chat and not typed:
+        if self.chat is not chat:
+            return
+        typed = self.composer.draft() if is_first else Draft()
+        if not typed:
             self.composer.set_draft(draft)
+        elif draft:
+            self.composer.set_draft(Draft(draft.text + typed.text, (*draft.chips, *typed.chips)))
 
     def _items(self, chat: OpenChat) -> list[Item]:
         items = [self._item(chat, entry) for entry in chat.entries]

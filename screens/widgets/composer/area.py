@@ -63,6 +63,7 @@ class PromptArea(TextArea, inherit_bindings=False):
         super().__init__(soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True)
         self.highlight_cursor_line = False
         self.match_cursor_bracket = False
+        self.cursor_blink = False  # calm to look at, and an app at rest then draws nothing at all
         self._owner = owner
 
     # Handlers of the base class run after these, unless they are prevented; they must not be called from here.
