@@ -84,7 +84,7 @@ def test_hits_are_marked_and_the_one_looked_at_otherwise() -> None:
             palette = view.app.palette
 
             def marked() -> list[str]:
-                row = view.transcript._rows[view.row("rope and")]
+                row = view.transcript._window.rows[view.row("rope and")]
                 names = {palette.match.bgcolor: "match", palette.match_here.bgcolor: "here"}
                 return [
                     names[segment.style.bgcolor]
@@ -111,7 +111,7 @@ def test_a_hit_over_a_wrapped_line_end_is_marked_in_both_rows() -> None:
             colours = {palette.match.bgcolor, palette.match_here.bgcolor}
             rows = [
                 number
-                for number, strip in enumerate(view.transcript._rows)
+                for number, strip in enumerate(view.transcript._window.rows)
                 if any(segment.style is not None and segment.style.bgcolor in colours for segment in strip)
             ]
             assert len(rows) >= 2
