@@ -115,6 +115,39 @@ def test_a_click_unfolds_and_the_line_stays_under_the_mouse() -> None:
     run(body())
 
 
+def test_finished_code_gets_its_full_colours() -> None:
+    async def body() -> None:
+        code = '```python\nclass Rope:\n    """Holds\n    a ship."""\n```\n'
+        async with viewing([item(1, code)]) as view:
+            string = view.app.palette.syntax_string.color
+
+            def is_coloured() -> bool:
+                row = view.transcript._window.rows[view.row("a ship.")]
+                return any("a ship." in each.text and each.style and each.style.color == string for each in row)
+
+            await view.until(is_coloured)  # that this line is inside a string only a lexer knows
+
+    run(body())
+
+
+def test_thinking_unfolds_above_without_moving_what_is_read() -> None:
+    async def body() -> None:
+        items = chat(40)
+        items[20] = items[20]._replace(thinking="Ropes are long.\n\n" * 10, text="line\n\n" * 40)
+        async with viewing(items) as view:
+            view.transcript.go_to("m20")
+            await view.press("space")
+            before = view.lines
+            await view.press("enter")
+            assert view.lines == before
+            await view.press("t")
+            assert view.lines == before
+            await view.press("pageup", "pageup")
+            assert "▾ thought" in view.screen or "Ropes are long." in view.screen
+
+    run(body())
+
+
 def test_the_raw_view_shows_what_was_written() -> None:
     async def body() -> None:
         async with viewing([item(1, ANSWER)]) as view:
@@ -361,6 +394,44 @@ def test_the_wheel_scrolls_and_comes_back() -> None:
             await view.pilot.pause()
             assert view.follows()
             assert view.lines == before
+
+    run(body())
+
+
+def test_a_click_on_the_hint_goes_to_the_end() -> None:
+    async def body() -> None:
+        async with viewing(chat(40)) as view:
+            await view.press("g")
+            await view.pilot.click(Transcript, offset=(view.lines[-1].index("more"), 19))
+            await view.pilot.pause()
+            assert view.follows()
+
+    run(body())
+
+
+def test_a_question_that_was_asked_comes_in_sight() -> None:
+    async def body() -> None:
+        async with viewing(chat(40)) as view:
+            await view.press("g")
+            view.transcript.append(item(41, "An answer."))
+            assert not view.follows()
+            view.transcript.append(item(42, "Another question."))
+            await view.pilot.pause()
+            assert view.follows()
+            assert "Another question." in view.screen
+
+    run(body())
+
+
+def test_keys_before_the_first_frame_do_not_move_anything() -> None:
+    async def body() -> None:
+        async with viewing() as view:
+            await view.press(
+                "k", "j", "g", "G", "space", "pageup", "y", "1", "Y", "o", "t", "w", "enter", "e", "n", "escape"
+            )
+            view.transcript.show(chat(3))
+            await view.pilot.pause()
+            assert view.lines[0].endswith("You · 14:02")
 
     run(body())
 

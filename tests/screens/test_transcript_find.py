@@ -140,3 +140,27 @@ def test_escape_among_the_messages_ends_the_search() -> None:
             assert view.transcript.found == (0, 0)
 
     run(body())
+
+
+def test_the_find_line_counts_along_with_the_keys_of_the_messages() -> None:
+    async def body() -> None:
+        async with viewing([item(1, "rope rope rope")]) as view:
+            await _type(view, "rope")
+            await view.press("enter", "n", "n")
+            assert "3 of 3" in view.lines[-1]
+            await view.press("slash")
+            assert "1 of 3" in view.lines[-1]
+            assert "rope" in view.lines[-1]
+
+    run(body())
+
+
+def test_words_that_stream_in_are_found_by_the_next_step() -> None:
+    async def body() -> None:
+        async with viewing([item(1, "rope ", state="streaming")]) as view:
+            await _type(view, "rope")
+            view.transcript.grow("m1", "and rope")
+            await view.press("enter", "n")
+            assert view.transcript.found == (2, 2)
+
+    run(body())
