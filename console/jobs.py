@@ -88,6 +88,11 @@ class Jobs:
     def running(self) -> tuple[Job, ...]:
         return tuple(self._running.values())
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no further job can begin."""
+        return self._closed
+
     def start(self, name: str, work: Callable[[Job], Awaitable[None]]) -> Job:
         """Begin at once; `work` gets its job to report progress to."""
         assert not self._closed, "jobs are closed"

@@ -11,11 +11,22 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from textual.binding import Binding
+from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list"]
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list", "chats", "log"]
 
-TRAPS = frozenset({"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+left_square_bracket", "ctrl+b", "ctrl+a"})
-"""Keys that arrive as another one, or not at all."""
+TRAPS: Mapping[str, str] = {
+    "ctrl+i": "terminals send it as Tab",
+    "ctrl+m": "terminals send it as Enter",
+    "ctrl+h": "terminals send it as Backspace",
+    "ctrl+left_square_bracket": "terminals send it as Esc",
+    "ctrl+b": "tmux keeps it for itself",
+    "ctrl+a": "screen keeps it for itself",
+}
+"""Keys that arrive as another one, or not at all, and why."""
+
+ROOM_OF: Mapping[str, str] = {"chat": "chat", "composer": "chat", "messages": "chat", "log": "logs"}
+"""The room that a place is in; places without one are in several."""
 
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
@@ -23,6 +34,8 @@ PLACES: Mapping[Place, str] = {
     "composer": "Chat, writing",
     "messages": "Chat, on a message",
     "list": "Lists",
+    "chats": "The list of chats",
+    "log": "Logs",
 }
 
 
@@ -51,24 +64,48 @@ class Action(NamedTuple):
         return f"{self.place}.{self.name}"
 
 
+_ROOMS = (("Chat", "chat"), ("Machines", "machines"), ("Documents", "documents"), ("Images", "images"),
+          ("Gateway", "gateway"), ("Costs", "costs"), ("Logs", "log"))  # fmt: skip
+
 ACTIONS: tuple[Action, ...] = (
     # Everywhere
-    Action("everywhere", "help", ("f1",), "Help", "The keys that work here and what they do.", footer=90),
+    Action("everywhere", "help", ("f1", "question_mark"), "Help", "The keys that work here and what they do; ? where "
+           "nothing is typed.", footer=90),
     Action("everywhere", "palette", ("ctrl+p",), "Commands", "Every action by name.", footer=91),
-    Action("everywhere", "room_chat", ("f2", "alt+1"), "Chat", "Go to the chat.", "room('chat')", first=True),
-    Action("everywhere", "room_machines", ("f3", "alt+2"), "Machines", "Go to the machines.", "room('machines')", first=True),
-    Action("everywhere", "room_documents", ("f4", "alt+3"), "Documents", "Go to the documents.", "room('documents')", first=True),
-    Action("everywhere", "room_images", ("f5", "alt+4"), "Images", "Go to the images.", "room('images')", first=True),
-    Action("everywhere", "room_gateway", ("f6", "alt+5"), "Gateway", "Go to the gateway.", "room('gateway')", first=True),
-    Action("everywhere", "room_costs", ("f7", "alt+6"), "Costs", "Go to the costs.", "room('costs')", first=True),
-    Action("everywhere", "room_logs", ("f8", "alt+7"), "Logs", "Go to the log.", "room('logs')", first=True),
+    *(
+        Action("everywhere", f"room_{words.lower()}", (f"f{number + 1}", f"alt+{number}"), words, f"Go to the {name}.",
+               f"room('{words.lower()}')", first=True)
+        for number, (words, name) in enumerate(_ROOMS, 1)
+    ),
     Action("everywhere", "cancel", ("ctrl+c",), "Cancel", "Copy what is selected, else stop the answer, else clear the "
            "text (it stays in the history), else leave on a second press.", first=True),
-    Action("everywhere", "leave", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", first=True,
-           footer=99),
+    Action("everywhere", "quit", ("ctrl+q",), "Quit", "Leave; asks first while something bills.", "leave", first=True,
+           footer=92),
     Action("everywhere", "suspend", ("ctrl+z",), "Suspend", "Back to the shell; fg comes back here.", "suspend_process",
            first=True),
     Action("everywhere", "theme", (), "Theme", "Choose the colours.", "choose_theme"),
+    Action("everywhere", "dismiss_toasts", ("alt+d",), "Dismiss", "Take away the messages in the corner."),
+    # Lists
+    Action("list", "up", ("up", "k"), "Up", "To the row above.", "move(-1)"),
+    Action("list", "down", ("down", "j"), "Down", "To the row below.", "move(1)"),
+    Action("list", "page_up", ("pageup",), "Page up", "A page up.", "page(-1)"),
+    Action("list", "page_down", ("pagedown",), "Page down", "A page down.", "page(1)"),
+    Action("list", "first", ("home", "g"), "First", "To the first row."),
+    Action("list", "last", ("end", "G"), "Last", "To the last row."),
+    Action("list", "choose", ("enter",), "Choose", "Choose the row."),
+    # The list of chats, while its filter is typed: letters go there
+    Action("chats", "title", ("ctrl+r",), "Rename", "Give the chat another title.", first=True, footer=1),
+    Action("chats", "pin", ("ctrl+s",), "Pin", "Keep the chat on top of the list, or no longer.", first=True, footer=2),
+    Action("chats", "tags", ("ctrl+t",), "Tags", "Give the chat tags; #tag in the filter finds them.", first=True,
+           footer=3),
+    Action("chats", "save_as", ("ctrl+o",), "Export", "Write the chat to a file, Markdown or JSON.", first=True,
+           footer=4),
+    Action("chats", "remove", ("ctrl+d",), "Delete", "Delete the chat; it can be brought back for a week.",
+           dangerous=True, first=True, footer=5),
+    Action("chats", "bring_back", ("ctrl+y", "alt+u"), "Undo", "Bring back the chat that was deleted last.", first=True,
+           footer=6),
+    Action("chats", "removed", ("ctrl+g",), "Deleted", "Show the deleted chats, or the others again.", first=True,
+           footer=7),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
     Action("chat", "off_record", ("alt+n",), "Off the record",
@@ -115,6 +152,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "find_next", ("n",), "Next", "The next place found."),
     Action("messages", "find_back", ("N",), "Previous", "The place found before."),
     Action("messages", "end_find", ("escape",), "End", "End the search."),
+    # Logs
+    Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
+           footer=1),
+    Action("log", "log_level", ("l",), "Level", "The least level that is shown: debug, info, warning, error.", "level",
+           footer=2),
+    Action("log", "log_wrap", ("w",), "Wrap", "Break long entries over several lines, or cut them.", "wrap", footer=3),
+    Action("log", "log_copy", ("y",), "Copy", "Copy the entry.", "copy", footer=4),
+    Action("log", "log_copy_all", ("Y",), "Copy all", "Copy all entries that are shown.", "copy_all"),
+    Action("log", "log_save", ("s",), "Save", "Write the entries that are shown to a file.", "save", footer=5),
+    Action("log", "log_all", ("escape",), "All", "Take the filter away.", "all"),
 )  # fmt: skip
 
 
@@ -122,11 +169,16 @@ def actions_of(place: Place) -> Iterable[Action]:
     return (action for action in ACTIONS if action.place == place)
 
 
+def unbound(action: Action) -> str:
+    """What stands for a key where an action has none: no key event has such a name, but the settings can replace it."""
+    return f"none-{action.id}"
+
+
 def bindings(place: Place) -> list[Binding]:
     """What a widget or screen of this place binds. The id lets the settings put other keys in their place."""
     return [
         Binding(
-            ",".join(action.keys),
+            ",".join(action.keys) or unbound(action),
             action.does or action.name,
             action.words,
             id=action.id,
@@ -135,5 +187,30 @@ def bindings(place: Place) -> list[Binding]:
             tooltip=action.help,
         )
         for action in actions_of(place)
-        if action.keys
     ]
+
+
+def key_name(key: str) -> str:
+    """A key as a person reads it: ^P, Alt+N, F1, Esc, [."""
+    *held, last = key.split("+")
+    character = key_to_character(last) if len(last) > 1 else None
+    last = _NAMES.get(last) or (character if character is not None and character.isprintable() else last)
+    if held == ["ctrl"] and len(last) == 1:
+        return f"^{last.upper()}"
+    if len(last) > 1 or held:
+        last = last[:1].upper() + last[1:]
+    return "+".join([*(each.capitalize() for each in held), last])
+
+
+_NAMES = {
+    "escape": "Esc",
+    "space": "Space",
+    "slash": "/",
+    "backslash": "\\",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+}

@@ -26,10 +26,11 @@ from console.chat.catalogue import Catalogue
 from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
 from console.chat.router import ASK_S, Candidate, Choice, Router
 from console.chat.saving import Saver
-from console.chat.turn import Answer, State, Turn, TurnEnded
+from console.chat.turn import Answer, Begun, State, Turn, TurnEnded
 from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
+from console.history.messages import StoredAttachment
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd
 from console.money.ledger import ZERO, LedgerEntry, to_six_places
@@ -40,6 +41,7 @@ from providers.chat.base import ChatProvider, ChatRequest, Delta, End, Finish, M
 from providers.errors import ProviderError
 
 if TYPE_CHECKING:
+    from console.chat.attachments import Attachment
     from console.history.chats import Chat
     from console.history.messages import StoredMessage
     from console.links.ways import Readied, Tell
@@ -111,9 +113,16 @@ class Conversation:
     async def latest_chat(self) -> Chat | None:
         return await self.store.latest_chat()
 
-    def ask(self, turn: Turn, *, is_overdue: Callable[[], bool] = lambda: False) -> OngoingTurn:
-        """Begin a turn; nothing happens before its events are read. `is_overdue` tells a time limit from a stop."""
-        return OngoingTurn(self, turn, is_overdue)
+    def ask(
+        self,
+        turn: Turn,
+        *,
+        is_overdue: Callable[[], bool] = lambda: False,
+        before: Sequence[Message] | None = None,
+    ) -> OngoingTurn:
+        """Begin a turn; nothing happens before its events are read. `is_overdue` tells a time limit from a stop.
+        `before` are the messages above the question, where they are not to be read from the chat."""
+        return OngoingTurn(self, turn, is_overdue, before)
 
 
 class OngoingTurn:
@@ -146,12 +155,18 @@ class OngoingTurn:
         self._finish: str | None = None
         self._counted = Counted()
         self._told_of_packing = ""
-        self._saver: Saver | None = None
+        self._saver = Saver(conversation.store, turn.begun.answer_id) if turn.begun is not None else None
         self._question = turn.text
+        self._attachments: Sequence[Attachment | StoredAttachment] = turn.attachments
 
     @property
     def text(self) -> str:
         return "".join(self._text)
+
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why it could not be kept, if it could not."""
+        return self._saver.trouble if self._saver is not None else None
 
     def answer(self) -> Answer:
         candidate = self._call.candidate if self._call else None
@@ -176,6 +191,15 @@ class OngoingTurn:
             route=self._choice.reason if self._choice else "",
         )
 
+    def whole_answer(self) -> Answer:
+        """With what the earlier part took, if this continues one; its text is only what came."""
+        answer, earlier = self.answer(), self._turn.earlier
+        if earlier is None:
+            return answer
+        if not self._tried:  # nobody was asked, and that costs nothing
+            answer = answer._replace(cost_usd=ZERO)
+        return answer.after(earlier)
+
     def _gpu_usd(self, machine: str | None) -> Decimal | None:
         """What the machine cost for as long as this answer took. Its time is booked by the meter, with all the rest."""
         if machine is None:
@@ -192,15 +216,16 @@ class OngoingTurn:
     async def events(self) -> AsyncGenerator[Delta | Notice, None]:
         """The answer as it comes. Raises what made it fail, after all that came was kept."""
         turn = self._turn
-        choice = self._choice = await self._at.router.choose(
-            turn.model,
-            turn.text,
-            needs_images=any(attachment.is_image for attachment in turn.attachments),
-            allow_fallback=turn.allow_fallback,
-        )
+        try:
+            choice = await self._choose()
+            await self._begin(choice)
+        except BaseException as caught:
+            if turn.begun is not None:
+                is_stop = isinstance(caught, asyncio.CancelledError)
+                await self._close("stopped" if is_stop else "failed", None if is_stop else caught)
+            raise
         for note in choice.notes:
             yield Notice("skipped", note)
-        await self._begin(choice)
         began = self._at.clock.monotonic()
         state: State = "stopped"
         error: BaseException | None = None
@@ -266,10 +291,22 @@ class OngoingTurn:
 
     # ---- before the answer
 
+    async def _choose(self) -> Choice:
+        turn = self._turn
+        self._choice = await self._at.router.choose(
+            turn.model,
+            turn.text,
+            needs_images=any(attachment.media_type.startswith("image/") for attachment in turn.attachments),
+            allow_fallback=turn.allow_fallback,
+        )
+        return self._choice
+
     async def _begin(self, choice: Choice) -> None:
         """Store the question and an answer that is empty yet; only then is anything sent."""
         turn = self._turn
         parent_id = turn.parent_id
+        if turn.begun is not None:
+            await self._read(turn.begun)
         if self._before is None:
             path: list[StoredMessage] = []
             if turn.chat is not None:
@@ -278,9 +315,12 @@ class OngoingTurn:
             system = turn.system or (turn.chat.system if turn.chat else None) or self._at.settings.chat.system
             self._before = (*([Message("system", system)] if system else []), *sendable(path))
         self._question = with_material(choice.prompt, turn.material)
+        first = choice.candidates[0]
+        if turn.begun is not None:
+            await self._at.store.note_answerer(turn.begun.answer_id, first.model, first.endpoint.name)
+            return
         if not turn.save or not self._at.settings.chat.save:
             return
-        first = choice.candidates[0]
         stored = await self._at.store.begin_turn(
             self._chat_id,
             parent_id,
@@ -288,12 +328,21 @@ class OngoingTurn:
             client=turn.client,
             title=shorten(self._question, TITLE_WIDTH),
             system=turn.system,
-            attachments=[attachment.stored() for attachment in turn.attachments],
+            attachments=[each if isinstance(each, StoredAttachment) else each.stored() for each in self._attachments],
             model=first.model,
             endpoint=first.endpoint.name,
         )
         self._chat_id = stored.chat_id
         self._saver = Saver(self._at.store, stored.answer_id)
+
+    async def _read(self, begun: Begun) -> None:
+        """What stands above a question that is in the store, and what is attached to it."""
+        turn, at = self._turn, self._at
+        assert turn.chat is not None
+        *above, question = await at.store.path(turn.chat.id, begun.question_id)
+        system = turn.system or turn.chat.system or at.settings.chat.system
+        self._before = (*([Message("system", system)] if system else []), *sendable(above))
+        self._attachments = question.attachments
 
     async def _prepare(self, candidate: Candidate) -> None:
         """Before a candidate is asked: fit the messages into its window, and set the money aside."""
@@ -304,7 +353,9 @@ class OngoingTurn:
         known = at.catalogue.find(candidate.model)
         window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
         assert self._before is not None
-        messages = (*self._before, question_message(self._question, turn.attachments))
+        messages = [*self._before, question_message(self._question, self._attachments)]
+        if turn.so_far:
+            messages += [Message("assistant", turn.so_far), Message("user", attempts.CONTINUE)]
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
         if packed.account and packed.account != self._told_of_packing:
             self._told_of_packing = packed.account
@@ -430,9 +481,10 @@ class OngoingTurn:
             self._finish = end.finish.value
         else:
             self._finish = "stopped" if state == "stopped" else "failed"
-        told = explain(error).text if error is not None else None
+        explained = explain(error) if error is not None else None
+        told = explained.text if explained is not None else None
         if self._saver is not None:
-            await self._saver.close(self.answer(), state, told)
+            await self._saver.close(self.whole_answer(), state, explained)
         if call is not None:
             await self._book(call, counted, state, told)
         log.debug(

@@ -37,6 +37,12 @@ def as_document(chat: Chat, tree: Sequence[StoredMessage]) -> dict[str, Any]:
         "created_at": moment(chat.created_at),
         "updated_at": moment(chat.updated_at),
         "origin": chat.origin,
+        "model": chat.model,
+        "params": dict(chat.params),
+        "persona": chat.persona,
+        "pinned_at": None if chat.pinned_at is None else moment(chat.pinned_at),
+        "titled_by": chat.titled_by,
+        "tags": list(chat.tags),
         "messages": [_message(message) for message in tree],
     }
 
@@ -68,6 +74,7 @@ def _message(message: StoredMessage) -> dict[str, Any]:
         "notes": dict(message.notes),
         "created_at": moment(message.created_at),
         "ended_at": None if message.ended_at is None else moment(message.ended_at),
+        "excluded": message.excluded,
         "attachments": [
             {
                 "name": attachment.name,

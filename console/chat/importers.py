@@ -32,6 +32,7 @@ LARGEST_ATTACHMENT = 64 << 20
 
 _ID = re.compile(r"[0-9a-z]{26}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TITLED_BY = ("words", "model", "person")
 _ROLES = ("user", "assistant", "system", "tool")
 _STATES = get_args(State)
 _LATEST_MS = 253_402_300_799_000  # the year 9999
@@ -172,6 +173,7 @@ def _own(item: Mapping[str, Any]) -> Import:
     ]
     ids = {message.id for message in tree}
     leaf = _text_or_none(item.get("active_leaf"))
+    pinned, titled_by = item.get("pinned_at"), item.get("titled_by")
     return Import(
         Chat(
             chat_id,
@@ -182,6 +184,12 @@ def _own(item: Mapping[str, Any]) -> Import:
             created,
             _moment(item.get("updated_at"), created),
             origin,
+            model=_text_or_none(item.get("model")),
+            params=_mapping(item.get("params")),
+            persona=_text_or_none(item.get("persona")),
+            pinned_at=None if pinned is None else _moment(pinned, created),
+            titled_by=titled_by if titled_by in _TITLED_BY else None,
+            tags=tuple(tag for tag in _list(item.get("tags")) if isinstance(tag, str)),
         ),
         tree,
     )
@@ -224,6 +232,7 @@ def _own_message(item: Mapping[str, Any], chat_id: str, otherwise: datetime) -> 
             for each in _list(item.get("attachments"))
             if isinstance(each, dict)
         ),
+        excluded=item.get("excluded") is True,
     )
 
 

@@ -28,15 +28,23 @@ def question_message(text: str, attachments: Sequence[Attachment | StoredAttachm
 
 
 def sendable(path: Sequence[StoredMessage]) -> list[Message]:
-    """A stored branch as the messages of a request. An answer that holds nothing is left out with its question."""
+    """A stored branch as the messages of a request.
+
+    An answer that holds nothing is left out with its question, and so is a turn of which either half is excluded.
+    """
     messages: list[Message] = []
+    is_question_out = False
     for stored in path:
         if stored.role == "assistant":
-            if stored.text:
+            if stored.text and not stored.excluded and not is_question_out:
                 messages.append(Message("assistant", stored.text))
-            elif messages and messages[-1].role == "user":
+            elif messages and messages[-1].role == "user" and not is_question_out:
                 messages.pop()
-        elif stored.role == "user":
+            continue
+        is_question_out = stored.excluded
+        if stored.excluded:
+            continue
+        if stored.role == "user":
             messages.append(question_message(stored.text, stored.attachments))
         else:
             messages.append(Message("system", stored.text))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from console.chat.context import estimate_tokens
 from console.clock import Clock
+from console.history import chats
 from console.history.messages import StoredMessage
 from console.history.store import Store
 from console.money.ledger import LedgerEntry, cost_of
@@ -22,7 +23,10 @@ async def book_lost_calls(answers: Sequence[StoredMessage], store: Store, settin
     """One failed call in the ledger for each recovered answer."""
     prices = Prices(settings.prices)
     for answer in answers:
-        chat = await store.chat(answer.chat_id)
+        if answer.endpoint is None and not answer.text and not answer.thinking:  # nobody was asked yet
+            continue
+        # Its chat may have been deleted meanwhile; the books are kept all the same.
+        chat = await store.run(lambda c, chat_id=answer.chat_id: chats.get(c, chat_id, deleted=True))  # type: ignore[misc]
         above = (await store.path(answer.chat_id, answer.id, contents=False))[:-1]
         usage = Usage(
             sum(estimate_tokens(message.text) for message in above) + estimate_tokens(chat.system or ""),

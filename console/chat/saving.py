@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from console.chat.turn import Answer, State
-from console.errors import StoreError
+from console.errors import Explanation, NotFound, StoreError
 from console.history.store import Store
 from providers.chat.base import Delta
 
 FLUSH_S = 0.1
 """How much of a growing answer a killed process may lose, in seconds."""
+
+
+def notes_of(answer: Answer, error: Explanation | None) -> dict[str, Any]:
+    """What is kept of an answer beside its figures."""
+    notes: dict[str, Any] = {"route": answer.route, "tried": [each._asdict() for each in answer.tried]}
+    if error is not None and error.hint:
+        notes["hint"] = error.hint
+    return notes
+
+
+class AnswerHomeless(StoreError):
+    """There is no message any more that the answer could be kept in."""
 
 
 class Saver:
@@ -72,7 +85,7 @@ class Saver:
         except StoreError as trouble:
             self.trouble = trouble
 
-    async def close(self, answer: Answer, state: State, error: str | None) -> None:
+    async def close(self, answer: Answer, state: State, error: Explanation | None) -> None:
         """The last piece and how it ended. What could not be written before is tried once more."""
         await self._rest()
         try:
@@ -82,18 +95,21 @@ class Saver:
                 text="".join(self._text),
                 thinking="".join(self._thinking),
                 finish=answer.finish,
-                error=error,
+                error=error.text if error is not None else None,
                 model=answer.model,
                 endpoint=answer.endpoint,
+                machine=answer.machine,
                 input_tokens=answer.usage.input_tokens,
                 output_tokens=answer.usage.output_tokens,
                 estimated=answer.estimated,
                 cost_usd=answer.cost_usd,
                 first_token_ms=answer.first_token_ms,
                 total_ms=answer.total_ms,
-                notes={"route": answer.route, "tried": [each._asdict() for each in answer.tried]},
+                notes=notes_of(answer, error),
             )
         except StoreError as trouble:
             self.trouble = trouble
+        except NotFound:
+            self.trouble = AnswerHomeless("The chat of this answer was deleted while it arrived.")
         else:
             self.trouble = None

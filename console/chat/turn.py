@@ -15,8 +15,16 @@ from providers.chat.base import Usage
 if TYPE_CHECKING:
     from console.chat.attachments import Attachment
     from console.history.chats import Chat
+    from console.history.messages import StoredAttachment, StoredMessage
 
 State: TypeAlias = Literal["complete", "stopped", "failed"]
+
+
+class Begun(NamedTuple):
+    """A question and an answer to it that are in the store already; the answer is to be filled."""
+
+    question_id: str
+    answer_id: str
 
 
 class Turn(NamedTuple):
@@ -26,7 +34,7 @@ class Turn(NamedTuple):
     client: str
     """Which face asks: prompt, app, gateway."""
     material: str | None = None
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[Attachment | StoredAttachment, ...] = ()
     chat: Chat | None = None
     parent_id: str | None = None
     """The message this one answers to; None means the active end of the chat."""
@@ -43,6 +51,12 @@ class Turn(NamedTuple):
     """What to do when an answer breaks off after it began; None leaves it to the settings."""
     save: bool = True
     task: str = "chat"
+    begun: Begun | None = None
+    """Where whoever asks has stored the question and the empty answer. What is attached is read from there."""
+    so_far: str = ""
+    """What there is of the answer: it is to be continued, and what comes is only the rest."""
+    earlier: Answer | None = None
+    """What `so_far` took; it is added to what the rest takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +96,7 @@ class Answer(NamedTuple):
     @property
     def tokens_per_s(self) -> float | None:
         """Output tokens over the time they took; None when that is too short to mean anything."""
-        if not self.usage.output_tokens or self.first_token_ms is None or self.total_ms is None:
-            return None
-        writing_s = (self.total_ms - self.first_token_ms) / 1000
-        return round(self.usage.output_tokens / writing_s, 1) if writing_s >= 0.05 else None
+        return _speed(self.usage.output_tokens, self.first_token_ms, self.total_ms)
 
     def after(self, earlier: Answer) -> Answer:
         """This answer with what an earlier one for the same call took: tokens, money, time and tries."""
@@ -167,6 +178,18 @@ NO_ANSWER = Answer(
     route="",
 )
 """Of a call that failed before anybody was asked."""
+
+
+def tokens_per_s(message: StoredMessage) -> float | None:
+    """How fast a stored answer was written; None when that is not known or was too short to mean anything."""
+    return _speed(message.output_tokens, message.first_token_ms, message.total_ms)
+
+
+def _speed(output_tokens: int | None, first_token_ms: float | None, total_ms: float | None) -> float | None:
+    if not output_tokens or first_token_ms is None or total_ms is None:
+        return None
+    writing_s = (total_ms - first_token_ms) / 1000
+    return round(output_tokens / writing_s, 1) if writing_s >= 0.05 else None
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

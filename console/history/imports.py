@@ -27,6 +27,8 @@ def bring_in(connection: sqlite3.Connection, chat: Chat, tree: Sequence[StoredMe
         chat_id = chat.id
     else:
         chat_id = known_chat
+        # Whoever imports a chat wants to see it, also one that was deleted a moment ago.
+        connection.execute("UPDATE chats SET deleted_at = NULL WHERE id = ?", (chat_id,))
     fresh = [message for message in tree if not _is_known(connection, message.id)]
     for message in sorted(fresh, key=lambda message: message.created_at):
         _insert_message(connection, chat_id, message)
@@ -44,8 +46,8 @@ def bring_in(connection: sqlite3.Connection, chat: Chat, tree: Sequence[StoredMe
 def _insert_chat(connection: sqlite3.Connection, chat: Chat) -> None:
     created_ms = to_ms(chat.created_at)
     connection.execute(
-        "INSERT INTO chats (seq, id, title, system, client, active_leaf, created_at, updated_at, origin)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chats (seq, id, title, system, client, active_leaf, created_at, updated_at, origin, model, params,"
+        " persona, pinned_at, titled_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             free_seq(connection, "chats", created_ms),
             chat.id,
@@ -56,8 +58,14 @@ def _insert_chat(connection: sqlite3.Connection, chat: Chat) -> None:
             created_ms,
             to_ms(chat.updated_at),
             chat.origin,
+            None if chat.model is None else storable(chat.model),
+            json.dumps(dict(chat.params)) if chat.params else None,
+            None if chat.persona is None else storable(chat.persona),
+            None if chat.pinned_at is None else to_ms(chat.pinned_at),
+            chat.titled_by,
         ),
     )
+    chats.tag(connection, chat.id, chat.tags)
 
 
 def _is_known(connection: sqlite3.Connection, message_id: str) -> bool:
@@ -70,7 +78,8 @@ def _insert_message(connection: sqlite3.Connection, chat_id: str, message: Store
     connection.execute(
         "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, model, endpoint, machine,"
         " finish, error, input_tokens, output_tokens, estimated, cost_usd, first_token_ms, total_ms, notes,"
-        " created_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " created_at, ended_at, excluded)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             free_seq(connection, "messages", created_ms),
             message.id,
@@ -91,6 +100,7 @@ def _insert_message(connection: sqlite3.Connection, chat_id: str, message: Store
             json.dumps(dict(message.notes)) if message.notes else None,
             created_ms,
             None if message.ended_at is None else to_ms(message.ended_at),
+            int(message.excluded),
         ),
     )
     for position, attachment in enumerate(message.attachments):

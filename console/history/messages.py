@@ -53,12 +53,14 @@ class StoredMessage(NamedTuple):
     created_at: datetime
     ended_at: datetime | None
     attachments: tuple[StoredAttachment, ...] = ()
+    excluded: bool = False
+    """Left out of what is sent, though it is shown."""
 
 
 _COLUMNS = (
     "m.id, m.chat_id, m.parent_id, m.role, m.state, m.text, m.thinking, m.model, m.endpoint, m.machine, m.finish,"
     " m.error, m.input_tokens, m.output_tokens, m.estimated, m.cost_usd, m.first_token_ms, m.total_ms, m.notes,"
-    " m.created_at, m.ended_at"
+    " m.created_at, m.ended_at, m.excluded"
 )
 
 
@@ -279,6 +281,16 @@ def get(connection: sqlite3.Connection, message_id: str, *, contents: bool = Tru
     return _messages(connection, row[1], [row], contents)[0]
 
 
+def some(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str]) -> list[StoredMessage]:
+    """Those of these messages that are there, without the contents of their attachments, in the order of the ids."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM json_each(?) wanted JOIN messages m ON m.id = wanted.value AND m.chat_id = ?"  # noqa: S608
+        " ORDER BY wanted.key",
+        (json.dumps(list(message_ids)), chat_id),
+    ).fetchall()
+    return _messages(connection, chat_id, rows, contents=False)
+
+
 def siblings(connection: sqlite3.Connection, message_id: str) -> list[str]:
     """A message and those beside it, oldest first: the edits of a question, or the answers to one."""
     rows = connection.execute(
@@ -303,11 +315,19 @@ def show_branch(connection: sqlite3.Connection, chat_id: str, message_id: str) -
     return leaf
 
 
+def exclude(connection: sqlite3.Connection, message_ids: Sequence[str], excluded: bool) -> None:
+    for message_id in message_ids:
+        cursor = connection.execute("UPDATE messages SET excluded = ? WHERE id = ?", (int(excluded), message_id))
+        if cursor.rowcount == 0:
+            raise NotFound(f"There is no message {message_id!r}.")
+
+
 def _check_parent(connection: sqlite3.Connection, chat_id: str, parent_id: str | None) -> None:
+    if not connection.execute("SELECT 1 FROM chats WHERE id = ? AND deleted_at IS NULL", (chat_id,)).fetchone():
+        raise NotFound(f"There is no chat {chat_id!r}.")
     if parent_id is None:
-        if not connection.execute("SELECT 1 FROM chats WHERE id = ?", (chat_id,)).fetchone():
-            raise NotFound(f"There is no chat {chat_id!r}.")
-    elif not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
+        return
+    if not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
         raise NotFound(f"There is no message {parent_id!r} in this chat.")
 
 
@@ -346,30 +366,23 @@ def _messages(
         if row[4] == "streaming":
             parts_text, parts_thinking = _parts(connection, row[0])
             text, thinking = text + parts_text, thinking + parts_thinking
+        attached = _attachments(connection, row[0], contents) if row[0] in with_attachments else ()
         messages.append(
-            StoredMessage(
-                id=row[0],
-                chat_id=row[1],
-                parent_id=row[2],
-                role=row[3],
-                state=row[4],
-                text=text,
-                thinking=thinking,
-                model=row[7],
-                endpoint=row[8],
-                machine=row[9],
-                finish=row[10],
-                error=row[11],
-                input_tokens=row[12],
-                output_tokens=row[13],
-                estimated=bool(row[14]),
-                cost_usd=None if row[15] is None else Decimal(row[15]),
-                first_token_ms=row[16],
-                total_ms=row[17],
-                notes=json.loads(row[18]) if row[18] else {},
-                created_at=from_ms(row[19]),
-                ended_at=None if row[20] is None else from_ms(row[20]),
-                attachments=_attachments(connection, row[0], contents) if row[0] in with_attachments else (),
+            StoredMessage._make(
+                (
+                    *row[:5],
+                    text,
+                    thinking,
+                    *row[7:14],
+                    bool(row[14]),
+                    None if row[15] is None else Decimal(row[15]),
+                    *row[16:18],
+                    json.loads(row[18]) if row[18] else {},
+                    from_ms(row[19]),
+                    None if row[20] is None else from_ms(row[20]),
+                    attached,
+                    bool(row[21]),
+                )
             )
         )
     return messages

@@ -88,7 +88,22 @@ def _from_3_to_4(database: sqlite_utils.Database) -> None:
         database.execute(statement)
 
 
-STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {1: _from_1_to_2, 2: _from_2_to_3, 3: _from_3_to_4}
+def _from_4_to_5(database: sqlite_utils.Database) -> None:
+    """Chats with a model, parameters, a persona, pins, tags and a way back from deleting; drafts and past prompts."""
+    chats = database.table("chats")
+    kinds = {"pinned_at": int, "deleted_at": int}
+    for column in ("model", "params", "persona", "pinned_at", "deleted_at", "titled_by"):
+        chats.add_column(column, kinds.get(column, str))
+    for statement in schema.statements(_FORMAT_5):
+        database.execute(statement)
+
+
+STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {
+    1: _from_1_to_2,
+    2: _from_2_to_3,
+    3: _from_3_to_4,
+    4: _from_4_to_5,
+}
 
 _FORMAT_2 = """
 CREATE TABLE attachments (
@@ -365,5 +380,34 @@ CREATE TABLE alerts (
     times INTEGER NOT NULL DEFAULT 1,
     told_at INTEGER,
     cleared_at INTEGER
+);
+"""
+
+_FORMAT_5 = """
+ALTER TABLE messages ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX chats_pinned ON chats (pinned_at) WHERE pinned_at IS NOT NULL;
+CREATE INDEX chats_deleted ON chats (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE chat_tags (
+    seq INTEGER PRIMARY KEY,
+    chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    tag TEXT NOT NULL
+);
+CREATE UNIQUE INDEX chat_tags_by_chat ON chat_tags (chat_id, tag);
+CREATE INDEX chat_tags_by_tag ON chat_tags (tag);
+
+CREATE TABLE drafts (
+    seq INTEGER PRIMARY KEY,
+    chat_key TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    chips TEXT NOT NULL DEFAULT '[]',
+    updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE prompts (
+    seq INTEGER PRIMARY KEY,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL
 );
 """

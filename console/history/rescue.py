@@ -46,6 +46,9 @@ _TABLES = {
     "meters": "meter",
     "boots": "boot time",
     "alerts": "alert",
+    "chat_tags": "tag",
+    "drafts": "draft",
+    "prompts": "prompt",
 }
 _TOLD = ("chats", "messages", "attachments", "ledger", "machines")
 _OF_MACHINES = ("deeds", "machine_log", "leases", "signals", "meters")
@@ -299,6 +302,7 @@ def _mend(target: sqlite3.Connection, now_ms: int) -> None:
         )
     target.execute("UPDATE messages SET parent_id = NULL WHERE parent_id NOT IN (SELECT id FROM messages)")
     target.execute("UPDATE chats SET active_leaf = NULL WHERE active_leaf NOT IN (SELECT id FROM messages)")
+    target.execute("DELETE FROM chat_tags WHERE chat_id NOT IN (SELECT id FROM chats)")
     target.execute(
         "DELETE FROM message_attachments WHERE message_id NOT IN (SELECT id FROM messages)"
         " OR sha256 NOT IN (SELECT sha256 FROM attachments)"

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-VERSION = 4
+VERSION = 5
 
 APPLICATION_ID = 0x48415753
 """Marks the file as ours ("HAWS")."""
@@ -36,10 +36,40 @@ CREATE TABLE chats (
     active_leaf TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    origin TEXT
+    origin TEXT,
+    model TEXT,
+    params TEXT,
+    persona TEXT,
+    pinned_at INTEGER,
+    deleted_at INTEGER,
+    titled_by TEXT
 );
 CREATE INDEX chats_by_update ON chats (updated_at);
 CREATE UNIQUE INDEX chats_by_origin ON chats (origin);
+CREATE INDEX chats_pinned ON chats (pinned_at) WHERE pinned_at IS NOT NULL;
+CREATE INDEX chats_deleted ON chats (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE chat_tags (
+    seq INTEGER PRIMARY KEY,
+    chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+    tag TEXT NOT NULL
+);
+CREATE UNIQUE INDEX chat_tags_by_chat ON chat_tags (chat_id, tag);
+CREATE INDEX chat_tags_by_tag ON chat_tags (tag);
+
+CREATE TABLE drafts (
+    seq INTEGER PRIMARY KEY,
+    chat_key TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    chips TEXT NOT NULL DEFAULT '[]',
+    updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE prompts (
+    seq INTEGER PRIMARY KEY,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL
+);
 
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY,
@@ -64,7 +94,8 @@ CREATE TABLE messages (
     notes TEXT,
     owner TEXT,
     created_at INTEGER NOT NULL,
-    ended_at INTEGER
+    ended_at INTEGER,
+    excluded INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX messages_by_chat ON messages (chat_id, seq);
 CREATE INDEX messages_by_parent ON messages (parent_id);

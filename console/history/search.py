@@ -90,6 +90,7 @@ def _in_messages(connection: sqlite3.Connection, words: Words, limit: int, chat_
         "SELECT c.id, c.title, m.id, m.role, m.created_at, m.text FROM message_search AS found"
         " CROSS JOIN messages AS m ON m.seq = found.rowid CROSS JOIN chats AS c ON c.id = m.chat_id"
         " WHERE message_search MATCH ? AND found.rowid BETWEEN ? AND ? AND (? IS NULL OR m.chat_id = ?)"
+        " AND c.deleted_at IS NULL"
         " ORDER BY found.rowid DESC LIMIT ?",
         (words.match, first, last, chat_id, chat_id, limit),
     )
@@ -102,7 +103,7 @@ def _in_messages(connection: sqlite3.Connection, words: Words, limit: int, chat_
 def _in_titles(connection: sqlite3.Connection, words: Words, limit: int) -> list[Hit]:
     rows = connection.execute(
         "SELECT c.id, c.title, c.created_at FROM chat_search AS found CROSS JOIN chats AS c ON c.seq = found.rowid"
-        " WHERE chat_search MATCH ? ORDER BY found.rowid DESC LIMIT ?",
+        " WHERE chat_search MATCH ? AND c.deleted_at IS NULL ORDER BY found.rowid DESC LIMIT ?",
         (words.match, limit),
     )
     return [Hit("title", chat, title, None, None, from_ms(at), *excerpt(title, words)) for chat, title, at in rows]
@@ -114,7 +115,7 @@ def _in_attachments(connection: sqlite3.Connection, words: Words, limit: int, ch
         " CROSS JOIN attachments AS a ON a.seq = found.rowid"
         " CROSS JOIN message_attachments AS link ON link.sha256 = a.sha256"
         " CROSS JOIN messages AS m ON m.id = link.message_id CROSS JOIN chats AS c ON c.id = m.chat_id"
-        " WHERE attachment_search MATCH ? AND (? IS NULL OR m.chat_id = ?)"
+        " WHERE attachment_search MATCH ? AND (? IS NULL OR m.chat_id = ?) AND c.deleted_at IS NULL"
         " ORDER BY found.rowid DESC LIMIT ?",
         (words.match, chat_id, chat_id, limit),
     )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from console.clock import Clock
 from console.errors import ConsoleError, SettingsError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
-from console.history.chats import Chat, ChatSummary
+from console.history.chats import Chat, ChatSummary, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.places import daily_copy, damage_mark
 from console.history.rows import to_ms
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from console.history.breakers import Breaker
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
+    from console.history.turns import BegunTurn, NewChat
     from console.money.ledger import LedgerEntry
 
 _log = logging.getLogger(__name__)
@@ -134,11 +135,36 @@ class Store:
     async def chats(self, limit: int | None = None) -> list[ChatSummary]:
         return await self.run(lambda c: chats.summaries(c, limit))
 
-    async def rename_chat(self, chat_id: str, title: str) -> None:
-        await self._write(lambda c: chats.rename(c, chat_id, title))
+    async def rename_chat(self, chat_id: str, title: str, by: TitledBy = "person") -> bool:
+        return await self._write(lambda c: chats.rename(c, chat_id, title, by))
 
     async def set_system(self, chat_id: str, system: str | None) -> None:
         await self._write(lambda c: chats.set_system(c, chat_id, system))
+
+    async def set_model(self, chat_id: str, model: str | None) -> None:
+        await self._write(lambda c: chats.set_model(c, chat_id, model))
+
+    async def set_params(self, chat_id: str, params: Mapping[str, Any]) -> None:
+        await self._write(lambda c: chats.set_params(c, chat_id, params))
+
+    async def set_persona(self, chat_id: str, persona: str | None) -> None:
+        await self._write(lambda c: chats.set_persona(c, chat_id, persona))
+
+    async def pin_chat(self, chat_id: str, pinned: bool) -> None:
+        await self._write(lambda c: chats.pin(c, self._now(), chat_id, pinned))
+
+    async def tag_chat(self, chat_id: str, tags: Sequence[str]) -> None:
+        await self._write(lambda c: chats.tag(c, chat_id, tuple(tags)))
+
+    async def put_away_chat(self, chat_id: str) -> None:
+        """Delete a chat so that `bring_back_chat` finds it as it was, until `purge_chats`."""
+        await self._write(lambda c: chats.put_away(c, self._now(), chat_id))
+
+    async def bring_back_chat(self, chat_id: str) -> None:
+        await self._write(lambda c: chats.bring_back(c, chat_id))
+
+    async def purge_chats(self, before: datetime) -> int:
+        return await self._write(lambda c: chats.purge(c, to_ms(before)))
 
     async def delete_chat(self, chat_id: str) -> int:
         return await self._write(lambda c: chats.delete(c, chat_id))
@@ -191,6 +217,52 @@ class Store:
             return Turn(chat, question, answer)
 
         return await self._write(work)
+
+    async def begin_answers(
+        self,
+        chat: str | NewChat,
+        parent_id: str | None,
+        text: str,
+        *,
+        attachments: Sequence[StoredAttachment] = (),
+        attachments_of: str | None = None,
+        answers: int = 1,
+    ) -> BegunTurn:
+        """A question with one or several empty answers in one transaction, perhaps in a fresh chat."""
+        from console.history import turns
+
+        return await self._write(
+            lambda c: turns.begin(
+                c,
+                self._now(),
+                chat,
+                parent_id,
+                text,
+                attachments=attachments,
+                attachments_of=attachments_of,
+                answers=answers,
+            )
+        )
+
+    async def answer_again(self, chat_id: str, question_id: str, answers: int = 1) -> BegunTurn:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.answer(c, self._now(), chat_id, question_id, answers))
+
+    async def take_up_answer(self, message_id: str) -> StoredMessage:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.take_up(c, message_id))
+
+    async def note_answerer(self, message_id: str, model: str, endpoint: str) -> None:
+        from console.history import turns
+
+        await self._write(lambda c: turns.note_answerer(c, message_id, model, endpoint))
+
+    async def cut_branch(self, chat_id: str, message_id: str) -> str | None:
+        from console.history import turns
+
+        return await self._write(lambda c: turns.cut_branch(c, chat_id, message_id))
 
     async def append_answer(self, message_id: str, text: str, thinking: str = "") -> None:
         await self._write(lambda c: messages.append_answer(c, message_id, text, thinking))
@@ -264,6 +336,9 @@ class Store:
 
     async def siblings(self, message_id: str) -> list[str]:
         return await self.run(lambda c: messages.siblings(c, message_id))
+
+    async def exclude(self, message_ids: Sequence[str], excluded: bool) -> None:
+        await self._write(lambda c: messages.exclude(c, message_ids, excluded))
 
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))

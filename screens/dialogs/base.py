@@ -19,6 +19,8 @@ class Dialog(ModalScreen[Answer | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close", show=False)]
 
+    _is_withdrawn = False
+
     @property
     def hawser(self) -> HawserApp:
         from screens.app import HawserApp
@@ -38,3 +40,13 @@ class Dialog(ModalScreen[Answer | None]):
     def on_click(self, event: events.Click) -> None:
         if event.widget is self:
             self.action_close()
+
+    def withdraw(self) -> None:
+        """Nobody waits for the answer any more: go, or go as soon as nothing lies over it."""
+        self._is_withdrawn = True
+        if self.is_current:
+            self.dismiss(None)
+
+    def on_screen_resume(self) -> None:
+        if self._is_withdrawn:
+            self.call_later(self.dismiss, None)

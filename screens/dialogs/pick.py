@@ -67,6 +67,12 @@ class PickDialog(Dialog[T], Generic[T]):
         self.rows.can_focus = False  # the keys go to the filter, which leads the rows
         self.show(self.all_rows, at=self._at)
 
+    def on_resize(self) -> None:
+        """The rows get what the frame, the field and the hint leave."""
+        hint = self.query_one(".hint", Static)
+        chrome = 4 + (hint.outer_size.height or 2 if self._hint else 0)
+        self.rows.styles.max_height = max(self.size.height * 9 // 10 - chrome, 1)
+
     @property
     def words(self) -> str:
         return self.query_one(Input).value

@@ -10,17 +10,18 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.text import neutralise
+from screens.keys import bindings
 
 if TYPE_CHECKING:
-    from rich.style import Style
     from textual import events
 
 T = TypeVar("T")
@@ -56,15 +57,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     }
     Rows > .rows--empty { color: $text-muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "first", "First", show=False),
-        Binding("end", "last", "Last", show=False),
-        Binding("enter", "choose", "Choose", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
 
     class Moved(Message, Generic[Row]):
         """The cursor is on another row; None when there is none."""
@@ -150,7 +143,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._strips.clear()
         self.virtual_size = Size(0, len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
-        self.scroll_to(y=max(top, 0), animate=False)
+        self.scroll_to(y=max(top, 0), animate=False, force=True)
         self._show_cursor()
         self.refresh()
         now = self.cursor
@@ -245,9 +238,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         top, bottom = self._cursor * self.lines, (self._cursor + 1) * self.lines
         if top < self.scroll_offset.y:
             is_first = next(self._choosable(self._cursor - 1, -1), None) is None if self._cursor < 20 else False
-            self.scroll_to(y=0 if is_first else top, animate=False)
+            self.scroll_to(y=0 if is_first else top, animate=False, force=True)
         elif bottom > self.scroll_offset.y + height:
-            self.scroll_to(y=bottom - height, animate=False)
+            self.scroll_to(y=bottom - height, animate=False, force=True)
 
     def _on_resize(self, event: events.Resize) -> None:
         self._show_cursor()
@@ -284,7 +277,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if isinstance(words, str):
             words = [Segment(words)]
         elif isinstance(words, Text):
-            words = [segment for segment in words.render(self.app.console) if segment.text != "\n"]
+            base = (
+                words.style if isinstance(words.style, Style) else None
+            )  # which rich forgets where there are no spans
+            words = [s for s in Segment.apply_style(words.render(self.app.console), base) if s.text != "\n"]
         # Whatever a painter forgot to clean is cleaned here: nothing else stands between it and the terminal.
         safe = [
             segment

@@ -160,7 +160,9 @@ def test_no_query_is_a_mistake(query: str, text: str) -> None:
     try:
         schema.create(connection, 0)
         stored = "x" + text.encode("utf-8", "replace").decode()
-        connection.execute("INSERT INTO chats VALUES (1, 'c', ?, NULL, '', NULL, 0, 0, NULL)", (stored,))
+        connection.execute(
+            "INSERT INTO chats (seq, id, title, client, created_at, updated_at) VALUES (1, 'c', ?, '', 0, 0)", (stored,)
+        )
         hits = search.search(connection, query.encode("utf-8", "replace").decode())
     finally:
         connection.close()

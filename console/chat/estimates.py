@@ -1,0 +1,82 @@
+"""What a question would send and cost, told while it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from console.chat.context import MESSAGE_TOKENS, estimate_tokens, message_tokens
+from console.chat.question import question_message, with_material
+from console.errors import ConsoleError
+from console.money.budget import estimate_cost
+
+if TYPE_CHECKING:
+    from console.chat.conversation import Conversation
+    from console.chat.questions import Question
+    from console.chat.router import Candidate
+    from console.history.messages import StoredMessage
+
+KNOWN_FOR_S = 30.0
+"""How long who would answer is taken for known; finding out may ask the endpoints."""
+
+
+class Estimate(NamedTuple):
+    tokens: int
+    """Of all that would be sent: instruction, branch, question, attachments."""
+    window_tokens: int | None
+    """What the model can read at once; None where nobody knows."""
+    cost_usd: Decimal | None
+    """With an answer of the usual length, at the price that is known; None where none is."""
+    estimated: bool = True
+
+
+class Estimates:
+    """Remembers what it has counted, so that a keystroke costs what the question alone takes."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, int] = {}
+        self._candidates: dict[str | None, tuple[float, Candidate | None]] = {}
+
+    async def of(
+        self,
+        conversation: Conversation,
+        system: str | None,
+        path: Sequence[StoredMessage],
+        question: Question,
+        model: str | None,
+    ) -> Estimate:
+        asked = question_message(with_material(question.text, question.material), question.attachments)
+        tokens = message_tokens(asked) + sum(self._count(message) for message in path)
+        if system:
+            tokens += MESSAGE_TOKENS + estimate_tokens(system)
+        candidate = await self._candidate(conversation, model)
+        if candidate is None:
+            return Estimate(tokens, None, None)
+        known = conversation.catalogue.find(candidate.model)
+        window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
+        cost = estimate_cost(conversation.prices.price(candidate.endpoint, candidate.model), tokens)
+        return Estimate(tokens, window, cost.likely_usd if cost is not None else None)
+
+    def _count(self, message: StoredMessage) -> int:
+        if message.excluded or not message.text:
+            return 0
+        if message.state == "streaming":
+            return MESSAGE_TOKENS + estimate_tokens(message.text)
+        known = self._tokens.get(message.id)
+        if known is None:
+            known = MESSAGE_TOKENS + estimate_tokens(message.text)
+            known += sum(estimate_tokens(attachment.text) for attachment in message.attachments)
+            self._tokens[message.id] = known
+        return known
+
+    async def _candidate(self, conversation: Conversation, model: str | None) -> Candidate | None:
+        now_s = conversation.clock.monotonic()
+        since_s, candidate = self._candidates.get(model, (now_s - KNOWN_FOR_S - 1, None))
+        if now_s - since_s > KNOWN_FOR_S:
+            try:
+                candidate = (await conversation.router.choose(model, "")).candidates[0]
+            except ConsoleError:
+                candidate = None
+            self._candidates[model] = (now_s, candidate)
+        return candidate
