@@ -1,15 +1,17 @@
 """One message, rendered as it arrives.
 
-The source is cut into lines, and a line longer than `_PIECE` into pieces; each piece is read once and moves the state on. What
-a finished block drew stays, as the same objects. What is open (the paragraph, table or line at the end) is drawn when the lines
-are asked for, from a copy of the state that is then gone back to. So the lines depend on the text alone and not on how
-it was cut into deltas, and the work is linear: everything that is drawn again is bounded in size, since a paragraph that
-grows beyond `_LONGEST` is drawn and let go up to its last row, and a table's widths stay after `_TABLE_ROWS` rows.
+The source is cut into lines, and a line longer than `_PIECE` into pieces; each piece is read once and moves the state
+on. What a finished block drew stays, as the same objects. What is open (the paragraph, table or line at the end) is
+drawn when the lines are asked for, from a copy of the state that is then gone back to. So the lines depend on the text
+alone and not on how it was cut into deltas, and the work is linear: everything that is drawn again is bounded in size,
+since a paragraph that grows beyond `_LONGEST` is drawn and let go up to its last row, and a table's widths stay after
+`_TABLE_ROWS` rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -19,7 +21,7 @@ from rich.style import Style
 from screens.markdown import blocks, tables
 from screens.markdown.blocks import DEEPEST, Container, Item, Quote, leading
 from screens.markdown.clean import clean, clean_code
-from screens.markdown.colour import coloured
+from screens.markdown.colour import coloured, syntax_styles
 from screens.markdown.highlight import is_worth_it
 from screens.markdown.inline import MATH, Inks, Inline, normal_label, parse
 from screens.markdown.latex import readable
@@ -30,12 +32,16 @@ from screens.theme import Palette
 
 _PIECE = 4096
 _LONGEST = 4096
-_TABLE_ROWS = 50
+_TABLE_ROWS = 200
 _TABLE_CHARACTERS = 16_384
 _MOST_REFERENCES = 1_000
 _MOST_WAITING = 2_000
 _MOST_REDRAWN = 400_000
+_MOST_MARGINS = 256
 _TAB = 4
+
+_UNDECIDED = re.compile(r"[-*_+=#`~|:>$\\\[!<\s]*")
+"""A line of which only such signs have come may yet be anything, so it is not shown before more of it is there."""
 
 Highlight = Callable[[str, str], list[list[Segment]]]
 
@@ -53,12 +59,21 @@ class _State(NamedTuple):
     """What the last block stood in."""
 
 
+class _Drawn(NamedTuple):
+    """What is needed to draw a table again."""
+
+    table: Table
+    side: Margin
+    settled: tuple[int, ...] | None
+    """Widths that rows after it rely on."""
+
+
 class _Waiting:
     """A finished block with words in brackets that may yet become links."""
 
     __slots__ = ("count", "drawn", "first")
 
-    def __init__(self, first: int, count: int, drawn: Plain | tuple[Table, Margin]) -> None:
+    def __init__(self, first: int, count: int, drawn: Plain | _Drawn) -> None:
         self.first = first
         self.count = count
         self.drawn = drawn
@@ -76,8 +91,8 @@ class _Saved(NamedTuple):
 class Rendering:
     """Feed it text, read `lines`. For a new width or palette, make another one.
 
-    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code from
-    `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
+    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code
+    from `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
     """
 
     def __init__(self, width: int, palette: Palette, *, highlight: Highlight | None = None) -> None:
@@ -101,7 +116,9 @@ class Rendering:
         self._waiters: list[_Waiting] = []
         self._redrawn = 0
         self._offered = 0
-        self._grid: tuple[tuple[int, ...], list[list[Row]]] = ((), [])
+        self._margins: dict[tuple[tuple[Container, ...], int], Margin] = {}
+        self._syntax = syntax_styles(palette)
+        self._grid: tuple[tuple[int, ...], list[tuple[list[Line], bool]]] = ((), [])
 
     # What callers use
 
@@ -184,7 +201,7 @@ class Rendering:
     def highlighted(self, number: int, coloured_lines: Sequence[Sequence[Segment]]) -> int:
         """Take the colours of a finished piece of code. Returns the first line that changed.
 
-        Colours that do not belong to this text (a language that is not known, a message that was changed) change nothing.
+        Colours that do not belong to this text (an unknown language, a message that was changed) change nothing.
         """
         if self._dirty:
             self._changed = self.settle()
@@ -218,14 +235,14 @@ class Rendering:
         else:
             self._more(text, last=last)
 
-    def _line(self, text: str, *, whole: bool, final: bool = True) -> None:
+    def _line(self, text: str, *, whole: bool) -> None:
         """Read a line, or the beginning of a very long one."""
         state = self._state
         matched, rest = self._match(text)
         inside = matched == len(state.containers)
         leaf = state.leaf
         if inside and isinstance(leaf, Code) and leaf.signs:
-            self._in_fence(leaf, rest, whole=whole, final=final)
+            self._in_fence(leaf, rest, whole=whole)
             return
         if inside and isinstance(leaf, Formula) and rest.strip():
             self._in_formula(leaf, rest)
@@ -253,7 +270,9 @@ class Rendering:
             self._finish_leaf()
             self._close_to(matched)
         if body:
-            self._start_leaf(indent, body, rest, whole=whole, final=final)
+            self._start_leaf(indent, body, rest, whole=whole)
+        elif not whole:
+            self._finish_leaf()  # thousands of quote marks, and no text yet
 
     def _more(self, text: str, *, last: bool) -> None:
         """Read on in a very long line."""
@@ -309,6 +328,7 @@ class Rendering:
         self._finish_leaf()
         if not inside:
             self._close_to(matched)
+        self._draw_empty_items()
         self._state = self._state._replace(blank=True)
 
     def _open_containers(self, matched: int, rest: str, *, whole: bool) -> tuple[bool, str]:
@@ -359,7 +379,7 @@ class Rendering:
             whole and bool(blocks.heading(body) or blocks.fence(body) or blocks.is_rule(body))
         )
 
-    def _start_leaf(self, indent: int, body: str, rest: str, *, whole: bool, final: bool) -> None:
+    def _start_leaf(self, indent: int, body: str, rest: str, *, whole: bool) -> None:
         """Begin a block, or go on with the paragraph or table that is open."""
         leaf = self._state.leaf
         if isinstance(leaf, Table):
@@ -394,7 +414,7 @@ class Rendering:
             if body.startswith(("$$", "\\[")) and self._display_formula(body):
                 return
             if leaf is None and (reference := blocks.definition(body)):
-                self._define(*reference, final=final)
+                self._define(*reference)
                 return
         if blocks.starts_html(body):
             self._finish_leaf()
@@ -430,7 +450,16 @@ class Rendering:
     # Drawing
 
     def _margin(self) -> Margin:
-        return margin(self._state.containers, self._state.fresh, self.width, self.palette)
+        return self._margin_of(self._state.containers, self._state.fresh)
+
+    def _margin_of(self, containers: tuple[Container, ...], fresh: int) -> Margin:
+        key = (containers, fresh)
+        found = self._margins.get(key)
+        if found is None:
+            if len(self._margins) > _MOST_MARGINS:
+                self._margins.clear()
+            found = self._margins[key] = margin(containers, fresh, self.width, self.palette)
+        return found
 
     def _base(self) -> Style:
         quoted = any(isinstance(container, Quote) for container in self._state.containers)
@@ -443,7 +472,7 @@ class Rendering:
             shared = common(state.previous, state.containers[: state.fresh])
             while shared and isinstance(shared[-1], Item):
                 shared = shared[:-1]
-            side = margin(shared, len(shared), self.width, self.palette)
+            side = self._margin_of(shared, len(shared))
             self._lines.append(Line(to_strip(side.rest), indent=side.cells))
         found = self._margin()
         self._state = state._replace(fresh=len(state.containers), blank=False, spaced=spaced, previous=state.containers)
@@ -505,9 +534,9 @@ class Rendering:
                 rows = self._paragraph_rows(leaf._replace(text=leaf.text.rstrip(" \t\n")), side, trailing=trailing)
                 self._lines.extend(self._lay(side, rows, begun=leaf.begun))
             case Table():
-                self._finish_table(leaf)
+                self._finish_table(leaf, last=True)
             case Code():
-                self._finish_code(leaf, final=not trailing)
+                self._finish_code(leaf)
             case _:
                 pass
 
@@ -531,7 +560,7 @@ class Rendering:
         if level == 1:
             base += Style(underline=True)
         side = self._begin_block(spaced=True)
-        self._draw_words(words, base, side)
+        self._draw_words(words, base, side, trailing=self._saved is not None)
 
     def _draw_rule(self) -> None:
         side = self._begin_block(spaced=True)
@@ -625,10 +654,10 @@ class Rendering:
             drawn.append(Line(strip, index > 0, side.cells + gutter, "", palette.code_block))
         return drawn
 
-    def _in_fence(self, leaf: Code, rest: str, *, whole: bool, final: bool) -> None:
+    def _in_fence(self, leaf: Code, rest: str, *, whole: bool) -> None:
         if whole and blocks.closes_fence(rest, leaf.signs):
-            self._finish_leaf(trailing=not final)
-        elif final or not rest.strip() or rest.strip() != leaf.signs[: len(rest.strip())]:
+            self._finish_leaf()
+        elif not self._saved or not rest.strip() or rest.strip() != leaf.signs[: len(rest.strip())]:
             # The beginning of what may become the closing line is not shown while it arrives.
             self._code_piece(leaf, rest, last=whole)
 
@@ -638,7 +667,7 @@ class Rendering:
         block.parts.append(f"{text}\n" if last else text)
         block.pieces = block.pieces or not last or leaf.column > 0
         shown = clean_code(text)
-        runs = _expanded(coloured(shown, block.language, self.palette), leaf.column)
+        runs = _expanded(coloured(shown, block.language, self._syntax), leaf.column)
         rows = chop([*leaf.carry, *runs], self._code_width(leaf.margin))
         kept = rows if last else rows[:-1]
         self._lines.extend(self._code_lines(leaf.margin, kept, leaf.rows))
@@ -651,14 +680,14 @@ class Rendering:
         block.last = len(self._lines)
         self._state = self._state._replace(leaf=leaf, blank=False)
 
-    def _finish_code(self, leaf: Code, *, final: bool) -> None:
+    def _finish_code(self, leaf: Code) -> None:
         block = self._blocks[leaf.block]
         if leaf.column:
             self._lines.extend(self._code_lines(leaf.margin, [leaf.carry], leaf.rows))
             block.last = len(self._lines)
         if leaf.blanks:
             self._state = self._state._replace(blank=True)
-        if not final:
+        if self._saved:
             return
         block.closed = True
         if self._highlight and not block.pieces and is_worth_it(block.language, block.text):
@@ -697,59 +726,78 @@ class Rendering:
     def _table_row(self, table: Table, line: str) -> None:
         table = self._with_row(table, line)
         if table.settled is not None:
-            self._lines.extend(self._table_rows(table, self._margin(), table.settled, fresh=True))
-            rows = tables.grid_row(table.rows[-1], table.settled, table.aligned, self._inks) if table.settled else []
-            table = table._replace(rows=(), source=(), wanted=frozenset(), multiline=len(rows) > 1)
+            drawn, multiline = self._more_rows(table, self._margin(), table.settled)
+            self._lines.extend(drawn)
+            table = table._replace(rows=(), source=(), wanted=frozenset(), multiline=multiline)
         elif len(table.rows) >= _TABLE_ROWS or table.size > _TABLE_CHARACTERS:
-            widths = self._finish_table(table)
-            rows = tables.grid_row(table.rows[-1], widths, table.aligned, self._inks) if widths else []
-            table = table._replace(
-                rows=(), source=(), wanted=frozenset(), settled=tuple(widths), multiline=len(rows) > 1
-            )
+            widths, multiline = self._finish_table(table, last=False)
+            table = table._replace(rows=(), source=(), wanted=frozenset(), settled=widths, multiline=multiline)
         self._state = self._state._replace(leaf=table)
 
-    def _finish_table(self, table: Table) -> tuple[int, ...]:
-        """Draw the rows that were not drawn yet. Returns the widths; none for a list."""
+    def _finish_table(self, table: Table, *, last: bool) -> tuple[tuple[int, ...], bool]:
+        """Draw the rows that were not drawn yet.
+
+        Returns the widths, none for a list, and whether the last row took several lines.
+        """
         if table.settled is not None:
-            return table.settled
+            return table.settled, table.multiline
         side = self._begin_block(spaced=True)
         first = len(self._lines)
-        widths = tuple(tables.widths(table.columns, side.width) or ())
-        self._lines.extend(self._table_rows(table, side, widths))
-        self._wait(table.wanted, first, (table, side))
-        return widths
+        widths = tables.widths(table.columns, side.width) or []
+        if widths and not last:
+            widths = tables.roomy(widths, side.width)
+        drawn, multiline = self._all_rows(table, side, tuple(widths))
+        self._lines.extend(drawn)
+        self._wait(table.wanted, first, _Drawn(table, side, None if last else tuple(widths)))
+        return tuple(widths), multiline
 
-    def _table_rows(self, table: Table, side: Margin, widths: tuple[int, ...], *, fresh: bool = False) -> list[Line]:
+    def _all_rows(self, table: Table, side: Margin, widths: tuple[int, ...]) -> tuple[list[Line], bool]:
+        """The head and the rows. Those before the last one are not laid out again while the widths stay."""
         if not widths:
-            return self._listed(table, side, fresh=fresh)
-        inks = self._inks
-        rows: list[Row] = []
-        multiline = table.multiline
-        if not fresh:
-            rows = tables.grid_row(table.head, widths, table.aligned, inks)
-            rows.append(tables.divider(widths, inks, strong=True))
+            return self._listed(table, side, fresh=False), False
+        if self._grid[0] != widths:
+            self._grid = (widths, [])
+        head = tables.grid_row(table.head, widths, table.aligned, self._inks)
+        head.append(tables.divider(widths, self._inks, strong=True))
+        lines = self._row_lines(side, head, begun=False)
+        known = self._grid[1]
+        multiline = False
         for index, row in enumerate(table.rows):
-            drawn = self._grid_row(index, row, widths, table) if not fresh else None
-            drawn = drawn or tables.grid_row(row, widths, table.aligned, inks)
-            if (index or fresh) and (multiline or len(drawn) > 1):
-                rows.append(tables.divider(widths, inks, strong=False))
-            multiline = len(drawn) > 1
-            rows.extend(drawn)
-        lines = self._lay(side, [Broken(row, None) for row in rows], begun=fresh)
-        return [line._replace(indent=side.cells) for line in lines]
+            if index < len(known) and index < len(table.rows) - 1:
+                drawn, multiline = known[index]
+            else:
+                drawn, multiline = self._row(row, table, side, widths, divided=multiline, first=not index)
+                if index == len(known) and index < len(table.rows) - 1:
+                    known.append((drawn, multiline))
+            lines.extend(drawn)
+        return lines, multiline
 
-    def _grid_row(self, index: int, row: tuple[tables.Cell, ...], widths: tuple[int, ...], table: Table) -> list[Row]:
-        """A row of the open table; those before it are not laid out again while the widths stay."""
-        known, drawn = self._grid
-        if known != widths or (drawn and len(drawn) < index):
-            drawn = []
-            self._grid = (widths, drawn)
-        if index < len(drawn) and index < len(table.rows) - 1:
-            return drawn[index]
+    def _more_rows(self, table: Table, side: Margin, widths: tuple[int, ...]) -> tuple[list[Line], bool]:
+        """The row after those that were drawn."""
+        if not widths:
+            return self._listed(table, side, fresh=True), False
+        return self._row(table.rows[-1], table, side, widths, divided=table.multiline, first=False)
+
+    def _row(
+        self,
+        row: tuple[tables.Cell, ...],
+        table: Table,
+        side: Margin,
+        widths: tuple[int, ...],
+        *,
+        divided: bool,
+        first: bool,
+    ) -> tuple[list[Line], bool]:
+        """The lines of a row. A thin line divides it from the one before where either takes several lines."""
         rows = tables.grid_row(row, widths, table.aligned, self._inks)
-        if index < len(table.rows) - 1 and index == len(drawn):
-            drawn.append(rows)
-        return rows
+        multiline = len(rows) > 1
+        if (divided or multiline) and not first:
+            rows.insert(0, tables.divider(widths, self._inks, strong=False))
+        return self._row_lines(side, rows, begun=True), multiline
+
+    def _row_lines(self, side: Margin, rows: Sequence[Row], *, begun: bool) -> list[Line]:
+        lines = self._lay(side, [Broken(row, None) for row in rows], begun=begun)
+        return [line._replace(indent=side.cells) for line in lines]
 
     def _listed(self, table: Table, side: Margin, *, fresh: bool) -> list[Line]:
         """The rows as small lists, for a table with too many columns."""
@@ -771,22 +819,24 @@ class Rendering:
 
     # References
 
-    def _wait(self, wanted: frozenset[str], first: int, drawn: Plain | tuple[Table, Margin]) -> None:
-        if not wanted or self._saved is not None or len(self._waiters) >= _MOST_WAITING:
+    def _wait(self, wanted: frozenset[str], first: int, drawn: Plain | _Drawn) -> None:
+        if not wanted or self._saved or len(self._waiters) >= _MOST_WAITING:
             return
         waiting = _Waiting(first, len(self._lines) - first, drawn)
         self._waiters.append(waiting)
         for label in wanted:
             self._waiting.setdefault(label, []).append(waiting)
 
-    def _define(self, label: str, address: str, title: str, *, final: bool) -> None:
+    def _define(self, label: str, address: str, title: str) -> None:
         """Show a reference's definition, and make links of what was waiting for it."""
         side = self._begin_block()
-        shown = f"[{label}] {address}" + (f" {title}" if title else "")
-        found = self._parse(shown.replace("\\", "\\\\"), self.palette.muted)
-        self._lines.extend(self._lay(side, wrap(found.runs, side.width)))
+        muted = self.palette.muted
+        runs = [(f"[{clean(label)}] ", muted), (clean(address), self._inks.target(muted, address))]
+        if title:
+            runs.append((f" {clean(title)}", muted))
+        self._lines.extend(self._lay(side, wrap(runs, side.width)))
         name = normal_label(label)
-        if not final or name in self._references or len(self._references) >= _MOST_REFERENCES:
+        if self._saved or name in self._references or len(self._references) >= _MOST_REFERENCES:
             return
         self._references[name] = address
         for waiting in self._waiting.pop(name, ()):
@@ -794,7 +844,7 @@ class Rendering:
 
     def _redraw(self, waiting: _Waiting) -> None:
         drawn = waiting.drawn
-        size = len(drawn.text) if isinstance(drawn, Plain) else drawn[0].size
+        size = len(drawn.text) if isinstance(drawn, Plain) else drawn.table.size
         self._redrawn += size
         if self._redrawn > _MOST_REDRAWN:
             return
@@ -802,7 +852,7 @@ class Rendering:
             found = self._parse(drawn.text, drawn.base)
             lines = self._lay(drawn.margin, wrap(found.runs, drawn.margin.width))
         else:
-            lines = self._table_again(*drawn)
+            lines = self._table_again(drawn)
         first, count = waiting.first, waiting.count
         self._lines[first : first + count] = lines
         self._changed = min(self._changed, first)
@@ -818,16 +868,19 @@ class Rendering:
                     block.first += more
                     block.last += more
 
-    def _table_again(self, table: Table, side: Margin) -> list[Line]:
+    def _table_again(self, drawn: _Drawn) -> list[Line]:
+        table, side, settled = drawn
         state = self._state
         self._state = state._replace(containers=(Quote(),) if side.quoted else ())
-        self._grid = ((), [])
         again = Table((), table.aligned, (), ((1, 1),) * len(table.aligned), 0, frozenset(), (table.source[0],))
         for index, line in enumerate(table.source[1:]):
             again = self._with_row(again, line, head=index == 0)
         self._state = state
-        widths = tables.widths(again.columns, side.width)
-        return self._table_rows(again, side, tuple(widths or ()))
+        widths = settled if settled is not None else tables.widths(again.columns, side.width) or ()
+        kept, self._grid = self._grid, ((), [])
+        lines, _ = self._all_rows(again, side, tuple(widths))
+        self._grid = kept
+        return lines
 
     # The open end
 
@@ -843,11 +896,13 @@ class Rendering:
             last.pieces if last else False,
         )
         tail = self._tail.removesuffix("\r")
-        if tail:
+        leaf = self._state.leaf
+        in_fence = isinstance(leaf, Code) and bool(leaf.signs)
+        if tail and (in_fence or not _UNDECIDED.fullmatch(tail)):
             if self._midline:
                 self._more(tail, last=True)
             else:
-                self._line(tail, whole=True, final=False)
+                self._line(tail, whole=True)
         self._finish_leaf(trailing=True)
         self._draw_empty_items()
 
@@ -871,7 +926,7 @@ class Rendering:
         lines, first = self._lines, self._old_first
         changed = len(lines)
         for index, old in enumerate(self._old[: max(len(lines) - first, 0)], first):
-            if lines[index] == old:
+            if lines[index] is old or lines[index] == old:
                 lines[index] = old
             elif index < changed:
                 changed = index
@@ -905,10 +960,10 @@ def _cut(text: str) -> int:
     return cut
 
 
-def _expanded(runs: Sequence[tuple[str, Style]] | object, column: int) -> Row:
+def _expanded(runs: Iterable[tuple[str, Style]], column: int) -> Row:
     """Tabs as blanks up to every fourth column."""
     row: Row = []
-    for text, style in runs:  # type: ignore[attr-defined]
+    for text, style in runs:
         if "\t" in text:
             parts: list[str] = []
             for character in text:

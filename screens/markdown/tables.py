@@ -12,6 +12,7 @@ from screens.markdown.lines import Row, cells, wrap
 
 NARROWEST = 5
 """A column is not made narrower than this; where that is not enough, each row becomes a small list."""
+_ROOMY = 12
 _BETWEEN = " │ "
 
 Cell = tuple[Row, int, int]
@@ -42,8 +43,19 @@ def widths(columns: Sequence[tuple[int, int]], width: int) -> list[int] | None:
     return _shared(wanted, floor, room)
 
 
+def roomy(columns: Sequence[int], width: int) -> list[int]:
+    """Widths that stay, for rows that are not known yet: narrow columns get some of the room that is left."""
+    found = list(columns)
+    spare = width - sum(found) - len(_BETWEEN) * (len(found) - 1)
+    for index, size in enumerate(found):
+        more = min(max(_ROOMY - size, 0), spare)
+        found[index] += more
+        spare -= more
+    return found
+
+
 def _shared(wanted: list[int], floor: list[int], room: int) -> list[int]:
-    """Every column at most as wide as one limit, the limit as high as fits; what is left over goes to the first ones."""
+    """Every column at most as wide as one limit, as high as fits; what is left over goes to the first ones."""
     low, high = 0, max(wanted)
     while low < high:
         limit = (low + high + 1) // 2
@@ -63,7 +75,7 @@ def _shared(wanted: list[int], floor: list[int], room: int) -> list[int]:
 def grid_row(row: Sequence[Cell], columns: Sequence[int], aligned: Sequence[str], inks: Inks) -> list[Row]:
     """The screen rows of one table row."""
     palette = inks.palette
-    wrapped = [
+    wrapped: list[list[Row]] = [
         [broken.row for broken in wrap(row[index][0], size)] if index < len(row) else [[]]
         for index, size in enumerate(columns)
     ]
