@@ -22,6 +22,8 @@ from providers.registry import chat_provider
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.chat.desk import Desk
+    from console.chat.shelf import Shelf
+    from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -74,6 +76,7 @@ class Runtime(MachineRuntime):
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
         self._desk: Desk | None = None
+        self._shelf: Shelf | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -230,6 +233,28 @@ class Runtime(MachineRuntime):
                 make_ready=self._make_ready,
             )
         return self._conversation
+
+    @property
+    def shelf(self) -> Shelf:
+        """The chats as a person keeps them: lists, search, pins, tags, deleting."""
+        if self._shelf is None:
+            from console.chat.shelf import Shelf
+
+            self._shelf = Shelf(self.store, self.clock, self.bus, stop_answers=self._stop_answers)
+        return self._shelf
+
+    async def _stop_answers(self, chat_id: str) -> None:
+        """What arrives in a chat that is about to be deleted is not paid for any longer."""
+        for chat in self._desk.busy if self._desk is not None else ():
+            if chat.id == chat_id:
+                await chat.stop()
+
+    def clipboard(self, draw: Callable[[str], None]) -> Clipboard:
+        """The clipboard of whoever sits at the terminal; `draw` sends control codes to it."""
+        from console.clipboard import Clipboard
+
+        file = self.paths.state / "clipboard.txt"
+        return Clipboard(self._environment, file, draw, manner=self.settings.screen.clipboard)
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)

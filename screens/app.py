@@ -10,7 +10,6 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -23,14 +22,17 @@ from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
 from screens.leaving import Concerned, machines_that_bill
+from screens.life import LivingApp
 from screens.standing import Standing
 from screens.theme import Palette, palette
 from screens.widgets.status import Snapshot, StatusLine
 
 if TYPE_CHECKING:
+    from console.clipboard import Clipboard
     from console.events import Event
     from console.links.connector import LoginManners
     from console.runtime import Runtime
+    from screens.early import EarlyScreen
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ SAME_S = 5.0
 MOST_TOASTS = 3
 
 
-class HawserApp(App[int]):
+class HawserApp(LivingApp):
     """`runtime` is open for as long as the app runs."""
 
     TITLE = "Hawser"
@@ -52,8 +54,8 @@ class HawserApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as the base has it
 
-    def __init__(self, runtime: Runtime) -> None:
-        super().__init__()
+    def __init__(self, runtime: Runtime, early: EarlyScreen | None = None) -> None:
+        super().__init__(early)
         self.runtime = runtime
         self.keys = keys_of(runtime.settings)
         """The keys of each action, by its id."""
@@ -64,6 +66,7 @@ class HawserApp(App[int]):
         self.standing = Standing(runtime, self._show_standing)
         self._toasted: dict[str, float] = {}
         self._carrying: asyncio.Task[None] | None = None
+        self._clipboards: Clipboard | None = None
         self._pressed_at = float("-inf")
         for each in theme.THEMES:
             self.register_theme(each)
@@ -87,8 +90,9 @@ class HawserApp(App[int]):
             self.add_mode(name, make)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
-        self.runtime.ring = self._ring
+        self.runtime.ring = self.draw
         await self.switch_mode("chat")
+        self.call_after_refresh(self.first_room_shown)
         self.call_after_refresh(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:
             self.warn(f"There is no theme {wanted!r}; choose one with the command Theme.")
@@ -131,12 +135,6 @@ class HawserApp(App[int]):
                 for line in screen.query(StatusLine):
                     line.show(snapshot)
 
-    def _ring(self, sequence: str) -> None:
-        """The bell and a note of the terminal, for who looks at another window."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
-            self._driver.flush()
-
     def _login_manners(self) -> LoginManners:
         from console.links.connector import LoginManners
         from screens.dialogs.login import DialogAsk
@@ -169,9 +167,12 @@ class HawserApp(App[int]):
         if message in self._toasted:
             return
         self._toasted[message] = now
-        for old in list(self._notifications)[: -MOST_TOASTS + 1 or None]:
-            del self._notifications[old]
         super().notify(message, **how)
+
+    def _refresh_notifications(self) -> None:
+        for old in list(self._notifications)[:-MOST_TOASTS]:
+            del self._notifications[old]
+        super()._refresh_notifications()
 
     async def on_event(self, event: events.Event) -> None:
         """Esc takes toasts away, beside whatever else it does."""
@@ -197,6 +198,25 @@ class HawserApp(App[int]):
             markup=False,
         )
 
+    def copy(self, text: str, what: str = "") -> None:
+        """To the clipboard by the best way there is; a toast says which, and when there is none. Returns at once."""
+        self._clipboard = text  # what Ctrl+V puts into a text, whatever the terminal does
+        self.run_worker(self._copy(text, what), group="copy", exclusive=True)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual's own widgets copy as we do."""
+        self.copy(text)
+
+    async def _copy(self, text: str, what: str) -> None:
+        if self._clipboards is None:
+            self._clipboards = self.runtime.clipboard(self.draw)
+        try:
+            copied = await self._clipboards.copy(text)
+        except ConsoleError as error:
+            self.tell(error)
+        else:
+            self.say(f"Copied {what}: {copied.words}" if what else f"Copied {copied.words}")
+
     # ---- what works everywhere
 
     async def action_room(self, name: str) -> None:
@@ -212,7 +232,7 @@ class HawserApp(App[int]):
     def action_cancel(self) -> None:
         """Ctrl+C: what is selected is copied, else the room has something to cancel; else twice leaves."""
         if selected := self._selected():
-            self.copy_to_clipboard(selected)
+            self.copy(selected)
             self.screen.clear_selection()
             return
         cancel = getattr(self.screen, "cancel_something", None)

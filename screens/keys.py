@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list", "log"]
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list", "chats", "log"]
 
 TRAPS: Mapping[str, str] = {
     "ctrl+i": "terminals send it as Tab",
@@ -34,6 +34,7 @@ PLACES: Mapping[Place, str] = {
     "composer": "Chat, writing",
     "messages": "Chat, on a message",
     "list": "Lists",
+    "chats": "The list of chats",
     "log": "Logs",
 }
 
@@ -92,6 +93,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("list", "first", ("home", "g"), "First", "To the first row."),
     Action("list", "last", ("end", "G"), "Last", "To the last row."),
     Action("list", "choose", ("enter",), "Choose", "Choose the row."),
+    # The list of chats, while its filter is typed: letters go there
+    Action("chats", "title", ("ctrl+r",), "Rename", "Give the chat another title.", first=True, footer=1),
+    Action("chats", "pin", ("ctrl+s",), "Pin", "Keep the chat on top of the list, or no longer.", first=True, footer=2),
+    Action("chats", "tags", ("ctrl+t",), "Tags", "Give the chat tags; #tag in the filter finds them.", first=True,
+           footer=3),
+    Action("chats", "save_as", ("ctrl+o",), "Export", "Write the chat to a file, Markdown or JSON.", first=True,
+           footer=4),
+    Action("chats", "remove", ("ctrl+d",), "Delete", "Delete the chat; it can be brought back for a week.",
+           dangerous=True, first=True, footer=5),
+    Action("chats", "bring_back", ("ctrl+y", "alt+u"), "Undo", "Bring back the chat that was deleted last.", first=True,
+           footer=6),
+    Action("chats", "removed", ("ctrl+g",), "Deleted", "Show the deleted chats, or the others again.", first=True,
+           footer=7),
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
     Action("chat", "off_record", ("alt+n",), "Off the record",
@@ -149,6 +163,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
     Action("messages", "find_next", ("n",), "Next", "The next place found."),
     Action("messages", "find_back", ("N",), "Previous", "The place found before."),
+    # Logs
+    Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
+           footer=1),
+    Action("log", "log_level", ("l",), "Level", "The least level that is shown: debug, info, warning, error.", "level",
+           footer=2),
+    Action("log", "log_wrap", ("w",), "Wrap", "Break long entries over several lines, or cut them.", "wrap", footer=3),
+    Action("log", "log_copy", ("y",), "Copy", "Copy the entry.", "copy", footer=4),
+    Action("log", "log_copy_all", ("Y",), "Copy all", "Copy all entries that are shown.", "copy_all"),
+    Action("log", "log_save", ("s",), "Save", "Write the entries that are shown to a file.", "save", footer=5),
+    Action("log", "log_all", ("escape",), "All", "Take the filter away.", "all"),
 )  # fmt: skip
 
 
@@ -180,7 +204,8 @@ def bindings(place: Place) -> list[Binding]:
 def key_name(key: str) -> str:
     """A key as a person reads it: ^P, Alt+N, F1, Esc, [."""
     *held, last = key.split("+")
-    last = _NAMES.get(last) or (key_to_character(last) if len(last) > 1 else None) or last
+    character = key_to_character(last) if len(last) > 1 else None
+    last = _NAMES.get(last) or (character if character is not None and character.isprintable() else last)
     if held == ["ctrl"] and len(last) == 1:
         return f"^{last.upper()}"
     if len(last) > 1 or held:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.live import Live
 from console.chat.news import AnswerGrew, AnswerNotice
-from console.chat.turn import NO_ANSWER, Answer, Turn
+from console.chat.turn import NO_ANSWER, Answer, State, Turn
 from console.errors import ConsoleError, Explanation, StoreError, explain
 from providers.chat.base import Delta, Message
 from providers.errors import ProviderError
@@ -80,7 +80,7 @@ class Answering:
     async def _work(self, job: Job) -> None:
         self._is_running = True
         ongoing: OngoingTurn | None = None
-        state: Literal["complete", "stopped", "failed"] = "stopped"
+        state: State = "stopped"
         failure: Explanation | None = None
         try:
             if self.live.is_stopping:  # before its first step
@@ -102,11 +102,13 @@ class Answering:
                 state, failure = "failed", explain(error)
                 raise
             finally:
-                if ongoing is None and state == "failed":
+                if ongoing is None:
                     await self._close_unasked(state, failure)
         finally:
             self._is_running = False
-            self.message = self._as_it_ended(ongoing.whole_answer() if ongoing else NO_ANSWER, state, failure)
+            if ongoing is not None:
+                self.trouble = self.trouble or ongoing.trouble
+            self.message = self._as_it_ended(ongoing.whole_answer() if ongoing else self._unasked, state, failure)
             self._ended(self)
         await self._after(self)
 
@@ -132,21 +134,25 @@ class Answering:
         live = self.live
         live.model, live.endpoint, live.machine = answer.model or live.model, answer.endpoint, answer.machine
 
-    async def _close_unasked(self, state: Literal["stopped", "failed"], failure: Explanation | None) -> None:
+    async def _close_unasked(self, state: State, failure: Explanation | None) -> None:
         """Nobody was asked, so nobody else closes the row."""
         if self.turn.begun is None:
             return
-        try:
-            store = await self._at.store()
-            await store.end_answer(
-                self.turn.begun.answer_id, state=state, finish=state, error=failure.text if failure else None
-            )
-        except ConsoleError as trouble:
-            log.error("an answer that was never asked for could not be closed: %s", trouble.text)
+        from console.chat.saving import Saver
 
-    def _as_it_ended(
-        self, answer: Answer, state: Literal["complete", "stopped", "failed"], failure: Explanation | None
-    ) -> StoredMessage:
+        try:
+            saver = Saver(await self._at.store(), self.turn.begun.answer_id)
+        except StoreError as trouble:
+            log.error("an answer that was never asked for could not be closed: %s", trouble.text)
+            return
+        await saver.close(self._unasked._replace(finish=state), state, failure)
+        self.trouble = saver.trouble
+
+    @property
+    def _unasked(self) -> Answer:
+        return self.turn.earlier or NO_ANSWER
+
+    def _as_it_ended(self, answer: Answer, state: State, failure: Explanation | None) -> StoredMessage:
         from console.chat.saving import notes_of
 
         return self.message._replace(

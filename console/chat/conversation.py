@@ -163,6 +163,11 @@ class OngoingTurn:
     def text(self) -> str:
         return "".join(self._text)
 
+    @property
+    def trouble(self) -> StoreError | None:
+        """Why it could not be kept, if it could not."""
+        return self._saver.trouble if self._saver is not None else None
+
     def answer(self) -> Answer:
         candidate = self._call.candidate if self._call else None
         return Answer(
@@ -189,7 +194,11 @@ class OngoingTurn:
     def whole_answer(self) -> Answer:
         """With what the earlier part took, if this continues one; its text is only what came."""
         answer, earlier = self.answer(), self._turn.earlier
-        return answer if earlier is None else answer.after(earlier)
+        if earlier is None:
+            return answer
+        if not self._tried:  # nobody was asked, and that costs nothing
+            answer = answer._replace(cost_usd=ZERO)
+        return answer.after(earlier)
 
     def _gpu_usd(self, machine: str | None) -> Decimal | None:
         """What the machine cost for as long as this answer took. Its time is booked by the meter, with all the rest."""

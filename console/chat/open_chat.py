@@ -20,10 +20,11 @@ from console.chat.live import Live
 from console.chat.news import AnswerNotice, ChatChanged
 from console.chat.question import sendable, with_material
 from console.chat.questions import Question, Waiting, as_document
+from console.chat.saving import AnswerHomeless
 from console.chat.turn import NO_ANSWER, Answer, Begun, Turn
 from console.errors import ConsoleError, NotFound
 from console.history.chats import TitledBy
-from console.history.messages import StoredMessage
+from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import BegunTurn, Mark, NewChat
 from console.text import shorten
 from providers.chat.base import Message, Usage
@@ -79,6 +80,8 @@ class OpenChat:
         self._answering: dict[str, Answering] = {}
         self._waiting: list[Waiting] = []
         self._is_held = False
+        self._homeless: list[Answering] = []
+        """Answers whose chat was removed in another window while they came."""
         self._mark: Mark | None = None
         self._entries: tuple[Entry, ...] | None = None
         self._estimates = Estimates()
@@ -276,7 +279,6 @@ class OpenChat:
                 self.branches.leaf = nearest
             said = "The end of this chat was deleted elsewhere; the question follows what is left."
         except NotFound:
-            self._keeper = InStore(self._at.store, self._at.clock)
             self._forget()
             said = "This chat was deleted elsewhere; the question began a new one."
         begun = await self._begin(question, answers)
@@ -306,7 +308,7 @@ class OpenChat:
             question.text,
             CLIENT,
             material=question.material,
-            attachments=begun.question.attachments,
+            attachments=question.attachments or begun.question.attachments,
             chat=begun.chat if is_kept else None,
             model=model,
             system=self.system,
@@ -337,9 +339,14 @@ class OpenChat:
             message = message._replace(excluded=self.branches.messages[message.id].excluded)
             self.branches.put(message)
         if message.state == "failed":
-            self._is_held = bool(self._waiting)
-        elif message.state == "stopped" and self.is_busy and not self._answering and not self._at.jobs.is_closed:
-            # What was asked since the stop was meant to be asked. The job of this answer ends with it.
+            # Of several that were compared, one good answer is enough to go on.
+            end = self.branches.messages.get(self.branches.leaf or "")
+            self._is_held = bool(self._waiting) and (end is None or end.state != "complete")
+        if isinstance(answering.trouble, AnswerHomeless):
+            self._homeless.append(answering)
+        is_next = bool(self._homeless) or (self.is_busy and not self._answering)
+        if message.state == "stopped" and is_next and not self._at.jobs.is_closed:
+            # The job of this answer ends with it, and what was asked since the stop was meant to be asked.
             self._at.jobs.start("ask what waits", lambda _: self._after_all())
         if message.state == "failed" and message.error:
             hint = message.notes.get("hint")
@@ -357,8 +364,38 @@ class OpenChat:
     async def _after_all(self) -> None:
         """Ask the question that waits, if it is its turn."""
         async with self._one_at_a_time:
+            while self._homeless:
+                await self._move(self._homeless.pop(0))
             if not self._answering and not self._is_held:
                 await self._ask_next()
+
+    async def _move(self, answering: Answering) -> None:
+        """The chat was removed in another window while this answer came: both halves of the turn begin a new one."""
+        from console.history import turns
+
+        answer = answering.message
+        question = self.branches.messages.get(answer.parent_id or "")
+        if question is None or self.id != answer.chat_id:
+            return
+        self._forget()
+        attached = [
+            each if isinstance(each, StoredAttachment) else each.stored()
+            for each in answering.turn.attachments
+            if each.content
+        ]
+        try:
+            begun = await self._keeper.begin(self._as_new(question.text), None, question.text, attached, None, 1)
+            moved = answer._replace(id=begun.answers[0].id, chat_id=begun.chat.id, parent_id=begun.question.id)
+            store = await self._at.store()
+            await store.run(lambda c: turns.fill(c, moved), write=True)
+        except ConsoleError as error:
+            self._at.bus.publish(AnswerNotice(self.key, "store", error.text, hint=error.hint))
+            return
+        self._place(begun)
+        self.branches.put(moved)
+        said = "This chat was deleted elsewhere; its last turn is kept as a new one."
+        self._at.bus.publish(AnswerNotice(self.key, "moved", said))
+        self._changed()
 
     async def _ask_next(self) -> None:
         if not self._waiting:
@@ -550,7 +587,11 @@ class OpenChat:
         self.branches.leaf = begun.answers[0].id
 
     def _forget(self) -> None:
-        self.branches, self._mark = Branches(), None
+        """The chat is no more; the next question begins another in its place."""
+        self._keeper = InStore(self._at.store, self._at.clock)
+        self.branches, self._mark, self._entries = Branches(), None, None
+        if self.titled_by != "person":
+            self.title, self.titled_by = "", "words"
 
     def restore_waiting(self, waiting: Sequence[Waiting]) -> None:
         """Questions that a process which is gone has left behind; they are held."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from console.chat.turn import Answer, State
-from console.errors import Explanation, StoreError
+from console.errors import Explanation, NotFound, StoreError
 from console.history.store import Store
 from providers.chat.base import Delta
 
@@ -20,6 +20,10 @@ def notes_of(answer: Answer, error: Explanation | None) -> dict[str, Any]:
     if error is not None and error.hint:
         notes["hint"] = error.hint
     return notes
+
+
+class AnswerHomeless(StoreError):
+    """There is no message any more that the answer could be kept in."""
 
 
 class Saver:
@@ -105,5 +109,7 @@ class Saver:
             )
         except StoreError as trouble:
             self.trouble = trouble
+        except NotFound:
+            self.trouble = AnswerHomeless("The chat of this answer was deleted while it arrived.")
         else:
             self.trouble = None

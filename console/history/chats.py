@@ -267,6 +267,7 @@ def delete(connection: sqlite3.Connection, chat_id: str) -> int:
     # Emptied first: as a cascade each message would be looked up once more as somebody's parent.
     connection.execute("DELETE FROM messages WHERE chat_id = ?", (chat_id,))
     _changed(connection.execute("DELETE FROM chats WHERE id = ?", (chat_id,)), chat_id)
+    connection.execute("DELETE FROM drafts WHERE chat_key IN (?, ?)", (chat_id, f"waiting:{chat_id}"))
     for sha256 in shown:
         connection.execute(
             "DELETE FROM attachments WHERE sha256 = ?"

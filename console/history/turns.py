@@ -15,6 +15,7 @@ from console.history import chats, messages
 from console.history.chats import NO_PARAMS, Chat
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.owner import this_process
+from console.history.rows import to_ms
 
 
 class NewChat(NamedTuple):
@@ -104,13 +105,30 @@ def note_answerer(connection: sqlite3.Connection, message_id: str, model: str, e
     connection.execute("UPDATE messages SET model = ?, endpoint = ? WHERE id = ?", (model, endpoint, message_id))
 
 
-def add_answer(
-    connection: sqlite3.Connection, now_ms: int, chat_id: str, question_id: str, text: str, notes: Mapping[str, Any]
-) -> StoredMessage:
-    """An answer that a person wrote or changed, complete as it is."""
-    message_id = messages.begin_answer(connection, now_ms, chat_id, question_id, model=None, endpoint=None)
-    messages.end_answer(connection, now_ms, message_id, state="complete", text=text, notes=notes)
-    return messages.get(connection, message_id, contents=False)
+def fill(connection: sqlite3.Connection, message: StoredMessage) -> None:
+    """Give a begun answer the text and figures of one that has ended elsewhere."""
+    assert message.state != "streaming"
+    assert message.ended_at is not None
+    messages.end_answer(
+        connection,
+        to_ms(message.ended_at),
+        message.id,
+        state=message.state,
+        text=message.text,
+        thinking=message.thinking,
+        finish=message.finish,
+        error=message.error,
+        model=message.model,
+        endpoint=message.endpoint,
+        machine=message.machine,
+        input_tokens=message.input_tokens,
+        output_tokens=message.output_tokens,
+        estimated=message.estimated,
+        cost_usd=message.cost_usd,
+        first_token_ms=message.first_token_ms,
+        total_ms=message.total_ms,
+        notes=message.notes,
+    )
 
 
 def cut_branch(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str | None:
@@ -155,10 +173,11 @@ class Bone(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Two marks of a chat differ when somebody has added messages to it, or removed some."""
+    """Two marks of a chat differ when messages came, went or ended between them."""
 
     messages: int
     newest: int
+    updated_ms: int
 
 
 def skeleton(connection: sqlite3.Connection, chat_id: str) -> tuple[Chat, list[Bone], Mark]:
@@ -173,6 +192,8 @@ def skeleton(connection: sqlite3.Connection, chat_id: str) -> tuple[Chat, list[B
 def mark(connection: sqlite3.Connection, chat_id: str) -> Mark:
     return Mark(
         *connection.execute(
-            "SELECT count(*), coalesce(max(seq), 0) FROM messages WHERE chat_id = ?", (chat_id,)
+            "SELECT count(m.seq), coalesce(max(m.seq), 0), c.updated_at FROM chats c"
+            " LEFT JOIN messages m ON m.chat_id = c.id WHERE c.id = ?",
+            (chat_id,),
         ).fetchone()
     )

@@ -143,7 +143,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._strips.clear()
         self.virtual_size = Size(0, len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
-        self.scroll_to(y=max(top, 0), animate=False)
+        self.scroll_to(y=max(top, 0), animate=False, force=True)
         self._show_cursor()
         self.refresh()
         now = self.cursor
@@ -238,9 +238,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         top, bottom = self._cursor * self.lines, (self._cursor + 1) * self.lines
         if top < self.scroll_offset.y:
             is_first = next(self._choosable(self._cursor - 1, -1), None) is None if self._cursor < 20 else False
-            self.scroll_to(y=0 if is_first else top, animate=False)
+            self.scroll_to(y=0 if is_first else top, animate=False, force=True)
         elif bottom > self.scroll_offset.y + height:
-            self.scroll_to(y=bottom - height, animate=False)
+            self.scroll_to(y=bottom - height, animate=False, force=True)
 
     def _on_resize(self, event: events.Resize) -> None:
         self._show_cursor()

@@ -36,6 +36,8 @@ class Snapshot(NamedTuple):
     links: Mapping[str, LinkState] = {}
     tokens_per_s: float | None = None
     """Of the answer that streams."""
+    is_settled: bool = True
+    """Whether there was time to begin guarding; before that nobody is told that nobody guards."""
     room: str = ""
     more: tuple[Part, ...] = ()
     """What the room in sight adds."""
@@ -68,7 +70,8 @@ def parts_of(snapshot: Snapshot) -> list[Part]:
         count = len(view.alerts)
         parts.append(Part(95, f"▲ {plural(count, 'alert')}", "bad" if is_alarm else "warn", "logs"))
     parts.append(_money(view))
-    if guard := _guard(view):
+    guard = _guard(view)
+    if guard is not None and (snapshot.is_settled or view.guarding != "nobody"):
         parts.append(guard)
     return parts
 
@@ -182,13 +185,14 @@ class StatusLine(Widget):
     def render(self) -> RenderResult:
         palette: Palette = self.app.palette  # type: ignore[attr-defined]
         width = self.size.width
-        line = Text(BRAND, style=palette.heading, no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(BRAND, palette.heading)
         room = self._snapshot.room or getattr(self.screen, "room_title", "")
         if room and width >= 60:
             line.append(f" {room}", palette.muted)
         shown = fitting(self._parts, width - line.cell_len - 1)
         cells = sum(Text(part.words).cell_len + 3 for part in shown)
-        line.append(" " * max(width - line.cell_len - cells, 0))
+        line.append(" " * max(width - line.cell_len - cells - 1, 0))
         self._places = []
         for number, part in enumerate(shown):
             line.append(" │ " if number else "   ", palette.faint)

@@ -62,7 +62,7 @@ async def running(
         def note(_message: Message) -> None:
             happens.set()
 
-        async with app.run_test(size=size, message_hook=note) as pilot:
+        async with app.run_test(size=size, notifications=True, message_hook=note) as pilot:
             await until(pilot, lambda: app.current_mode == "chat" and app.screen.is_running)
             try:
                 yield app, pilot
