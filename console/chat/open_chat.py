@@ -22,7 +22,7 @@ from console.chat.question import sendable, with_material
 from console.chat.questions import Question, Waiting, as_document, from_document
 from console.chat.saving import AnswerHomeless
 from console.chat.turn import NO_ANSWER, Answer, Begun, Turn
-from console.errors import ConsoleError, NotFound
+from console.errors import ConsoleError, NotFound, StoreError
 from console.history.chats import TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import BegunTurn, Mark, NewChat
@@ -39,6 +39,8 @@ TITLE_WIDTH = 60
 FIRST_ENTRIES = 200
 """How many messages of a long chat are read before it is shown; the rest follows."""
 _AT_ONCE = 1000
+KEEP_AGAIN_S = (1.0, 5.0, 15.0, 60.0, 300.0)
+"""The pauses after which an answer that could not be written is tried again."""
 
 
 class Entry(NamedTuple):
@@ -146,6 +148,15 @@ class OpenChat:
         """A message and those beside it, oldest first: the columns of a comparison."""
         found = self.branches.siblings(message_id)
         return tuple(self.branches.messages[each] for each in found if each in self.branches.messages)
+
+    async def content(self, attachment: StoredAttachment) -> bytes:
+        """What an attachment of a message holds; messages come without it."""
+        if attachment.content or self.off_the_record:
+            return attachment.content
+        from console.history import messages
+
+        store = await self._at.store()
+        return await store.run(lambda c: messages.content(c, attachment.sha256))
 
     async def settled(self) -> None:
         """Wait until nothing is answered here any more."""
@@ -346,6 +357,8 @@ class OpenChat:
             self._is_held = bool(self._waiting)
         if isinstance(answering.trouble, AnswerHomeless):
             self._homeless.append(answering)
+        elif answering.trouble is not None and not self._at.jobs.is_closed:
+            self._at.jobs.start("keep an answer", lambda _: self._keep_late(message))
         is_next = bool(self._homeless) or (self.is_busy and not self._answering)
         if message.state == "stopped" and is_next and not self._at.jobs.is_closed:
             # The job of this answer ends with it, and what was asked since the stop was meant to be asked.
@@ -398,6 +411,26 @@ class OpenChat:
         said = "This chat was deleted elsewhere; its last turn is kept as a new one."
         self._at.bus.publish(AnswerNotice(self.key, "moved", said))
         self._changed()
+
+    async def _keep_late(self, message: StoredMessage) -> None:
+        """An answer could not be written when it ended. Somebody may have held the file, so it is tried again."""
+        from console.history import turns
+
+        kept = message._replace(error=None if message.state == "complete" else message.error)
+        for pause_s in KEEP_AGAIN_S:
+            await self._at.clock.sleep(pause_s)
+            try:
+                store = await self._at.store()
+                await store.run(lambda c: turns.fill(c, kept), write=True)
+            except StoreError:
+                continue
+            except NotFound:
+                return
+            if message.id in self.branches:
+                self.branches.put(kept)
+            self._at.bus.publish(AnswerNotice(self.key, "store", "The answer is kept after all.", message.id))
+            self._changed()
+            return
 
     async def _ask_next(self) -> None:
         if not self._waiting:
