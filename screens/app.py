@@ -97,7 +97,7 @@ class HawserApp(LivingApp):
             self.add_mode(name, make)
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
-        self.runtime.ring = self._ring
+        self.runtime.ring = self.draw
         self.call_after_refresh(self.first_room_shown)
         self.call_after_refresh(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:
@@ -140,12 +140,6 @@ class HawserApp(LivingApp):
             for screen in stack:
                 for line in screen.query(StatusLine):
                     line.show(snapshot)
-
-    def _ring(self, sequence: str) -> None:
-        """The bell and a note of the terminal, for who looks at another window."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
-            self._driver.flush()
 
     def _login_manners(self) -> LoginManners:
         from console.links.connector import LoginManners

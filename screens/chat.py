@@ -33,6 +33,7 @@ from screens.widgets.footer import Footer
 from screens.widgets.sidebar import Sidebar
 from screens.widgets.status import StatusLine
 from screens.widgets.transcript import Item, Transcript
+from screens.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
     from console.chat.live import Position
@@ -74,6 +75,7 @@ class ChatRoom(Room):
             yield Sidebar(self.hawser.palette)
             with Vertical(id="talk"):
                 yield ChatTitle()
+                yield Welcome()
                 yield Transcript(self.hawser.palette)
                 yield Composer(
                     history=History(runtime.store, runtime.clock),
@@ -198,6 +200,17 @@ class ChatRoom(Room):
                 self._ticker.pause()
         if not chat.is_busy:
             self.hawser.standing.set_speed(None)
+        is_empty = not chat.entries and not chat.waiting
+        self.transcript.display = not is_empty
+        welcome = self.query_one(Welcome)
+        welcome.display = is_empty
+        if is_empty:
+            settings = self.runtime.settings
+            welcome.show(
+                model=chat.model or settings.chat.model,
+                has_endpoints=bool(settings.endpoints),
+                off_the_record=chat.off_the_record,
+            )
 
     # ---- what happens
 
@@ -278,9 +291,9 @@ class ChatRoom(Room):
         self.end_editing(bring_back=False)
         try:
             if editing is not None:
-                await chat.edit(editing, sent.text)
+                await chat.edit(editing, sent.question.text)
             else:
-                await chat.ask(Question(sent.text, sent.attachments))
+                await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
             if not self.composer.draft():

@@ -216,7 +216,9 @@ def rename(room: ChatRoom, title: str = "") -> None:
         chat = room.chat
         if chat is None:
             return
-        new = title or await room.app.push_screen_wait(AskDialog("Rename", "The title of this chat", chat.title))
+        new: str | None = title
+        if not new:
+            new = await room.app.push_screen_wait(AskDialog("Rename", "The title of this chat", chat.title))
         if new:
             await chat.rename(new)
 

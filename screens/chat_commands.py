@@ -50,7 +50,8 @@ def _send_waiting(room: ChatRoom, _rest: str) -> None:
 
 SLASHES: tuple[Slash, ...] = (
     Slash("new", "a new chat", lambda room, _: room.run_action("screen.new_chat")),
-    Slash("off", "a chat off the record: nothing is kept but what it cost", lambda r, _: r.run_action("screen.off_record")),
+    Slash("off", "a chat off the record: nothing is kept but what it cost",
+          lambda room, _: room.run_action("screen.off_record")),
     Slash("model", "who answers", _model, "NAME", lambda room: room.model_names),
     Slash("compare", "ask several models at once", lambda room, _: chat_choices.compare(room)),
     Slash("persona", "an instruction, model and parameters from a file",

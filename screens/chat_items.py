@@ -250,7 +250,7 @@ def window_words(estimate: Estimate) -> tuple[str, str]:
         return f"{about}{plural(estimate.tokens, 'token')}", "muted"
     share = estimate.tokens / estimate.window_tokens
     colour = "bad" if share >= 0.95 else "warn" if share >= 0.75 else "muted"
-    return f"{about}{share:.0%} of {_thousands(estimate.window_tokens)}", colour
+    return f"{about}{share:.0%} of {window_size(estimate.window_tokens)}", colour
 
 
 def estimate_words(estimate: Estimate) -> tuple[str, str]:
@@ -262,5 +262,10 @@ def estimate_words(estimate: Estimate) -> tuple[str, str]:
     return (f"{words} · about {amount(estimate.cost_usd)}" if estimate.cost_usd else words), window_words(estimate)[1]
 
 
-def _thousands(tokens: int) -> str:
-    return f"{tokens / 1024:.0f}k" if tokens >= 1024 else str(tokens)
+def window_size(tokens: int) -> str:
+    """As windows are named: 32k, 128k, 200k, 1M."""
+    if tokens >= 1_000_000:
+        return f"{tokens / 1_000_000:.2g}M"
+    if tokens >= 1000:
+        return f"{tokens // 1024}k" if tokens % 1000 and tokens % 1024 == 0 else f"{tokens / 1000:.0f}k"
+    return str(tokens)

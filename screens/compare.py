@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
+from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, RenderResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from console.chat.news import AnswerGrew, ChatChanged
@@ -16,7 +19,8 @@ from console.errors import ConsoleError
 from console.text import neutralise, shorten
 from screens import keys
 from screens.bridge import Happened
-from screens.chat_items import foot_of_live, item_of
+from screens.chat_items import foot_of, foot_of_live, item_of
+from screens.widgets.cells import fit, one_line
 from screens.widgets.footer import Footer
 from screens.widgets.status import StatusLine
 from screens.widgets.transcript import Transcript
@@ -48,6 +52,39 @@ class Column(Vertical):
         return self.query_one(Transcript)
 
 
+class Standings(Widget):
+    """A line with every answer: who gives it, how fast, for how much; the one that is looked at stands out."""
+
+    DEFAULT_CSS = """
+    Standings { height: auto; max-height: 6; padding: 0 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[tuple[bool, str, str]] = []
+
+    def show(self, rows: list[tuple[bool, str, str]]) -> None:
+        """For each answer whether it is looked at, who gives it, and its figures."""
+        if rows != self._rows:
+            is_other_height = len(rows) != len(self._rows)
+            self._rows = rows
+            self.refresh(layout=is_other_height)
+
+    def set_palette(self, _palette: object) -> None:
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        palette = self.app.palette  # type: ignore[attr-defined]
+        names = max((cell_len(name) for _, name, _ in self._rows), default=0)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for number, (is_here, name, figures) in enumerate(self._rows, 1):
+            text.append(f"{'▸' if is_here else ' '} {number}  ", palette.accent)
+            text.append(fit(name, min(names, 40)), palette.strong if is_here else palette.text)
+            text.append(f"  {figures}\n", palette.muted)
+        text.rstrip()
+        return text
+
+
 class CompareScreen(Screen[str | None]):
     """Answers with the message to keep; None leaves the branch as it is."""
 
@@ -72,6 +109,7 @@ class CompareScreen(Screen[str | None]):
     def compose(self) -> ComposeResult:
         yield StatusLine()
         yield Static(self._question(), id="question", markup=False)
+        yield Standings()
         with Horizontal(id="columns"):
             for message_id in self._ids:
                 yield Column(message_id)
@@ -100,6 +138,20 @@ class CompareScreen(Screen[str | None]):
             column.set_class(number == self._here, "-here")
         if columns:
             columns[self._here].transcript.focus()
+        self._draw_standings()
+
+    def _draw_standings(self) -> None:
+        rows = []
+        for number, message_id in enumerate(self._ids):
+            message = self._message(message_id)
+            if message is None:
+                rows.append((number == self._here, "deleted", ""))
+                continue
+            live = self.chat.lives.get(message_id)
+            parts = foot_of(message) if live is None else foot_of_live(live, self.hawser.runtime.clock.monotonic())
+            name = one_line((live.model if live is not None else message.model) or "?")
+            rows.append((number == self._here, name, " · ".join(one_line(words) for words, _ in parts[1:])))
+        self.query_one(Standings).show(rows)
 
     # ---- what happens
 
@@ -130,6 +182,7 @@ class CompareScreen(Screen[str | None]):
             *_, column.position = live.since()
         entry = Entry(message, self._ids.index(message.id) + 1, len(self._ids))
         column.transcript.show([item_of(entry, self.hawser.runtime.clock.now(), live)])
+        self._draw_standings()
 
     def _grow(self, column: Column) -> None:
         live = self.chat.lives.get(column.message_id)
@@ -149,6 +202,7 @@ class CompareScreen(Screen[str | None]):
             live = self.chat.lives.get(column.message_id)
             if live is not None:
                 column.transcript.set_foot(column.message_id, tuple(foot_of_live(live, now_s)))
+        self._draw_standings()
 
     # ---- keys
 

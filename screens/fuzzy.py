@@ -35,12 +35,15 @@ def fitting(words: str, rows: Sequence[T], text_of: Callable[[T], str]) -> list[
 
 def _cost(word: str, text: str) -> int | None:
     """How badly a word fits; None where it does not."""
-    at = text.find(word)
-    if at >= 0:
-        starts = at == 0 or not text[at - 1].isalnum()
-        while not starts and (later := text.find(word, at + 1)) >= 0:
-            at, starts = later, not text[later - 1].isalnum()
-        return min(at, 40) if starts else 100 + min(at, 40)
+    if word in text:
+        if text.startswith(word):
+            return 0
+        at = text.find(word)
+        while at >= 0:
+            if not text[at - 1].isalnum():
+                return 1
+            at = text.find(word, at + 1)
+        return 100
     first = at = text.find(word[0])
     for letter in word[1:]:
         if at < 0:

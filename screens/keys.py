@@ -177,6 +177,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare", "right", ("right", "l", "tab"), "Right", "To the answer at the right.", "side(1)", footer=3),
     Action("compare", "keep", ("enter",), "Keep", "Go on from this answer; the others stay beside it.", footer=1),
     Action("compare", "back", ("escape", "q"), "Back", "Back to the chat, and keep what was shown.", footer=4),
+    # Logs
+    Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
+           footer=1),
+    Action("log", "log_level", ("l",), "Level", "The least level that is shown: debug, info, warning, error.", "level",
+           footer=2),
+    Action("log", "log_wrap", ("w",), "Wrap", "Break long entries over several lines, or cut them.", "wrap", footer=3),
+    Action("log", "log_copy", ("y",), "Copy", "Copy the entry.", "copy", footer=4),
+    Action("log", "log_copy_all", ("Y",), "Copy all", "Copy all entries that are shown.", "copy_all"),
+    Action("log", "log_save", ("s",), "Save", "Write the entries that are shown to a file.", "save", footer=5),
+    Action("log", "log_all", ("escape",), "All", "Take the filter away.", "all"),
 )  # fmt: skip
 
 
@@ -208,7 +218,8 @@ def bindings(place: Place) -> list[Binding]:
 def key_name(key: str) -> str:
     """A key as a person reads it: ^P, Alt+N, F1, Esc, [."""
     *held, last = key.split("+")
-    last = _NAMES.get(last) or (key_to_character(last) if len(last) > 1 else None) or last
+    character = key_to_character(last) if len(last) > 1 else None
+    last = _NAMES.get(last) or (character if character is not None and character.isprintable() else last)
     if held == ["ctrl"] and len(last) == 1:
         return f"^{last.upper()}"
     if len(last) > 1 or held:

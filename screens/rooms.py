@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
+from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -16,45 +19,77 @@ from screens.widgets.status import StatusLine
 class LaterRoom(Room):
     """A room whose part of the program works from the command line so far."""
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, about: str, commands: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__()
         self.room_title = title
-        self.text = text
+        self.about = about
+        self.commands = commands
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
-        yield Static(f"{self.room_title}\n\n{self.text}", id="later", markup=False)
+        with VerticalScroll(id="later"):
+            yield Static(self._text(), markup=False)
         yield Footer()
+
+    def _text(self) -> Table:
+        palette = self.hawser.palette
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="left")
+        table.add_column(justify="left", ratio=1)
+        page = Table.grid(padding=(1, 0))
+        page.add_row(Text(self.room_title, palette.heading))
+        page.add_row(Text(self.about, palette.text))
+        if self.commands:
+            page.add_row(Text("From the command line this works today:", palette.muted))
+            for command, words in self.commands:
+                table.add_row(Text(command, palette.accent, no_wrap=True), Text(words, palette.muted))
+            page.add_row(table)
+        return page
+
+    def set_palette(self, _palette: object) -> None:
+        self.query_one("#later Static", Static).update(self._text())
 
 
 def _chat() -> Screen[None]:
-    try:
-        from screens.chat import ChatRoom  # type: ignore[import-not-found,unused-ignore]
-    except ModuleNotFoundError:
-        return LaterRoom("Chat", "From the command line: hawser --prompt.")
-    room: Screen[None] = ChatRoom()
-    return room
+    from screens.chat import ChatRoom
+
+    return ChatRoom()
 
 
-def _later(title: str, text: str) -> Callable[[], Screen[None]]:
-    return lambda: LaterRoom(title, text)
+def _logs() -> Screen[None]:
+    from screens.logs import LogRoom
+
+    return LogRoom()
+
+
+def _later(title: str, about: str, *commands: tuple[str, str]) -> Callable[[], Screen[None]]:
+    return lambda: LaterRoom(title, about, commands)
 
 
 ROOMS: Mapping[str, Callable[[], Screen[None]]] = {
     "chat": _chat,
     "machines": _later(
         "Machines",
-        "This room is not built yet. From the command line all of it works:\n\n"
-        "  hawser vm ls          what there is, and what it costs\n"
-        "  hawser vm offers      what can be rented\n"
-        "  hawser vm up NAME     start a machine\n"
-        "  hawser vm stop NAME   stop it, with proof",
+        "Nothing is drawn here yet. The line at the top shows what runs and what it costs.",
+        ("hawser vm ls", "what there is, and what it costs"),
+        ("hawser vm offers", "what can be rented"),
+        ("hawser vm new NAME", "rent a machine; the price is said before"),
+        ("hawser vm up NAME", "start it"),
+        ("hawser vm stop NAME", "stop it, with proof"),
+        ("hawser vm logs NAME", "what happened to it"),
     ),
     "documents": _later(
-        "Documents", "This room is not built yet. A file can be attached to a question: @ in the chat."
+        "Documents",
+        "Collections of documents are not there yet. A single file can be put to a question: type @ in the chat.",
+        ("hawser -p TEXT -a FILE", "ask about a file"),
     ),
-    "images": _later("Images", "This room is not built yet."),
-    "gateway": _later("Gateway", "This room is not built yet."),
-    "costs": _later("Costs", "This room is not built yet. From the command line: hawser cost, hawser cost plan."),
-    "logs": _later("Logs", "This room is not built yet."),
+    "images": _later("Images", "Making images is not there yet."),
+    "gateway": _later("Gateway", "The local endpoint for other programs is not there yet."),
+    "costs": _later(
+        "Costs",
+        "Nothing is drawn here yet. The line at the top shows what today cost.",
+        ("hawser cost", "this month, by day, machine, model or endpoint"),
+        ("hawser cost plan", "what is cheaper: a machine, or paying by the token"),
+    ),
+    "logs": _logs,
 }

@@ -45,25 +45,25 @@ THEMES = (
     ),
     Theme(
         name=LIGHT,
-        primary="#1d6a92",
-        secondary="#56748a",
-        accent="#9a5f12",
+        primary="#175a7e",
+        secondary="#436074",
+        accent="#824d0a",
         foreground="#22303b",
         background="#faf8f3",
         surface="#f3f0e8",
         panel="#e8e4d9",
-        success="#2d7a43",
-        warning="#9a5f12",
-        error="#b3343b",
+        success="#226337",
+        warning="#824d0a",
+        error="#a62932",
         dark=False,
         variables={
             "border": "#cfc8b8",
             "block-cursor-background": "#cfe0ea",
             "block-cursor-foreground": "#14212b",
-            "input-selection-background": "#1d6a92 25%",
+            "input-selection-background": "#175a7e 25%",
             "scrollbar": "#d6cfbf",
             "scrollbar-hover": "#c2b9a5",
-            "scrollbar-active": "#1d6a92",
+            "scrollbar-active": "#175a7e",
             "scrollbar-background": "#faf8f3",
             "scrollbar-background-hover": "#faf8f3",
             "scrollbar-background-active": "#faf8f3",
@@ -119,13 +119,13 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
 
     background = named("background", "#10161d" if dark else "#faf8f3")
     foreground = named("foreground", "#d3dce5" if dark else "#22303b")
-    primary = named("primary", "#6fb6d9" if dark else "#1d6a92")
-    secondary = named("secondary", "#7f9fb8" if dark else "#56748a")
-    accent = named("accent", "#e3b067" if dark else "#9a5f12")
+    primary = named("primary", "#6fb6d9" if dark else "#175a7e")
+    secondary = named("secondary", "#7f9fb8" if dark else "#436074")
+    accent = named("accent", "#e3b067" if dark else "#824d0a")
     success, warning, error = (
-        named("success", "#2d7a43"),
-        named("warning", "#9a5f12"),
-        named("error", "#b3343b"),
+        named("success", "#226337"),
+        named("warning", "#824d0a"),
+        named("error", "#a62932"),
     )
     panel = named("panel", "#1c2631" if dark else "#e8e4d9")
     own_colours = any(colour.ansi is not None for colour in (background, foreground, primary))
@@ -168,7 +168,7 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
         bad=ink(error),
         user=ink(accent, bold=True),
         assistant=ink(primary, bold=True),
-        thinking=ink(foreground, 0.55, italic=True),
+        thinking=ink(foreground, 0.62, italic=True),
         tool=ink(secondary),
         match=paper(0.28, accent),
         match_here=Style(color=background.rich_color, bgcolor=accent.rich_color, bold=True)
@@ -178,7 +178,7 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
         syntax_keyword=ink(primary),
         syntax_string=ink(success),
         syntax_number=ink(accent),
-        syntax_comment=ink(foreground, 0.5, italic=True),
+        syntax_comment=ink(foreground, 0.6, italic=True),
         syntax_function=ink(primary, bold=True),
         syntax_type=ink(warning),
         syntax_operator=ink(foreground, 0.75),

@@ -17,6 +17,7 @@ from textual.binding import Binding, BindingType
 from console.chat.on_hand import ModelsOnHand, OnHand
 from console.machines.words import age
 from screens import fuzzy
+from screens.chat_items import window_size
 from screens.dialogs.pick import PickDialog
 from screens.theme import Palette
 from screens.widgets.cells import clip, fit
@@ -129,9 +130,9 @@ def facts_of(row: OnHand) -> str:
     """Size, window, eyes and price; where an alias leads."""
     if row.leads_to:
         return f"→ {row.leads_to}"
-    facts = [row.parameters or "", f"{row.context_tokens // 1024}k" if row.context_tokens else ""]
+    facts = [row.parameters or "", window_size(row.context_tokens) if row.context_tokens else ""]
     if row.sees_images:
-        facts.append("sees")
+        facts.append("images")
     asked, answered = row.price_input_usd_per_million, row.price_output_usd_per_million
     if asked is not None and answered is not None and (asked or answered):
         facts.append(f"${_price(asked)} / ${_price(answered)} per M")

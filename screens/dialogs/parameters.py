@@ -27,7 +27,7 @@ class ParametersDialog(Dialog[dict[str, Any]]):
     ]
 
     def __init__(self, wishes: Mapping[str, Any], backend: Backend | None, answers: str) -> None:
-        """`answers` names who does, for the title. Without a backend, where a name stands for several, all is offered."""
+        """`answers` names who does, for the title. Without a backend all is offered."""
         super().__init__()
         self._wishes = dict(wishes)
         self._backend = backend

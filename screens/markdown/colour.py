@@ -14,50 +14,87 @@ from screens.markdown.lines import Row
 from screens.theme import Palette
 
 _WORDS = {
-    "python": "and as assert async await break case class continue def del elif else except finally for from global if "
-    "import in is lambda match nonlocal not or pass raise return try while with yield None True False",
-    "c": "auto bool break case catch char class const constexpr continue default delete do double else enum explicit export "
-    "extends extern false final finally float for friend goto if implements import inline instanceof int interface let long "
-    "mutable namespace new null nullptr operator override package private protected public return short signed sizeof static "
-    "struct super switch template this throw throws true try typedef typename union unsigned using var virtual void volatile "
-    "while abstract async await boolean byte function of typeof undefined yield from type readonly string number any "
-    "where select foreach in is as base get set internal sealed params ref out val fun when object data suspend",
-    "rust": "as async await break const continue crate dyn else enum extern false fn for if impl in let loop match mod move "
-    "mut pub ref return self Self static struct super trait true type unsafe use where while",
-    "go": "break case chan const continue default defer else fallthrough for func go goto if import interface map package "
-    "range return select struct switch type var nil true false",
-    "shell": "if then else elif fi case esac for while until do done in function select time return exit export local readonly "
-    "declare set unset shift source alias trap eval exec sudo echo cd",
-    "sql": "select from where and or not null is in as on join left right inner outer full cross group by order having limit "
-    "offset insert into values update set delete create table index view drop alter add primary key foreign references unique "
-    "default check constraint with union all distinct case when then else end exists between like asc desc begin commit "
-    "rollback",
-    "ruby": "alias and begin break case class def do else elsif end ensure false for if in module next nil not or redo rescue "
-    "retry return self super then true undef unless until when while yield require",
-    "lua": "and break do else elseif end false for function goto if in local nil not or repeat return then true until while",
-    "haskell": "case class data deriving do else if import in infix infixl infixr instance let module newtype of then type where",
-    "data": "true false null yes no on off",
+    "python": """
+        and as assert async await break case class continue def del elif else except finally for from global if
+        import in is lambda match nonlocal not or pass raise return try while with yield None True False
+    """,
+    "c": """
+        auto bool break case catch char class const constexpr continue default delete do double else enum explicit
+        export extends extern false final finally float for friend goto if implements import inline instanceof int
+        interface let long mutable namespace new null nullptr operator override package private protected public
+        return short signed sizeof static struct super switch template this throw throws true try typedef typename
+        union unsigned using var virtual void volatile while abstract async await boolean byte function of typeof
+        undefined yield from type readonly string number any where select foreach in is as base get set internal
+        sealed params ref out val fun when object data suspend
+    """,
+    "rust": """
+        as async await break const continue crate dyn else enum extern false fn for if impl in let loop match mod
+        move mut pub ref return self Self static struct super trait true type unsafe use where while
+    """,
+    "go": """
+        break case chan const continue default defer else fallthrough for func go goto if import interface map
+        package range return select struct switch type var nil true false
+    """,
+    "shell": """
+        if then else elif fi case esac for while until do done in function select time return exit export local
+        readonly declare set unset shift source alias trap eval exec sudo echo cd
+    """,
+    "sql": """
+        select from where and or not null is in as on join left right inner outer full cross group by order having
+        limit offset insert into values update set delete create table index view drop alter add primary key foreign
+        references unique default check constraint with union all distinct case when then else end exists between
+        like asc desc begin commit rollback
+    """,
+    "ruby": """
+        alias and begin break case class def do else elsif end ensure false for if in module next nil not or redo
+        rescue retry return self super then true undef unless until when while yield require
+    """,
+    "lua": """
+        and break do else elseif end false for function goto if in local nil not or repeat return then true until
+        while
+    """,
+    "haskell": """
+        case class data deriving do else if import in infix infixl infixr instance let module newtype of then type
+        where
+    """,
+    "data": """
+        true false null yes no on off
+    """,
 }
-_FAMILY = {
-    **dict.fromkeys("python py python3 py3 ipython pycon starlark bzl".split(), "python"),
-    **dict.fromkeys(
-        "c cpp c++ h hpp cc java javascript js jsx mjs typescript ts tsx csharp cs c# kotlin kt swift scala dart php objc "
-        "objective-c groovy css scss less proto protobuf glsl hlsl cuda cu solidity zig".split(),
-        "c",
-    ),
-    **dict.fromkeys("rust rs".split(), "rust"),
-    **dict.fromkeys("go golang".split(), "go"),
-    **dict.fromkeys(
-        "bash sh shell zsh fish console shell-session dockerfile docker make makefile powershell ps1".split(), "shell"
-    ),
-    **dict.fromkeys("sql postgres postgresql mysql sqlite plsql".split(), "sql"),
-    **dict.fromkeys("ruby rb elixir ex crystal julia jl r perl".split(), "ruby"),
-    "lua": "lua",
-    **dict.fromkeys("haskell hs elm ocaml ml fsharp".split(), "haskell"),
-    **dict.fromkeys(
-        "json jsonc json5 yaml yml toml ini cfg conf hcl terraform tf nginx properties env".split(), "data"
-    ),
+_LANGUAGES = {
+    "python": """
+        python py python3 py3 ipython pycon starlark bzl
+    """,
+    "c": """
+        c cpp c++ h hpp cc java javascript js jsx mjs typescript ts tsx csharp cs c# kotlin kt swift scala dart php
+        objc objective-c groovy css scss less proto protobuf glsl hlsl cuda cu solidity zig
+    """,
+    "rust": """
+        rust rs
+    """,
+    "go": """
+        go golang
+    """,
+    "shell": """
+        bash sh shell zsh fish console shell-session dockerfile docker make makefile powershell ps1
+    """,
+    "sql": """
+        sql postgres postgresql mysql sqlite plsql
+    """,
+    "ruby": """
+        ruby rb elixir ex crystal julia jl r perl
+    """,
+    "lua": """
+        lua
+    """,
+    "haskell": """
+        haskell hs elm ocaml ml fsharp
+    """,
+    "data": """
+        json jsonc json5 yaml yml toml ini cfg conf hcl terraform tf nginx properties env
+    """,
 }
+_FAMILY = {language: family for family, names in _LANGUAGES.items() for language in names.split()}
 _COMMENT = {
     "python": "#",
     "c": r"//|/\*(?:[^*]|\*(?!/))*(?:\*/)?",
@@ -101,34 +138,11 @@ def _compiled(family: str) -> re.Pattern[str]:
     return _expression(family)
 
 
-def coloured(line: str, language: str, palette: Palette) -> Row:
-    """One line of code as runs. The line is clean already."""
-    base = palette.code_block
-    if language in _PLAIN or not line or line.isspace():
-        return [(line, base)] if line else []
-    if language in ("diff", "patch"):
-        return [(line, _of_diff(line, palette))]
-    found_styles = _styles(palette)
-    runs: Row = []
-    position = 0
-    for found in _compiled(_FAMILY.get(language, "")).finditer(line):
-        style = found_styles.get(found.lastgroup or "")
-        if style is None:
-            continue
-        start, end = found.span()
-        if start > position:
-            runs.append((line[position:start], base))
-        runs.append((line[start:end], style))
-        position = end
-    if position < len(line):
-        runs.append((line[position:], base))
-    return runs
-
-
-@lru_cache(maxsize=8)
-def _styles(palette: Palette) -> dict[str, Style]:
+def syntax_styles(palette: Palette) -> dict[str, Style]:
+    """The style of each kind of word in code, all on the background of code."""
     base = palette.code_block
     return {
+        "": base,
         "comment": base + palette.syntax_comment,
         "string": base + palette.syntax_string,
         "keyword": base + palette.syntax_keyword,
@@ -137,15 +151,40 @@ def _styles(palette: Palette) -> dict[str, Style]:
         "type": base + palette.syntax_type,
         "builtin": base + palette.syntax_builtin,
         "operator": base + palette.syntax_operator,
+        "added": base + palette.ok,
+        "removed": base + palette.bad,
+        "muted": base + palette.muted,
     }
 
 
-def _of_diff(line: str, palette: Palette) -> Style:
-    base = palette.code_block
+def coloured(line: str, language: str, styles: dict[str, Style]) -> Row:
+    """One line of code as runs. The line is clean already."""
+    base = styles[""]
+    if language in _PLAIN or not line or line.isspace():
+        return [(line, base)] if line else []
+    if language in ("diff", "patch"):
+        return [(line, styles[_in_diff(line)])]
+    runs: Row = []
+    position = 0
+    for found in _compiled(_FAMILY.get(language, "")).finditer(line):
+        kind = found.lastgroup
+        if kind is None or kind == "other":
+            continue
+        start, end = found.span()
+        if start > position:
+            runs.append((line[position:start], base))
+        runs.append((line[start:end], styles[kind]))
+        position = end
+    if position < len(line):
+        runs.append((line[position:], base))
+    return runs
+
+
+def _in_diff(line: str) -> str:
     if line.startswith(("+++", "---", "diff ", "index ")):
-        return base + palette.muted
+        return "muted"
     if line.startswith("@@"):
-        return base + palette.syntax_function
+        return "function"
     if line.startswith("+"):
-        return base + palette.ok
-    return base + palette.bad if line.startswith("-") else base
+        return "added"
+    return "removed" if line.startswith("-") else ""

@@ -1,8 +1,8 @@
 """The inside of a paragraph: emphasis, code, links, marks and formulas, as runs of styled text.
 
-Every construct is read with work that is bounded by the length of the text: what could be looked for again and again (a closing
-back-tick, dollar or bracket) is looked up in what was found before. Emphasis is read as in CommonMark but for one leniency: a
-star may open or close next to punctuation, as models write `**Note:**text`.
+Every construct is read with work that is bounded by the length of the text: what could be looked for again and again
+(a closing back-tick, dollar or bracket) is looked up in what was found before. Emphasis is read as in CommonMark but
+for one leniency: a star may open or close next to punctuation, as models write `**Note:**text`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _LABEL = re.compile(r"\[([^\[\]]{0,200})\]")
 _MARK = re.compile(r"\[\^?\d{1,3}(?:\s?[,;–-]\s?\d{1,3}){0,8}\]")
 _NUMBER = re.compile(r"\d+")
 _FORMULA = re.compile(
-    r"\$(?![\s\d$])([^$\n]{0,499}?[^\s\\$])\$(?!\d)|\$(\d[^$\n]{0,200}?[\\^_=][^$\n]{0,200}?[^\s\\$])\$(?!\d)"
+    r"\$(?![\s\d$])([^$\n]{0,499}?[^\s\\$])\$(?!\d)"
+    r"|\$(\d[^$\n]{0,200}?[\\^_=][^$\n]{0,200}?[^\s\\$])\$(?!\d)"
 )
 _OPENABLE = re.compile(r"(?:https?|ftp)://[^\s]|mailto:[^\s]", re.IGNORECASE)
 _TRAILING = ".,:;!?'\"*_~"
@@ -102,15 +103,24 @@ class _Delimiter:
 def parse(source: str, base: Style, inks: Inks, references: References, *, open_end: bool = False) -> Inline:
     """Runs of a text whose lines are divided by "\\n". Line ends stay line ends: what was broken stays broken.
 
-    With `open_end` the text may go on: emphasis and code that were begun last until its end, so that words do not change
-    their looks when the closing sign comes.
+    With `open_end` the text may go on: emphasis and code that were begun last until its end, and the target of a link
+    is not shown while it comes, so that words do not change their looks when the closing sign comes.
     """
     text = clean(source)
     if not _SPECIAL.search(text):
         return Inline([(text, base)] if text else [])
+    if open_end:
+        text = _without_open_target(text)
     reader = _Reader(text, references, open_end)
     reader.read()
     return Inline(reader.runs(base, inks), frozenset(reader.wanted))
+
+
+def _without_open_target(text: str) -> str:
+    start = text.rfind("](", max(len(text) - 2000, 0))
+    if start < 0 or any(character in text[start + 2 :] for character in ") \n"):
+        return text
+    return text[: start + 2] + ")"
 
 
 class _Reader:
@@ -515,9 +525,8 @@ def _shown_address(address: str) -> str:
 _HOST = re.compile(
     r"^(?:[a-z][a-z0-9+.-]{0,20}://)?(?:[^\s/@]{0,100}@)?((?:[\w-]{1,63}\.){1,8}[a-z]{2,24})(?=[/:?#]|$)", re.IGNORECASE
 )
-_FILE_ENDINGS = frozenset(
-    "py js ts md txt rs go sh json yaml yml toml html css csv pdf cpp java rb php sql xml ini cfg log".split()
-)
+_CODE_FILES = "py js ts md txt rs go sh json yaml yml toml html css csv pdf cpp java rb php sql xml ini cfg log"
+_FILE_ENDINGS = frozenset(_CODE_FILES.split())
 
 
 def _misleads(words: str, address: str) -> bool:

@@ -4,43 +4,10 @@ from __future__ import annotations
 
 import re
 
+from screens.markdown.latex_signs import LOWERED, RAISED, SYMBOLS
+
 _TOO_LONG = 4096
-_DEEPEST = 12
-_SYMBOLS = {
-    **dict(
-        zip(
-            (
-                "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho "
-                "varrho sigma varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi "
-                "Psi Omega"
-            ).split(),
-            "αβγδϵεζηθϑικλμνξπϖρϱσςτυϕφχψωΓΔΘΛΞΠΣΥΦΨΩ",
-            strict=True,
-        )
-    ),
-    **dict(
-        zip(
-            (
-                "times div cdot pm mp ast star circ bullet oplus ominus otimes odot cap cup sqcap sqcup vee lor wedge land "
-                "setminus wr leq le geq ge neq ne equiv sim simeq approx cong propto ll gg prec succ preceq succeq subset "
-                "supset subseteq supseteq nsubseteq in ni notin mid parallel perp vdash models dashv asymp doteq to gets "
-                "rightarrow leftarrow leftrightarrow Rightarrow Leftarrow Leftrightarrow implies iff mapsto uparrow downarrow "
-                "Uparrow Downarrow longrightarrow longleftarrow Longrightarrow hookrightarrow rightharpoonup nearrow searrow "
-                "forall exists nexists neg lnot emptyset varnothing infty partial nabla sum prod coprod int iint iiint oint "
-                "bigcup bigcap bigvee bigwedge bigoplus bigotimes surd angle triangle square Box diamond therefore because "
-                "ldots dots cdots vdots ddots dotsc dotsb hbar ell Re Im aleph wp prime degree dagger ddagger checkmark top "
-                "bot lfloor rfloor lceil rceil langle rangle lVert rVert Vert vert lbrace rbrace lbrack rbrack backslash "
-                "imath jmath copyright pounds euro rightleftharpoons blacksquare"
-            ).split(),
-            (
-                "× ÷ · ± ∓ ∗ ⋆ ∘ • ⊕ ⊖ ⊗ ⊙ ∩ ∪ ⊓ ⊔ ∨ ∨ ∧ ∧ ∖ ≀ ≤ ≤ ≥ ≥ ≠ ≠ ≡ ∼ ≃ ≈ ≅ ∝ ≪ ≫ ≺ ≻ ⪯ ⪰ ⊂ ⊃ ⊆ ⊇ ⊈ ∈ ∋ ∉ ∣ ∥ ⊥ ⊢ ⊨ ⊣ ≍ ≐ → ← "
-                "→ ← ↔ ⇒ ⇐ ⇔ ⟹ ⟺ ↦ ↑ ↓ ⇑ ⇓ ⟶ ⟵ ⟹ ↪ ⇀ ↗ ↘ ∀ ∃ ∄ ¬ ¬ ∅ ∅ ∞ ∂ ∇ ∑ ∏ ∐ ∫ ∬ ∭ ∮ ⋃ ⋂ ⋁ ⋀ ⨁ ⨂ √ ∠ △ □ □ ⋄ ∴ ∵ … … ⋯ ⋮ ⋱ … ⋯ "
-                "ℏ ℓ ℜ ℑ ℵ ℘ ′ ° † ‡ ✓ ⊤ ⊥ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ‖ ‖ ‖ | { } [ ] \\ ı ȷ © £ € ⇌ ■"
-            ).split(),
-            strict=True,
-        )
-    ),
-}
+_DEEPEST = 20
 _SPACES = {
     ",": " ",
     ";": " ",
@@ -53,15 +20,17 @@ _SPACES = {
     "\\": "\n",
     "newline": "\n",
 }
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr middle displaystyle textstyle scriptstyle limits nolimits "
-    "nonumber notag rm bf it boldsymbol mathrm mathbf mathit mathsf mathtt text textbf textit textrm texttt mathcal mathfrak "
-    "mathscr operatorname mbox hbox boxed bm overline underline tfrac dfrac mathop substack label tag".split()
-) - frozenset("tfrac dfrac label tag".split())
-_NAMES = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf det dim ker "
-    "deg gcd arg argmax argmin Pr hom bmod mod".split()
-)
+_SILENT = r"""
+left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle scriptstyle limits nolimits
+nonumber notag rm bf it bm boldsymbol mathrm mathbf mathit mathsf mathtt mathcal mathfrak mathscr mathop operatorname
+text textbf textit textrm texttt mbox hbox boxed overline underline substack
+"""
+_UPRIGHT = """
+sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf det dim ker
+deg gcd arg argmax argmin Pr hom bmod mod
+"""
+_DROPPED = frozenset(_SILENT.split())
+_NAMES = frozenset(_UPRIGHT.split())
 _ACCENTS = {
     "hat": "\u0302",
     "widehat": "\u0302",
@@ -73,130 +42,124 @@ _ACCENTS = {
     "ddot": "\u0308",
 }
 _BLACKBOARD = dict(zip("CHNPQRZEFkA1", "ℂℍℕℙℚℝℤ𝔼𝔽𝕜𝔸𝟙", strict=True))
-_RAISED = dict(
-    zip(
-        "0123456789+-=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδθφχ′∗",
-        "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟᶿᵠᵡ′*",
-        strict=True,
-    )
-)
-_LOWERED = dict(zip("0123456789+-=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ", strict=True))
-_RAISED[" "] = _LOWERED[" "] = ""
+_MARKUP = re.compile(r"[\\^_]")
 _TOKEN = re.compile(r"\\(?:[A-Za-z]+|.)|[{}^_&~$]|[^\\{}^_&~$]+", re.DOTALL)
 
 
 def readable(formula: str) -> str:
     """A formula as text. Each character is read once; groups nested too deep to be meant are shown as written."""
-    if len(formula) > _TOO_LONG or "\\" not in formula and "^" not in formula and "_" not in formula:
+    if len(formula) > _TOO_LONG or not _MARKUP.search(formula):
         return formula
-    tokens: list[str] = _TOKEN.findall(formula)
-    text, _ = _sequence(tokens, 0, 0)
+    marks: list[str] = _TOKEN.findall(formula)
+    text, _ = _sequence(marks, 0, 0)
     return re.sub(r"[ \t]{3,}", "  ", text).strip()
 
 
-def _sequence(tokens: list[str], at: int, depth: int) -> tuple[str, int]:
-    """The tokens up to the brace that closes this group."""
+def _sequence(marks: list[str], at: int, depth: int) -> tuple[str, int]:
+    """The marks up to the brace that closes this group."""
     parts: list[str] = []
-    while at < len(tokens):
-        token = tokens[at]
-        if token == "}":
+    while at < len(marks):
+        part = marks[at]
+        if part == "}":
             if depth:
                 return "".join(parts), at + 1
             at += 1  # a brace too many
             parts.append("}")
         else:
-            text, at = _one(tokens, at, depth)
-            if token in ("^", "_") and parts:
+            text, at = _one(marks, at, depth)
+            if part in ("^", "_") and parts:
                 parts[-1] = parts[-1].rstrip()
             parts.append(text)
     return "".join(parts), at
 
 
-def _one(tokens: list[str], at: int, depth: int) -> tuple[str, int]:
-    """One token, with the groups that belong to it."""
-    token = tokens[at]
+def _one(marks: list[str], at: int, depth: int) -> tuple[str, int]:
+    """One part, with the groups that belong to it."""
+    part = marks[at]
     at += 1
-    if token == "{":
+    if part == "{":
         if depth >= _DEEPEST:
             return "{", at
-        return _sequence(tokens, at, depth + 1)
-    if token == "^":
-        group, at = _group(tokens, at, depth)
-        return _moved(group, _RAISED, "^"), at
-    if token == "_":
-        group, at = _group(tokens, at, depth)
-        return _moved(group, _LOWERED, "_"), at
-    if token in "&":
+        return _sequence(marks, at, depth + 1)
+    if part == "^":
+        group, at = _group(marks, at, depth)
+        return _moved(group, RAISED, "^"), at
+    if part == "_":
+        group, at = _group(marks, at, depth)
+        return _moved(group, LOWERED, "_"), at
+    if part in ("&", "~"):
         return " ", at
-    if token == "~":
-        return " ", at
-    if len(token) > 1 and token[0] == "\\":
-        return _command(token[1:], tokens, at, depth)
-    return token, at
+    if len(part) > 1 and part[0] == "\\":
+        return _command(part[1:], marks, at, depth)
+    return part, at
 
 
-def _command(name: str, tokens: list[str], at: int, depth: int) -> tuple[str, int]:
-    if name in _SYMBOLS:
-        return _SYMBOLS[name], at
+def _command(name: str, marks: list[str], at: int, depth: int) -> tuple[str, int]:
+    if name in SYMBOLS:
+        return SYMBOLS[name], at
     if name in _SPACES:
         return _SPACES[name], at
     if name in _NAMES:
-        follows = at < len(tokens) and tokens[at][:1].isalnum()
+        follows = at < len(marks) and (marks[at][0].isalnum() or marks[at][1:] in SYMBOLS)
         return name + (" " if follows else ""), at
     if name in ("frac", "tfrac", "dfrac", "binom"):
-        above, at = _group(tokens, at, depth)
-        below, at = _group(tokens, at, depth)
+        above, at = _group(marks, at, depth)
+        below, at = _group(marks, at, depth)
         if name == "binom":
             return f"({above} over {below})", at
         return f"{_bracketed(above)}/{_bracketed(below)}", at
     if name == "sqrt":
-        root, at = _optional(tokens, at)
-        group, at = _group(tokens, at, depth)
-        sign = {"": "√", "2": "√", "3": "∛", "4": "∜"}.get(root) or _moved(root, _RAISED, "^") + "√"
+        root, at = _optional(marks, at)
+        group, at = _group(marks, at, depth)
+        sign = {"": "√", "2": "√", "3": "∛", "4": "∜"}.get(root) or _moved(root, RAISED, "^") + "√"
         return sign + (group if len(group) == 1 or group.isdigit() else f"({group})"), at
     if name == "mathbb":
-        group, at = _group(tokens, at, depth)
+        group, at = _group(marks, at, depth)
         return "".join([_BLACKBOARD.get(letter, letter) for letter in group]), at
     if name in _ACCENTS:
-        group, at = _group(tokens, at, depth)
+        group, at = _group(marks, at, depth)
         return (group + _ACCENTS[name] if len(group) == 1 else group), at
     if name in ("begin", "end"):
-        _, at = _group(tokens, at, depth)
+        kind, at = _group(marks, at, depth)
+        if name == "begin" and kind in ("array", "tabular"):
+            _, at = _group(marks, at, depth)  # how its columns are aligned
         return "", at
-    if name in _SILENT:
-        return ("", at) if name in ("left", "right") and tokens[at : at + 1] != ["."] else ("", at)
+    if name in _DROPPED:
+        if name in ("left", "right") and at < len(marks) and marks[at].startswith("."):
+            marks[at] = marks[at][1:] or " "  # a bracket that is not shown
+        return "", at
     if name in ("label", "tag"):
-        group, at = _group(tokens, at, depth)
+        group, at = _group(marks, at, depth)
         return (f"  ({group})" if name == "tag" else ""), at
     if not name[0].isalpha():
         return name, at  # an escaped sign
     return "\\" + name, at
 
 
-def _group(tokens: list[str], at: int, depth: int) -> tuple[str, int]:
+def _group(marks: list[str], at: int, depth: int) -> tuple[str, int]:
     """What a command or a sign takes: a group in braces, one command, or one character."""
-    while at < len(tokens) and tokens[at].isspace():
+    while at < len(marks) and marks[at].isspace():
         at += 1
-    if at >= len(tokens):
+    if at >= len(marks):
         return "", at
-    token = tokens[at]
-    if token == "{" or token[0] == "\\":
-        return _one(tokens, at, depth) if depth < _DEEPEST else (token, at + 1)
-    if token in "}^_&":
+    part = marks[at]
+    if part == "{" or part[0] == "\\":
+        return _one(marks, at, depth + 1) if depth < _DEEPEST else (part, at + 1)
+    if part in "}^_&":
         return "", at
-    if len(token) > 1:
-        token = token.lstrip()
-        tokens[at] = token[1:]
-        return token[0], at
-    return token, at + 1
+    if len(part) > 1:
+        part = part.lstrip()
+        marks[at] = part[1:]
+        return part[0], at
+    return part, at + 1
 
 
-def _optional(tokens: list[str], at: int) -> tuple[str, int]:
+def _optional(marks: list[str], at: int) -> tuple[str, int]:
     """The part in square brackets after `\\sqrt`."""
-    if at < len(tokens) and tokens[at].startswith("[") and "]" in tokens[at]:
-        inside, _, rest = tokens[at][1:].partition("]")
+    if at < len(marks) and marks[at].startswith("[") and "]" in marks[at]:
+        inside, _, rest = marks[at][1:].partition("]")
         if rest:
-            tokens[at] = rest
+            marks[at] = rest
             return inside, at
         return inside, at + 1
     return "", at

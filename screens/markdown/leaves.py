@@ -1,4 +1,4 @@
-"""The block that is being read: what it has collected so far. None is changed once made, so that reading can go back."""
+"""The block that is being read, with what it has collected. None is changed once made, so that reading can go back."""
 
 from __future__ import annotations
 

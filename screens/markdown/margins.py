@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from rich.style import Style
@@ -27,7 +26,6 @@ class Margin(NamedTuple):
     quoted: bool
 
 
-@lru_cache(maxsize=256)
 def margin(containers: tuple[Container, ...], fresh: int, width: int, palette: Palette) -> Margin:
     """The margin of a block in these containers. The markers of those from `fresh` on were not drawn yet.
 

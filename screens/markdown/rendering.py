@@ -1,15 +1,17 @@
 """One message, rendered as it arrives.
 
-The source is cut into lines, and a line longer than `_PIECE` into pieces; each piece is read once and moves the state on. What
-a finished block drew stays, as the same objects. What is open (the paragraph, table or line at the end) is drawn when the lines
-are asked for, from a copy of the state that is then gone back to. So the lines depend on the text alone and not on how
-it was cut into deltas, and the work is linear: everything that is drawn again is bounded in size, since a paragraph that
-grows beyond `_LONGEST` is drawn and let go up to its last row, and a table's widths stay after `_TABLE_ROWS` rows.
+The source is cut into lines, and a line longer than `_PIECE` into pieces; each piece is read once and moves the state
+on. What a finished block drew stays, as the same objects. What is open (the paragraph, table or line at the end) is
+drawn when the lines are asked for, from a copy of the state that is then gone back to. So the lines depend on the text
+alone and not on how it was cut into deltas, and the work is linear: everything that is drawn again is bounded in size,
+since a paragraph that grows beyond `_LONGEST` is drawn and let go up to its last row, and a table's widths stay after
+`_TABLE_ROWS` rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -19,7 +21,7 @@ from rich.style import Style
 from screens.markdown import blocks, tables
 from screens.markdown.blocks import DEEPEST, Container, Item, Quote, leading
 from screens.markdown.clean import clean, clean_code
-from screens.markdown.colour import coloured
+from screens.markdown.colour import coloured, syntax_styles
 from screens.markdown.highlight import is_worth_it
 from screens.markdown.inline import MATH, Inks, Inline, normal_label, parse
 from screens.markdown.latex import readable
@@ -35,7 +37,11 @@ _TABLE_CHARACTERS = 16_384
 _MOST_REFERENCES = 1_000
 _MOST_WAITING = 2_000
 _MOST_REDRAWN = 400_000
+_MOST_MARGINS = 256
 _TAB = 4
+
+_UNDECIDED = re.compile(r"[-*_+=#`~|:>$\\\[!<\s]*")
+"""A line of which only such signs have come may yet be anything, so it is not shown before more of it is there."""
 
 Highlight = Callable[[str, str], list[list[Segment]]]
 
@@ -76,8 +82,8 @@ class _Saved(NamedTuple):
 class Rendering:
     """Feed it text, read `lines`. For a new width or palette, make another one.
 
-    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code from
-    `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
+    `highlight` is called with the text and language of a fence as soon as it closes; without it, take finished code
+    from `to_highlight()`, colour it elsewhere and hand it to `highlighted()`.
     """
 
     def __init__(self, width: int, palette: Palette, *, highlight: Highlight | None = None) -> None:
@@ -101,6 +107,8 @@ class Rendering:
         self._waiters: list[_Waiting] = []
         self._redrawn = 0
         self._offered = 0
+        self._margins: dict[tuple[tuple[Container, ...], int], Margin] = {}
+        self._syntax = syntax_styles(palette)
         self._grid: tuple[tuple[int, ...], list[list[Row]]] = ((), [])
 
     # What callers use
@@ -184,7 +192,7 @@ class Rendering:
     def highlighted(self, number: int, coloured_lines: Sequence[Sequence[Segment]]) -> int:
         """Take the colours of a finished piece of code. Returns the first line that changed.
 
-        Colours that do not belong to this text (a language that is not known, a message that was changed) change nothing.
+        Colours that do not belong to this text (an unknown language, a message that was changed) change nothing.
         """
         if self._dirty:
             self._changed = self.settle()
@@ -218,14 +226,14 @@ class Rendering:
         else:
             self._more(text, last=last)
 
-    def _line(self, text: str, *, whole: bool, final: bool = True) -> None:
+    def _line(self, text: str, *, whole: bool) -> None:
         """Read a line, or the beginning of a very long one."""
         state = self._state
         matched, rest = self._match(text)
         inside = matched == len(state.containers)
         leaf = state.leaf
         if inside and isinstance(leaf, Code) and leaf.signs:
-            self._in_fence(leaf, rest, whole=whole, final=final)
+            self._in_fence(leaf, rest, whole=whole)
             return
         if inside and isinstance(leaf, Formula) and rest.strip():
             self._in_formula(leaf, rest)
@@ -253,7 +261,7 @@ class Rendering:
             self._finish_leaf()
             self._close_to(matched)
         if body:
-            self._start_leaf(indent, body, rest, whole=whole, final=final)
+            self._start_leaf(indent, body, rest, whole=whole)
 
     def _more(self, text: str, *, last: bool) -> None:
         """Read on in a very long line."""
@@ -359,7 +367,7 @@ class Rendering:
             whole and bool(blocks.heading(body) or blocks.fence(body) or blocks.is_rule(body))
         )
 
-    def _start_leaf(self, indent: int, body: str, rest: str, *, whole: bool, final: bool) -> None:
+    def _start_leaf(self, indent: int, body: str, rest: str, *, whole: bool) -> None:
         """Begin a block, or go on with the paragraph or table that is open."""
         leaf = self._state.leaf
         if isinstance(leaf, Table):
@@ -394,7 +402,7 @@ class Rendering:
             if body.startswith(("$$", "\\[")) and self._display_formula(body):
                 return
             if leaf is None and (reference := blocks.definition(body)):
-                self._define(*reference, final=final)
+                self._define(*reference)
                 return
         if blocks.starts_html(body):
             self._finish_leaf()
@@ -430,7 +438,16 @@ class Rendering:
     # Drawing
 
     def _margin(self) -> Margin:
-        return margin(self._state.containers, self._state.fresh, self.width, self.palette)
+        return self._margin_of(self._state.containers, self._state.fresh)
+
+    def _margin_of(self, containers: tuple[Container, ...], fresh: int) -> Margin:
+        key = (containers, fresh)
+        found = self._margins.get(key)
+        if found is None:
+            if len(self._margins) > _MOST_MARGINS:
+                self._margins.clear()
+            found = self._margins[key] = margin(containers, fresh, self.width, self.palette)
+        return found
 
     def _base(self) -> Style:
         quoted = any(isinstance(container, Quote) for container in self._state.containers)
@@ -443,7 +460,7 @@ class Rendering:
             shared = common(state.previous, state.containers[: state.fresh])
             while shared and isinstance(shared[-1], Item):
                 shared = shared[:-1]
-            side = margin(shared, len(shared), self.width, self.palette)
+            side = self._margin_of(shared, len(shared))
             self._lines.append(Line(to_strip(side.rest), indent=side.cells))
         found = self._margin()
         self._state = state._replace(fresh=len(state.containers), blank=False, spaced=spaced, previous=state.containers)
@@ -507,7 +524,7 @@ class Rendering:
             case Table():
                 self._finish_table(leaf)
             case Code():
-                self._finish_code(leaf, final=not trailing)
+                self._finish_code(leaf)
             case _:
                 pass
 
@@ -531,7 +548,7 @@ class Rendering:
         if level == 1:
             base += Style(underline=True)
         side = self._begin_block(spaced=True)
-        self._draw_words(words, base, side)
+        self._draw_words(words, base, side, trailing=self._saved is not None)
 
     def _draw_rule(self) -> None:
         side = self._begin_block(spaced=True)
@@ -625,10 +642,10 @@ class Rendering:
             drawn.append(Line(strip, index > 0, side.cells + gutter, "", palette.code_block))
         return drawn
 
-    def _in_fence(self, leaf: Code, rest: str, *, whole: bool, final: bool) -> None:
+    def _in_fence(self, leaf: Code, rest: str, *, whole: bool) -> None:
         if whole and blocks.closes_fence(rest, leaf.signs):
-            self._finish_leaf(trailing=not final)
-        elif final or not rest.strip() or rest.strip() != leaf.signs[: len(rest.strip())]:
+            self._finish_leaf()
+        elif not self._saved or not rest.strip() or rest.strip() != leaf.signs[: len(rest.strip())]:
             # The beginning of what may become the closing line is not shown while it arrives.
             self._code_piece(leaf, rest, last=whole)
 
@@ -638,7 +655,7 @@ class Rendering:
         block.parts.append(f"{text}\n" if last else text)
         block.pieces = block.pieces or not last or leaf.column > 0
         shown = clean_code(text)
-        runs = _expanded(coloured(shown, block.language, self.palette), leaf.column)
+        runs = _expanded(coloured(shown, block.language, self._syntax), leaf.column)
         rows = chop([*leaf.carry, *runs], self._code_width(leaf.margin))
         kept = rows if last else rows[:-1]
         self._lines.extend(self._code_lines(leaf.margin, kept, leaf.rows))
@@ -651,14 +668,14 @@ class Rendering:
         block.last = len(self._lines)
         self._state = self._state._replace(leaf=leaf, blank=False)
 
-    def _finish_code(self, leaf: Code, *, final: bool) -> None:
+    def _finish_code(self, leaf: Code) -> None:
         block = self._blocks[leaf.block]
         if leaf.column:
             self._lines.extend(self._code_lines(leaf.margin, [leaf.carry], leaf.rows))
             block.last = len(self._lines)
         if leaf.blanks:
             self._state = self._state._replace(blank=True)
-        if not final:
+        if self._saved:
             return
         block.closed = True
         if self._highlight and not block.pieces and is_worth_it(block.language, block.text):
@@ -772,21 +789,21 @@ class Rendering:
     # References
 
     def _wait(self, wanted: frozenset[str], first: int, drawn: Plain | tuple[Table, Margin]) -> None:
-        if not wanted or self._saved is not None or len(self._waiters) >= _MOST_WAITING:
+        if not wanted or self._saved or len(self._waiters) >= _MOST_WAITING:
             return
         waiting = _Waiting(first, len(self._lines) - first, drawn)
         self._waiters.append(waiting)
         for label in wanted:
             self._waiting.setdefault(label, []).append(waiting)
 
-    def _define(self, label: str, address: str, title: str, *, final: bool) -> None:
+    def _define(self, label: str, address: str, title: str) -> None:
         """Show a reference's definition, and make links of what was waiting for it."""
         side = self._begin_block()
         shown = f"[{label}] {address}" + (f" {title}" if title else "")
         found = self._parse(shown.replace("\\", "\\\\"), self.palette.muted)
         self._lines.extend(self._lay(side, wrap(found.runs, side.width)))
         name = normal_label(label)
-        if not final or name in self._references or len(self._references) >= _MOST_REFERENCES:
+        if self._saved or name in self._references or len(self._references) >= _MOST_REFERENCES:
             return
         self._references[name] = address
         for waiting in self._waiting.pop(name, ()):
@@ -843,11 +860,13 @@ class Rendering:
             last.pieces if last else False,
         )
         tail = self._tail.removesuffix("\r")
-        if tail:
+        leaf = self._state.leaf
+        in_fence = isinstance(leaf, Code) and bool(leaf.signs)
+        if tail and (in_fence or not _UNDECIDED.fullmatch(tail)):
             if self._midline:
                 self._more(tail, last=True)
             else:
-                self._line(tail, whole=True, final=False)
+                self._line(tail, whole=True)
         self._finish_leaf(trailing=True)
         self._draw_empty_items()
 
@@ -905,10 +924,10 @@ def _cut(text: str) -> int:
     return cut
 
 
-def _expanded(runs: Sequence[tuple[str, Style]] | object, column: int) -> Row:
+def _expanded(runs: Iterable[tuple[str, Style]], column: int) -> Row:
     """Tabs as blanks up to every fourth column."""
     row: Row = []
-    for text, style in runs:  # type: ignore[attr-defined]
+    for text, style in runs:
         if "\t" in text:
             parts: list[str] = []
             for character in text:

@@ -43,7 +43,7 @@ def widths(columns: Sequence[tuple[int, int]], width: int) -> list[int] | None:
 
 
 def _shared(wanted: list[int], floor: list[int], room: int) -> list[int]:
-    """Every column at most as wide as one limit, the limit as high as fits; what is left over goes to the first ones."""
+    """Every column at most as wide as one limit, as high as fits; what is left over goes to the first ones."""
     low, high = 0, max(wanted)
     while low < high:
         limit = (low + high + 1) // 2
@@ -63,7 +63,7 @@ def _shared(wanted: list[int], floor: list[int], room: int) -> list[int]:
 def grid_row(row: Sequence[Cell], columns: Sequence[int], aligned: Sequence[str], inks: Inks) -> list[Row]:
     """The screen rows of one table row."""
     palette = inks.palette
-    wrapped = [
+    wrapped: list[list[Row]] = [
         [broken.row for broken in wrap(row[index][0], size)] if index < len(row) else [[]]
         for index, size in enumerate(columns)
     ]

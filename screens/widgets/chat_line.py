@@ -65,9 +65,12 @@ def chat_line(
     tags = " ".join(f"#{tag}" for tag in row.tags)
     tag_room = min(len(tags) + 1, left // 3) if tags and width >= _WITH_TAGS else 0
     base = palette.strong if is_current else palette.text
-    title = Text.assemble((clip(row.title, left - tag_room) or "Untitled", base if row.title else palette.faint))
-    if query and row.title:
-        mark_text(title, query, palette.match)
+    if words := clip(row.title, left - tag_room):
+        title = Text.assemble((words, base))
+        if query:
+            mark_text(title, query, palette.match)
+    else:
+        title = Text.assemble((clip("Untitled", left - tag_room), quiet))
     if tag_room:
         title.append(" " + clip(tags, tag_room - 1), palette.tool)
     line += segments_of(title)

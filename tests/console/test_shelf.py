@@ -17,7 +17,9 @@ from console.errors import ConsoleError, NotFound, UsageError
 from console.events import Bus
 from console.history import listing
 from console.history.store import Store
+from providers.simulated.faults import FaultKind
 from tests.conftest import run
+from tests.console.desk_kit import box, place, q
 from tests.console.store_kit import SetClock, opened, say
 
 
@@ -326,22 +328,27 @@ def test_delete_can_be_undone_also_after_a_restart(tmp_path: Path) -> None:
     run(body())
 
 
-def test_deleting_stops_what_still_arrives(tmp_path: Path) -> None:
+def test_deleting_stops_what_still_arrives_at_the_other_side_too(tmp_path: Path) -> None:
     async def body() -> None:
-        async with shelf_in(tmp_path) as kit:
-            stopped: list[str] = []
+        ollama = box()
+        ollama.faults.always(FaultKind.ENDLESS)
+        async with place(tmp_path, ollama) as here:
+            chat = here.desk.new()
+            await chat.ask(q("go on for ever"))
+            await here.until(lambda: any(live.text for live in chat.lives.values()))
+            assert chat.id is not None
 
-            async def stop(chat_id: str) -> None:
-                stopped.append(chat_id)
+            await here.runtime.shelf.delete(chat.id)
+            await chat.settled()
+            await ollama.until_idle()
 
-            async def there() -> Store:
-                return kit.store
-
-            shelf = Shelf(there, kit.clock, kit.bus, stop_answers=stop)
-            chat_id = await kit.chat("one")
-            await shelf.delete(chat_id)
-
-            assert stopped == [chat_id]
+            assert ollama.cancelled_requests == 1
+            assert here.rows("SELECT state FROM messages WHERE role = 'assistant'") == [("stopped",)]
+            assert here.rows("SELECT count(*) FROM chats") == [(1,)]
+            await here.runtime.shelf.undo()
+            glimpse = await here.runtime.shelf.glimpse(chat.id)
+            assert glimpse is not None
+            assert [said.state for said in glimpse.messages] == ["complete", "stopped"]
 
     run(body())
 

@@ -68,11 +68,16 @@ def test_twenty_lines_are_written_and_one_more_is_a_chip(tmp_path: Path) -> None
 def test_many_short_pastes_do_not_make_the_text_slow(tmp_path: Path) -> None:
     async def body() -> None:
         async with composing(tmp_path) as (app, composer, pilot):
-            for _ in range(4):
-                await paste(app, pilot, "z" * 18_000)
+            for _ in range(5):
+                await paste(app, pilot, ("z" * 999 + "\n") * 15)
+            assert len(composer.text) == 60_000
+            assert composer.chips == (PastedText(("z" * 999 + "\n") * 15),)
 
-            assert len(composer.text) == 54_000
-            assert composer.chips == (PastedText("z" * 18_000),)
+            composer.set_draft(Draft())
+            for _ in range(2):
+                await paste(app, pilot, "z" * 7_000)
+            assert len(composer.text) == 7_000
+            assert composer.chips == (PastedText("z" * 7_000),)
 
     run(body())
 

@@ -254,3 +254,17 @@ def test_names_of_files_cannot_control_the_terminal(tmp_path: Path) -> None:
             assert "bad␛[31mname" in screen_of(app)
 
     run(body())
+
+
+def test_keys_faster_than_the_list_still_mean_what_is_written(tmp_path: Path) -> None:
+    from textual import events
+
+    async def body() -> None:
+        async with composing(tmp_path) as (app, _composer, pilot):
+            for key, character in (("slash", "/"), ("n", "n"), ("e", "e"), ("enter", "\r")):
+                app.post_message(events.Key(key, character))
+            await until(pilot, lambda: commands_of(app))
+
+            assert commands_of(app) == [("new", "")]
+
+    run(body())

@@ -10,10 +10,16 @@ import pytest
 from console.errors import SettingsError
 from console.paths import find_paths
 from console.settings import Settings, load_settings
+from screens.app import HawserApp
 from screens.keymap import keymap_of, keys_of
-from screens.keys import ACTIONS, PLACES, TRAPS, key_name
+from screens.keys import ACTIONS, PLACES, TRAPS, Action, key_name
+from screens.keys_page import page, readme_table, with_table
+from screens.logs import LogRoom
+from screens.widgets.rows import Rows
 from tests.conftest import run
 from tests.screens.kit import press, running, text_of, until
+
+ROOT = Path(__file__).parents[2]
 
 
 def settings(home: Path, written: str) -> Settings:
@@ -120,3 +126,36 @@ def test_read_only_mode_binds_nothing_dangerous(tmp_path: Path) -> None:
     keymap = keymap_of(settings(tmp_path, "[screen]\nread_only = true\n"))
 
     assert all(keymap[action.id].startswith("none-") for action in ACTIONS if action.dangerous)
+
+
+def test_the_pages_say_what_the_table_says() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    assert (ROOT / "docs" / "keys.md").read_text() == page(), "run: python -m screens.keys_page"
+    assert readme_table() in readme, "run: python -m screens.keys_page"
+    assert with_table(readme) == readme
+
+
+def test_settings_decide_what_enter_does(tmp_path: Path) -> None:
+    assert settings(tmp_path, "").chat.enter_sends
+    assert not settings(tmp_path, "[chat]\nenter_sends = false\n").chat.enter_sends
+
+
+@pytest.mark.parametrize("written", ["theme = 7", 'clipboard = "telepathy"', 'animations = "some"', "colour = 1"])
+def test_mistaken_screen_settings_are_refused(tmp_path: Path, written: str) -> None:
+    with pytest.raises(SettingsError, match=r"screen\."):
+        settings(tmp_path, f"[screen]\n{written}\n")
+
+
+OWNERS = {
+    "everywhere": HawserApp,
+    "list": Rows,
+    "log": LogRoom,
+}
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action.place in OWNERS], ids=lambda each: each.id)
+def test_every_action_has_a_method_where_it_belongs(action: Action) -> None:
+    method = (action.does or action.name).partition("(")[0]
+
+    assert callable(getattr(OWNERS[action.place], f"action_{method}", None))

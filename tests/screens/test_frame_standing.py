@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from console.events import Event
 from console.history import machines
 from console.history.alerts import Alert
 from console.links.events import LinkBlocked, LinkClosed, LinkLost, LinkUp
@@ -98,7 +99,12 @@ def test_the_app_guards_what_there_is(tmp_path: Path) -> None:
 
         def listen(runtime: Runtime) -> Any:
             publish = runtime.bus.publish
-            runtime.bus.publish = lambda event: (heard.append(event), publish(event))[1]  # type: ignore[method-assign]
+
+            def note(event: Event) -> None:
+                heard.append(event)
+                publish(event)
+
+            runtime.bus.publish = note  # type: ignore[method-assign]
             return own(runtime)
 
         async with running(tmp_path, before=listen) as (app, pilot):

@@ -115,6 +115,39 @@ def test_a_click_unfolds_and_the_line_stays_under_the_mouse() -> None:
     run(body())
 
 
+def test_finished_code_gets_its_full_colours() -> None:
+    async def body() -> None:
+        code = '```python\nclass Rope:\n    """Holds\n    a ship."""\n```\n'
+        async with viewing([item(1, code)]) as view:
+            string = view.app.palette.syntax_string.color
+
+            def is_coloured() -> bool:
+                row = view.transcript._window.rows[view.row("a ship.")]
+                return any("a ship." in each.text and each.style and each.style.color == string for each in row)
+
+            await view.until(is_coloured)  # that this line is inside a string only a lexer knows
+
+    run(body())
+
+
+def test_thinking_unfolds_above_without_moving_what_is_read() -> None:
+    async def body() -> None:
+        items = chat(40)
+        items[20] = items[20]._replace(thinking="Ropes are long.\n\n" * 10, text="line\n\n" * 40)
+        async with viewing(items) as view:
+            view.transcript.go_to("m20")
+            await view.press("space")
+            before = view.lines
+            await view.press("enter")
+            assert view.lines == before
+            await view.press("t")
+            assert view.lines == before
+            await view.press("pageup", "pageup")
+            assert "▾ thought" in view.screen or "Ropes are long." in view.screen
+
+    run(body())
+
+
 def test_the_raw_view_shows_what_was_written() -> None:
     async def body() -> None:
         async with viewing([item(1, ANSWER)]) as view:
@@ -137,7 +170,7 @@ def test_a_streaming_answer_grows_and_stays_in_sight() -> None:
                 view.transcript.grow("m9", f"line {number}\n\n")
             await view.until(lambda: "line 39" in view.screen)
 
-            assert view.transcript.follows
+            assert view.follows()
             last = view.transcript.items[-1]
             assert last.text == "".join(f"line {number}\n\n" for number in range(40))
 
@@ -150,14 +183,14 @@ def test_a_reader_who_went_up_is_left_alone() -> None:
             await view.press("pageup")
             before = view.lines[:-1]
             assert "↓ more below, G" in view.lines[-1]
-            assert not view.transcript.follows
+            assert not view.follows()
 
             view.transcript.grow("m9", "grown\n\n" * 50)
             await view.until(lambda: view.transcript.virtual_size.height > 60)
             assert view.lines[:-1] == before
 
             await view.press("G")
-            assert view.transcript.follows
+            assert view.follows()
             assert "grown" in "".join(view.lines[-4:])
             assert "more below" not in view.screen
             follow_changes = [told.follows for told in view.app.told if isinstance(told, Transcript.FollowChanged)]
@@ -186,11 +219,11 @@ def test_many_pieces_are_one_frame() -> None:
 def test_only_changed_rows_are_painted_again() -> None:
     async def body() -> None:
         async with viewing([*chat(4), item(5, "begun", state="streaming")]) as view:
-            before = list(view.transcript._rows)
+            before = list(view.transcript._window.rows)
 
             view.transcript.grow("m5", " and gone on")
             await view.until(lambda: "and gone on" in view.screen)
-            after = view.transcript._rows
+            after = view.transcript._window.rows
 
             changed = [row for row in range(len(after)) if after[row] is not before[row]]
             assert changed == [view.row("and gone on")]
@@ -218,12 +251,12 @@ def test_replacing_keeps_the_lines_of_a_text_that_only_went_on() -> None:
             assert "connecting" in view.screen
             view.transcript.grow("m1", "First.\n\nSecond")
             await view.until(lambda: "Second" in view.screen)
-            first = view.transcript._rows[view.row("First.")]
+            first = view.transcript._window.rows[view.row("First.")]
 
             view.transcript.replace("m1", item(1, "First.\n\nSecond.", foot=(("12 tokens", "faint"),)))
             await view.pilot.pause()
 
-            assert view.transcript._rows[view.row("First.")] is first
+            assert view.transcript._window.rows[view.row("First.")] is first
             assert "Second." in view.screen
             assert "12 tokens" in view.screen
             assert "connecting" not in view.screen
@@ -308,7 +341,7 @@ def test_a_cursor_out_of_sight_comes_back_into_it() -> None:
     async def body() -> None:
         async with viewing(chat(40)) as view:
             await view.press("pageup", "pageup", "pageup")
-            in_sight = {view.transcript._column.messages[index].item.id for index, _ in view.transcript._places}
+            in_sight = {view.transcript._column.messages[index].item.id for index, _ in view.transcript._window.places}
             assert "m39" not in in_sight
 
             await view.press("k")
@@ -353,14 +386,52 @@ def test_the_wheel_scrolls_and_comes_back() -> None:
             for _ in range(3):
                 view.transcript._scroll_up_for_pointer(animate=False)
             await view.pilot.pause()
-            assert not view.transcript.follows
+            assert not view.follows()
             assert view.lines != before
 
             for _ in range(3):
                 view.transcript._scroll_down_for_pointer(animate=False)
             await view.pilot.pause()
-            assert view.transcript.follows
+            assert view.follows()
             assert view.lines == before
+
+    run(body())
+
+
+def test_a_click_on_the_hint_goes_to_the_end() -> None:
+    async def body() -> None:
+        async with viewing(chat(40)) as view:
+            await view.press("g")
+            await view.pilot.click(Transcript, offset=(view.lines[-1].index("more"), 19))
+            await view.pilot.pause()
+            assert view.follows()
+
+    run(body())
+
+
+def test_a_question_that_was_asked_comes_in_sight() -> None:
+    async def body() -> None:
+        async with viewing(chat(40)) as view:
+            await view.press("g")
+            view.transcript.append(item(41, "An answer."))
+            assert not view.follows()
+            view.transcript.append(item(42, "Another question."))
+            await view.pilot.pause()
+            assert view.follows()
+            assert "Another question." in view.screen
+
+    run(body())
+
+
+def test_keys_before_the_first_frame_do_not_move_anything() -> None:
+    async def body() -> None:
+        async with viewing() as view:
+            await view.press(
+                "k", "j", "g", "G", "space", "pageup", "y", "1", "Y", "o", "t", "w", "enter", "e", "n", "escape"
+            )
+            view.transcript.show(chat(3))
+            await view.pilot.pause()
+            assert view.lines[0].endswith("You · 14:02")
 
     run(body())
 
@@ -471,9 +542,12 @@ def test_a_storm_of_sizes_while_an_answer_streams() -> None:
             await view.pilot.resize_terminal(70, 25)
             await view.until(lambda: "word 39" in view.screen)
 
-            assert view.transcript.follows
-            assert len(view.transcript._rows) == 25
-            assert all(strip.cell_length == view.transcript._rows[0].cell_length for strip in view.transcript._rows)
+            assert view.follows()
+            assert len(view.transcript._window.rows) == 25
+            assert all(
+                strip.cell_length == view.transcript._window.rows[0].cell_length
+                for strip in view.transcript._window.rows
+            )
 
     run(body())
 
@@ -522,12 +596,12 @@ def test_ten_thousand_messages() -> None:
 def test_a_change_of_theme_repaints_everything() -> None:
     async def body() -> None:
         async with viewing(chat(4)) as view:
-            before = view.transcript._rows[0]
+            before = view.transcript._window.rows[0]
             view.app.theme = theme.LIGHT
             view.transcript.set_palette(view.app.palette)
             await view.pilot.pause()
 
-            after = view.transcript._rows[0]
+            after = view.transcript._window.rows[0]
             assert after.text == before.text
             assert _background(after) != _background(before)
 

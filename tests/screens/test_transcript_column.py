@@ -17,9 +17,8 @@ WORDS = "The rope that holds a ship to its berth is called a hawser. "
 heights = st.lists(st.integers(0, 40), max_size=60)
 
 
-def item(number: int, text: str = WORDS * 3, **more: object) -> Item:
-    made = Item(id=f"m{number}", role="assistant" if number % 2 else "user", text=text, head="Somebody · 14:02")
-    return made._replace(**more)
+def item(number: int, text: str = WORDS * 3) -> Item:
+    return Item(f"m{number}", "assistant" if number % 2 else "user", text, head="Somebody · 14:02")
 
 
 def column(count: int, *, width: int = 40, room: int = 20, text: str = WORDS * 3) -> Column:

@@ -84,7 +84,7 @@ def test_hits_are_marked_and_the_one_looked_at_otherwise() -> None:
             palette = view.app.palette
 
             def marked() -> list[str]:
-                row = view.transcript._rows[view.row("rope and")]
+                row = view.transcript._window.rows[view.row("rope and")]
                 names = {palette.match.bgcolor: "match", palette.match_here.bgcolor: "here"}
                 return [
                     names[segment.style.bgcolor]
@@ -111,7 +111,7 @@ def test_a_hit_over_a_wrapped_line_end_is_marked_in_both_rows() -> None:
             colours = {palette.match.bgcolor, palette.match_here.bgcolor}
             rows = [
                 number
-                for number, strip in enumerate(view.transcript._rows)
+                for number, strip in enumerate(view.transcript._window.rows)
                 if any(segment.style is not None and segment.style.bgcolor in colours for segment in strip)
             ]
             assert len(rows) >= 2
@@ -138,5 +138,29 @@ def test_escape_among_the_messages_ends_the_search() -> None:
             assert view.transcript.found == (1, 1)
             await view.press("escape")
             assert view.transcript.found == (0, 0)
+
+    run(body())
+
+
+def test_the_find_line_counts_along_with_the_keys_of_the_messages() -> None:
+    async def body() -> None:
+        async with viewing([item(1, "rope rope rope")]) as view:
+            await _type(view, "rope")
+            await view.press("enter", "n", "n")
+            assert "3 of 3" in view.lines[-1]
+            await view.press("slash")
+            assert "1 of 3" in view.lines[-1]
+            assert "rope" in view.lines[-1]
+
+    run(body())
+
+
+def test_words_that_stream_in_are_found_by_the_next_step() -> None:
+    async def body() -> None:
+        async with viewing([item(1, "rope ", state="streaming")]) as view:
+            await _type(view, "rope")
+            view.transcript.grow("m1", "and rope")
+            await view.press("enter", "n")
+            assert view.transcript.found == (2, 2)
 
     run(body())

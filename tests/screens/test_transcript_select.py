@@ -54,7 +54,7 @@ def test_what_is_selected_is_painted_so() -> None:
             selection = view.app.palette.selection
             painted = [
                 segment.text
-                for segment in view.transcript._rows[row]
+                for segment in view.transcript._window.rows[row]
                 if segment.style is not None and segment.style.bgcolor == selection.bgcolor
             ]
             assert painted == ["words"]

@@ -35,10 +35,10 @@ ls  -l
 
 def item(number: int, text: str = WORDS, **more: Any) -> Item:
     """Questions have even numbers, answers odd ones."""
-    role = "assistant" if number % 2 else "user"
-    return Item(id=f"m{number}", role=role, text=text, head=f"{'Model' if number % 2 else 'You'} · 14:02")._replace(
-        **more
-    )
+    made = Item(f"m{number}", "user", text, head="You · 14:02")
+    if number % 2:
+        made = made._replace(role="assistant", head="Model · 14:02")
+    return made._replace(**more)
 
 
 class Viewer(App[None]):
@@ -110,6 +110,9 @@ class View:
                 if condition():
                     return
                 await self._happens.wait()
+
+    def follows(self) -> bool:
+        return self.transcript.follows
 
     def row(self, words: str) -> int:
         """The row of the screen that these words stand in."""

@@ -72,8 +72,8 @@ class PromptArea(TextArea, inherit_bindings=False):
         if self._owner.takes_key(event):
             event.stop()
             event.prevent_default()
-        elif event.key == "enter":
-            event.prevent_default()  # not a newline by itself: the bindings decide
+        elif event.key == "enter" or event.key.startswith("alt+"):
+            event.prevent_default()  # neither a newline nor, as some terminals send Alt, a letter: the bindings decide
         elif event.key.endswith("+\r"):  # Shift+Enter from terminals that send xterm's older form
             event.stop()
             event.prevent_default()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
@@ -17,12 +15,9 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from console.aside import aside
 from console.chat.drafts import AttachedFile, Chip, Collection, Draft, History, PastedText
 from console.chat.questions import Question
-from console.dropped import dropped_paths, is_remote_session, may_be_paths
 from console.errors import ConsoleError
-from console.secret_marks import secret_in
 from console.text import neutralise, plural
 from screens.keys import bindings
 from screens.widgets.composer.area import PromptArea
@@ -31,9 +26,10 @@ from screens.widgets.composer.choices import Choices
 from screens.widgets.composer.commands import Command as SlashCommand
 from screens.widgets.composer.commands import nearest, written_command
 from screens.widgets.composer.helping import Help
+from screens.widgets.composer.intake import Intake
 from screens.widgets.composer.past import Walk
-from screens.widgets.composer.pastes import LONGEST_TEXT, clean, is_long
-from screens.widgets.composer.question import Answer, Dropped, DropQuestion
+from screens.widgets.composer.pastes import clean, fits, is_quick
+from screens.widgets.composer.question import DropQuestion
 from screens.widgets.composer.shelf import ChipShelf
 
 if TYPE_CHECKING:
@@ -41,9 +37,6 @@ if TYPE_CHECKING:
 
 CHANGED_AFTER_S = 0.25
 """How long a draft may be newer than what the app was told."""
-
-ASKING_S = 0.5
-"""How long a paste waits for the disk to say whether it is made of files."""
 
 _STYLES = {"muted": "$text-muted", "ok": "$text-success", "warn": "$text-warning", "bad": "$text-error"}
 
@@ -118,10 +111,7 @@ class Composer(Widget):
     ) -> None:
         super().__init__(id=id)
         self._history = history
-        self._folder = folder
         self._commands = commands
-        self._collections = collections
-        self._has_library = has_library
         self._enter_sends = enter_sends
         self._image_from_clipboard = image_from_clipboard
         self._walk = Walk(lambda: history.recent)
@@ -146,8 +136,14 @@ class Composer(Widget):
             write=self._write_past,
             note=self.note,
         )
-        self._kept_as_text = ""
-        """A text of paths that shall stay one, and is not asked about again when it is sent."""
+        self._intake = Intake(
+            self.area,
+            self.question,
+            has_library=has_library,
+            add=self._add,
+            to_documents=self._to_documents,
+            note=self.note,
+        )
         self._doubted = ""
         """A text that looks like a command nobody knows, which was said."""
 
@@ -188,7 +184,7 @@ class Composer(Widget):
         """Another chat's draft: there is no way back to the one before, which has been told."""
         self._tell()
         self._walk.end()
-        self._answer_question("insert")
+        self._intake.answer("insert")
         self.area.load_text(draft.text)
         self.area.move_cursor(self.area.document.end)
         self._help.be_quiet()
@@ -213,6 +209,9 @@ class Composer(Widget):
         """One line below the text, until something is typed."""
         self._note.update(Content.styled(neutralise(text), _STYLES.get(style, _STYLES["muted"])) if text else "")
         self._note.display = bool(text)
+
+    def _tell_error(self, error: ConsoleError) -> None:
+        self.note(f"{error.text} {error.hint or ''}".rstrip(), "bad")
 
     def focus(self, scroll_visible: bool = True) -> Composer:
         self.area.focus(scroll_visible)
@@ -256,7 +255,7 @@ class Composer(Widget):
         if command is not None and self._knows(command[0]):
             self.post_message(self.Command(*command))
             self._clear(Draft(draft.text), keep_chips=True)
-        elif may_be_paths(draft.text) and draft.text != self._kept_as_text:
+        elif self._intake.may_be_dropped(draft.text):
             self.run_worker(self._send_unless_dropped(draft.text), group="dropped", exclusive=True)
         elif command is not None and draft.text != self._doubted:
             near = nearest(command[0], self._commands())
@@ -275,21 +274,12 @@ class Composer(Widget):
         return any(command.name == name for command in self._commands())
 
     async def _send_unless_dropped(self, text: str) -> None:
-        """Some terminals type what is dropped on them: a text that is nothing but files is asked about, too."""
-        paths = await _paths_in(text)
-        if self.text != text:
-            return
-        if paths:
-            self.area.replace_all("")
-            self._ask_about(Dropped(text, paths))
-        else:
-            self._kept_as_text = text
+        if not await self._intake.is_dropped(text):
             self.action_send()
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
         self.run_worker(self._storing(self._history.add(put_away)), group="history")
         self._sends_when_read = False
-        self._kept_as_text = ""
         self._walk.end()
         self._help.shut()
         self.area.replace_all("")
@@ -321,24 +311,18 @@ class Composer(Widget):
         self.run_worker(self._edit_in_editor(), group="editor", exclusive=True)
 
     async def _edit_in_editor(self) -> None:
-        """The terminal is the editor's meanwhile, and the loop goes on: what arrives is drawn afterwards."""
-        from console.editor import edit, editor_command
+        from screens.widgets.composer.elsewhere import write_in_editor
 
         before = self.text
         try:
-            command = editor_command()
-            with self.app.suspend(), self.app.batch_update():
-                after = clean(await edit(before, command))
-        except SuspendNotSupported:
-            self.note("This terminal cannot be lent to an editor.", "warn")
+            after = clean(await write_in_editor(self.app, before))
         except ConsoleError as error:
-            self.note(f"{error.text} {error.hint or ''}".rstrip(), "bad")
+            self._tell_error(error)
         else:
             if after != before:
-                self._write_past("" if len(after) > LONGEST_TEXT else after)
-                if len(after) > LONGEST_TEXT:
+                self._write_past(after if is_quick(after) else "")
+                if not is_quick(after):
                     self._add(PastedText(after))
-        self.app.refresh(layout=True)
         self.area.focus()
 
     async def action_paste(self) -> None:
@@ -351,7 +335,7 @@ class Composer(Widget):
             try:
                 image = await self._image_from_clipboard()
             except ConsoleError as error:
-                self.note(f"{error.text} {error.hint or ''}".rstrip(), "bad")
+                self._tell_error(error)
                 return
         if image is not None:
             self._add(AttachedFile(str(image)))
@@ -365,60 +349,19 @@ class Composer(Widget):
     def takes_key(self, event: events.Key) -> bool:
         if self._note.display:
             self.note("")
-        if not self.question.is_open:
-            return self._help.takes_key(event)
-        answer = self.question.answer_of(event)
-        if answer is not None:
-            self._answer_question(answer)
-            return True
-        if event.is_printable:  # going on to write means that the path is part of it
-            self._answer_question("insert")
-            return False
-        return event.key in ("left", "right", "tab", "shift+tab")
+        return self._intake.takes_key(event) or self._help.takes_key(event)
 
     async def takes_paste(self, text: str) -> None:
-        self._answer_question("insert")
         self._help.shut()
-        text = clean(text)
-        if not text:
-            return
-        if may_be_paths(text):
-            paths = await _paths_in(text)
-            if paths:
-                self._ask_about(Dropped(text, paths))
-                return
-            if is_remote_session() and len(text.split()) == 1:
-                self.note("There is no such file on this machine; files of your own cannot be dropped over SSH.")
-        if is_long(text) or len(self.text) + len(text) > LONGEST_TEXT:
-            self._add(PastedText(text))
-        else:
-            self.area.type(text)
-            secret = secret_in(text)
-            if secret is not None:
-                self.note(f"What was pasted looks like {secret}. It is sent to whoever answers.", "warn")
-
-    # ---- dropped files
-
-    def _ask_about(self, dropped: Dropped) -> None:
-        self.question.ask(dropped, has_library=self._has_library())
+        await self._intake.paste(text)
 
     @on(DropQuestion.Answered)
     def _answered_by_mouse(self, event: DropQuestion.Answered) -> None:
         event.stop()
-        self._answer_question(event.answer)
+        self._intake.answer(event.answer)
 
-    def _answer_question(self, answer: Answer) -> None:
-        if not self.question.is_open:
-            return
-        text, paths = self.question.close_question()
-        match answer:
-            case "attach":
-                self._add(*(AttachedFile(str(path)) for path in paths))
-            case "documents":
-                self.post_message(self.ForDocuments(paths))
-            case "insert":
-                self.area.type(text)
-                self._kept_as_text = self.text
+    def _to_documents(self, paths: tuple[Path, ...]) -> None:
+        self.post_message(self.ForDocuments(paths))
 
     # ---- chips
 
@@ -471,7 +414,7 @@ class Composer(Widget):
     def _chip_refused(self, path: str, error: ConsoleError) -> None:
         self._sends_when_read = False
         self.area.type(path)
-        self.note(f"{error.text} {error.hint or ''}".rstrip(), "bad")
+        self._tell_error(error)
 
     @on(ChipRow.Removed)
     def _remove_chip(self, event: ChipRow.Removed) -> None:
@@ -487,7 +430,7 @@ class Composer(Widget):
 
     def _expand(self, shown: ShownChip) -> None:
         match shown.chip:
-            case PastedText(text) if len(self.text) + len(text) <= LONGEST_TEXT:
+            case PastedText(text) if fits(self.area, text):
                 self._shelf.remove(shown.number)
                 self.area.type(text)
                 self.area.focus()
@@ -516,7 +459,7 @@ class Composer(Widget):
     @on(PromptArea.Changed)
     def _text_changed(self, event: PromptArea.Changed) -> None:
         event.stop()
-        self._help.look()
+        self.call_after_refresh(self._help.catch_up)  # the key is seen first
         self._plan_telling()
 
     @on(Choices.Picked)
@@ -541,12 +484,3 @@ class Composer(Widget):
         if draft != self._told:
             self._told = draft
             self.post_message(self.Changed(draft))
-
-
-async def _paths_in(text: str) -> tuple[Path, ...]:
-    """The files that a text consists of; a disk that does not answer soon has none."""
-    try:
-        async with asyncio.timeout(ASKING_S):
-            return await aside(partial(dropped_paths, text), "dropped")
-    except TimeoutError:
-        return ()

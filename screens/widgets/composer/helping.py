@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from textual import events
+from textual.document._document import Location
 
 from console.chat.drafts import AttachedFile, Chip, Collection, History
 from console.errors import ConsoleError
@@ -17,6 +18,7 @@ from screens.widgets.composer.commands import Command
 from screens.widgets.composer.completion import Files, Token, argument_choices, command_choices, token_at
 
 COLLECTION = "collection:"
+_FOR_THE_LIST = frozenset({"up", "down", "tab", "enter", "escape"})
 
 
 class Help:
@@ -50,6 +52,7 @@ class Help:
         self._refused: tuple[str, int, int] | None = None
         """The place of a token whose list was closed with Esc."""
         self._quiet_text = ""
+        self._looked_at: tuple[str, Location] = ("", (0, 0))
         self._past_words: str | None = None
         """What is looked for among past prompts, while that list is open."""
         self._search: asyncio.Task[None] | None = None
@@ -77,8 +80,14 @@ class Help:
 
     # ---- completing
 
+    def catch_up(self) -> None:
+        """Look, unless the present text has been looked at: after a key has been drawn, or before one for the list."""
+        if self._looked_at != (self._area.text, self._area.cursor_location):
+            self.look()
+
     def look(self) -> None:
         """See what stands before the cursor, and open, refresh or close the list."""
+        self._looked_at = (self._area.text, self._area.cursor_location)
         if self._past_words is not None:
             return
         token = None
@@ -190,6 +199,8 @@ class Help:
     def takes_key(self, event: events.Key) -> bool:
         if self._past_words is not None:
             return self._past_takes(event)
+        if event.key in _FOR_THE_LIST:
+            self.catch_up()
         return self.is_open and self._list_takes(event.key)
 
     def _list_takes(self, key: str) -> bool:

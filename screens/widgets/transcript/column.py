@@ -7,7 +7,7 @@ they come in sight, and only so many stay laid out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from screens.widgets.transcript.heights import Heights
@@ -123,25 +123,42 @@ class Column:
         if look.width != old.width or look.raw != old.raw or look.thinking != old.thinking:
             self.heights.reset(message.estimate(look.width) for message in self.messages)
         if anchor is not None and not self.follows:
-            self.place = self._at_anchor(anchor)
+            self.measure(self.place.message)
+            self.place = Place(self.place.message, self._at_anchor(*anchor))
 
-    def _anchor(self, old: Look) -> tuple[int, int] | None:
-        """The place as the number of a line that no wrapping made."""
+    def _anchor(self, old: Look) -> tuple[bool, int] | None:
+        """The place in its message as a number of lines that no wrapping made, from the text or the head on."""
         index, line = self.place
         if not self.messages or self.messages[index].look != old:
             return None
-        above = self.messages[index].lines(0, min(line + 1, self.messages[index].height))
-        return index, sum(not each.continues for each in above)
+        message = self.messages[index]
+        in_text = line >= message.body_start
+        above = message.lines(message.body_start if in_text else 0, min(line + 1, message.height))
+        return in_text, sum(not each.continues for each in above)
 
-    def _at_anchor(self, anchor: tuple[int, int]) -> Place:
-        index, wanted = anchor
-        height = self.measure(index)
+    def _at_anchor(self, in_text: bool, wanted: int) -> int:
+        message = self.messages[self.place.message]
+        first = message.body_start if in_text else 0
         seen = 0
-        for number, each in enumerate(self.messages[index].lines()):
+        for number, each in enumerate(message.lines(first), first):
             seen += not each.continues
             if seen >= wanted:
-                return Place(index, number)
-        return Place(index, max(height - 1, 0))
+                return number
+        return max(message.height - 1, 0)
+
+    def reshape(self, index: int, change: Callable[[Message], None]) -> None:
+        """Let something change that stands before the text of a message; what is in the window stays where it is."""
+        message = self.messages[index]
+        start = message.body_start
+        change(message)
+        self._corrected(index)
+        if self.place.message == index:
+            line = self.place.line
+            if line >= start:
+                line += message.body_start - start
+            self.place = Place(index, min(line, max(self.heights[index] - 1, 0)))
+        self.follows = False
+        self.settle()
 
     def measure(self, index: int) -> int:
         """The height of a message that is in sight, or about to be."""

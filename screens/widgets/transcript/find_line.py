@@ -42,16 +42,12 @@ class FindLine(Horizontal):
 
     def begin(self) -> None:
         self.display = True
-        if self.children:
-            field = self.query_one(Input)
-            field.focus()
-            self._look_for(field.value)
-
-    def _look_for(self, words: str) -> None:
-        self._transcript.find(words)
-        self.count()
+        field = self.query_one(Input)
+        field.focus()
+        self._transcript.find(field.value)
 
     def count(self) -> None:
+        """Say where the search is."""
         at, count = self._transcript.found
         words = self.query_one(Input).value.strip()
         told = f"{at:,} of {count:,} · n N" if count else "nothing found" if words else "case and accents do not matter"
@@ -59,7 +55,7 @@ class FindLine(Horizontal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._look_for(event.value)
+        self._transcript.find(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -67,9 +63,7 @@ class FindLine(Horizontal):
 
     def action_step(self, by: int) -> None:
         self._transcript.find_next(by)
-        self.count()
 
     def action_leave(self) -> None:
         self._transcript.end_find()
         self._transcript.focus()
-        self.display = False

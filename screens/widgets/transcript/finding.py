@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from screens.markdown import Line
 from screens.widgets.transcript.message import Message
@@ -87,27 +87,36 @@ def row_spans(rows: Sequence[Line], needle: str) -> list[list[tuple[int, int, in
 class Search:
     """One search: how often the words occur, and which of the places is the one that is looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, begins: int = 0) -> None:
+        """`begins` is the message where the reader was."""
         self.needle = ""
         self.hits: list[int] = []
         """The message of each hit, in their order."""
         self.at = -1
+        self._begins = begins
         self._folded: dict[Message, tuple[str, str]] = {}
 
-    def look_for(self, words: str, messages: Iterable[Message]) -> int:
+    def look_for(self, words: str, messages: Sequence[Message]) -> int:
+        """The hit that is looked at is then the first one from where the reader was."""
         self.needle = fold(words)
         self.hits = []
         self.at = -1
         if not self.needle.strip():
             self.needle = ""
             return 0
+        self._count(messages)
+        if self.hits:
+            self.at = bisect_left(self.hits, self._begins) % len(self.hits)
+        return len(self.hits)
+
+    def _count(self, messages: Sequence[Message]) -> None:
+        self.hits = []
         for number, message in enumerate(messages):
             count = self._text(message).count(self.needle)
             if count:
                 self.hits.extend([number] * min(count, MOST_HITS - len(self.hits)))
                 if len(self.hits) >= MOST_HITS:
-                    break
-        return len(self.hits)
+                    return
 
     def _text(self, message: Message) -> str:
         """The folded source, kept as long as the search goes on."""
@@ -117,14 +126,12 @@ class Search:
             kept = self._folded[message] = (text, fold(text))
         return kept[1]
 
-    def start_at(self, message: int) -> None:
-        """The first hit in this message or after it; the first of all where there is none after it."""
-        if self.hits:
-            self.at = bisect_left(self.hits, message) % len(self.hits)
-
-    def step(self, by: int) -> None:
-        if self.hits:
-            self.at = (self.at + by) % len(self.hits)
+    def step(self, by: int, messages: Sequence[Message]) -> None:
+        """To the next one, or the one before. Counted again, for messages grow and go."""
+        if not self.needle:
+            return
+        self._count(messages)
+        self.at = (self.at + by) % len(self.hits) if self.hits else -1
 
     @property
     def here(self) -> tuple[int, int] | None:

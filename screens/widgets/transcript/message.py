@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 from screens.markdown import CodeBlock, Line, Rendering, raw_lines
@@ -18,6 +19,15 @@ FIRST_CHARACTERS = 60_000
 BLANK = rows.line([])
 END = rows.line([])
 """The blank line after a message; the bar of the current message does not go over it."""
+
+
+class Row(NamedTuple):
+    """A line as it is painted, and what it was painted for."""
+
+    line: Line
+    base: Style
+    bar: Style | None
+    strip: Strip
 
 
 class Look(NamedTuple):
@@ -84,15 +94,16 @@ class Message:
         "item",
         "look",
         "pictures",
-        "strips",
+        "rows",
     )
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.look: Look | None = None
-        self.strips: dict[int, tuple[Line, Strip]] = {}
-        """Finished rows by the identity of their lines, as the widget paints them; it fills and clears this."""
-        self.pictures: tuple[Sequence[Line], ...] = ()
+        self.rows: dict[int, Row] = {}
+        """Finished rows by the identity of their lines; the window fills this."""
+        self.pictures: tuple[Sequence[Line], ...] | None = None
+        """Thumbnails; None until somebody has tried to make them."""
         self._body: Body | None = None
         self._thoughts: Body | None = None
         self._before: list[Line] = []
@@ -141,7 +152,7 @@ class Message:
         """Make the lines. A long text is laid out in part; `lay_more` goes on."""
         if self.look == look:
             return
-        self.strips.clear()
+        self.rows.clear()
         self.look = look
         self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
         self._fed = 0
@@ -155,8 +166,8 @@ class Message:
         self._body = self._thoughts = None
         self._before = []
         self._after = []
-        self.pictures = ()
-        self.strips.clear()
+        self.pictures = None
+        self.rows.clear()
 
     def lay_more(self, characters: int) -> None:
         """Lay out so much more of the text."""
@@ -210,7 +221,7 @@ class Message:
             before.extend(rows.tool(call, number, self._is_open(f"tool {number}", False), width, palette))
         if item.attachments:
             before.extend(rows.chips(item.attachments, width, palette))
-            for picture in self.pictures:
+            for picture in self.pictures or ():
                 before.extend(picture)
         self._before = before
 
@@ -260,7 +271,7 @@ class Message:
         if item.thinking != old.thinking:
             self._words = -1
         if item.attachments != old.attachments:
-            self.pictures = ()
+            self.pictures = None
         look = self.look
         if look is None:
             return
@@ -289,11 +300,18 @@ class Message:
         thinking = ("thinking",) if self.item.thinking else ()
         return (*thinking, *(f"tool {number}" for number in range(len(self.item.tools))))
 
-    def toggle(self, key: str, *, to: bool | None = None) -> None:
+    def toggle(self, key: str) -> None:
         """Open or fold one of them."""
-        look = self.look
-        usual = look.thinking if look is not None and key == "thinking" else False
-        self._unfolded[key] = not self._is_open(key, usual) if to is None else to
+        usual = self.look is not None and self.look.thinking and key == "thinking"
+        self._unfolded[key] = not self._is_open(key, usual)
+        self._lay_folds()
+
+    def toggle_all(self) -> None:
+        """Open everything that can be folded, or fold it where something is open."""
+        usual = self.look.thinking if self.look is not None else False
+        to = not any(self._is_open(key, usual and key == "thinking") for key in self.folds)
+        for key in self.folds:
+            self._unfolded[key] = to
         self._lay_folds()
 
     def as_usual(self) -> None:
@@ -346,6 +364,14 @@ class Message:
     @property
     def blocks(self) -> Sequence[CodeBlock]:
         return self._body.blocks if self._body is not None else ()
+
+    def to_colour(self) -> Sequence[CodeBlock]:
+        """Finished code that a lexer can colour better. Each is given once."""
+        return self._body.to_highlight() if isinstance(self._body, Rendering) else ()
+
+    @property
+    def body(self) -> Body | None:
+        return self._body
 
     @property
     def links(self) -> tuple[str, ...]:

@@ -16,17 +16,22 @@ Span = tuple[int, int, Style]
 """From one character of a line to another, and how they are marked."""
 
 
-def finish(line: Line, width: int, base: Style, bar: Style | None, over: Style | None) -> Strip:
-    """The whole row: `bar` is the colour of the bar where the message is the current one, `over` goes over the text."""
+def finish(line: Line, width: int, text_width: int, base: Style, bar: Style | None, over: Style | None) -> Strip:
+    """The whole row. `bar` is the colour of the bar where the message is the current one, `over` goes over the text;
+    what a line is filled up with ends with the text."""
     segments = [Segment("▌ " if bar is not None else "  ", base if bar is None else base + bar)]
     used = min(line.strip.cell_length, max(width - GUTTER, 0))
     for text, style, _ in line.strip.crop(0, used):
         painted = base + style if style is not None else base
         segments.append(Segment(text, painted + over if over is not None else painted))
-    left = width - GUTTER - used
-    if left > 0:
-        segments.append(Segment(" " * left, base + line.fill if line.fill is not None else base))
-    strip = Strip(segments, GUTTER + used + max(left, 0))
+    filled = max(min(width - GUTTER, text_width) - used, 0)
+    if filled and line.fill is not None:
+        segments.append(Segment(" " * filled, base + line.fill))
+        used += filled
+    left = max(width - GUTTER - used, 0)
+    if left:
+        segments.append(Segment(" " * left, base))
+    strip = Strip(segments, GUTTER + used + left)
     return strip.crop(0, width)
 
 
