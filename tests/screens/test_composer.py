@@ -214,7 +214,7 @@ def test_keys_that_come_in_one_burst_keep_their_order(tmp_path: Path) -> None:
 
     async def body() -> None:
         async with composing(tmp_path) as (app, composer, pilot):
-            keys = ["a", "x", "backspace", "ctrl+j", "b", "left", "c", "end", "enter", "d", "ctrl+u", "e", "ctrl+s", "f"]
+            keys = "a x backspace ctrl+j b left c end enter d ctrl+u e ctrl+s f".split()
             for key in keys:
                 app.post_message(events.Key(key, key if len(key) == 1 else None))
             await until(pilot, lambda: composer.text == "f")
