@@ -304,8 +304,8 @@ class OpenChat:
         earlier: Answer | None = None,
     ) -> None:
         """Start the job that fills a begun answer."""
-        params = dict(self.params)
-        max_tokens, thinking = params.pop("max_tokens", None), params.pop("thinking", None)
+        wishes = dict(self.params)
+        max_tokens, thinking = wishes.pop("max_tokens", None), wishes.pop("thinking", None)
         is_kept = not self.off_the_record
         turn = Turn(
             question.text,
@@ -315,9 +315,9 @@ class OpenChat:
             chat=begun.chat if is_kept else None,
             model=model,
             system=self.system,
-            params=params,
+            wishes=wishes,
             max_tokens=max_tokens,
-            thinking=thinking,
+            thinking=None if thinking is None else thinking == "on",
             save=is_kept,
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,
@@ -487,7 +487,7 @@ class OpenChat:
         self._changed()
 
     async def set_params(self, params: Mapping[str, Any]) -> None:
-        """`max_tokens` and `thinking` are ours; all others go to the backend under its own names."""
+        """Under the names of `parameters.py`; each backend gets those that it has."""
         await self._keeper.set_params(params)
         self.params = MappingProxyType(dict(params))
         self._changed()

@@ -104,6 +104,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._cursor = 0
         self._strips: dict[tuple[int, bool], list[Strip]] = {}
         self._painted_for: tuple[int, Style, Style] | None = None
+        self._empty_lines: tuple[tuple[str, int], list[Text]] | None = None
 
     # What it shows
 
@@ -293,11 +294,14 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     def _blank_line(self, y: int, width: int, style: Style) -> Strip:
         if self._rows or not self.empty:
             return Strip.blank(width, style)
-        lines = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
+        if self._empty_lines is None or self._empty_lines[0] != (self.empty, width):
+            wrapped = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
+            self._empty_lines = ((self.empty, width), list(wrapped))
+        lines = self._empty_lines[1]
         top = max((self.size.height - len(lines)) // 3, 0)
         if not 0 <= y - top < len(lines):
             return Strip.blank(width, style)
-        text = lines[y - top]
+        text = lines[y - top].copy()
         text.rstrip()
         text.pad_left(max((width - text.cell_len) // 2, 0))
         return self._strip(text, width, style + self.get_component_rich_style("rows--empty", partial=True))

@@ -63,6 +63,7 @@ class PromptArea(TextArea, inherit_bindings=False):
         super().__init__(soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True)
         self.highlight_cursor_line = False
         self.match_cursor_bracket = False
+        self.cursor_blink = False  # calm to look at, and an app at rest then draws nothing at all
         self._owner = owner
 
     # Handlers of the base class run after these, unless they are prevented; they must not be called from here.
@@ -71,8 +72,8 @@ class PromptArea(TextArea, inherit_bindings=False):
         if self._owner.takes_key(event) or (not event.is_printable and await self._runs_own_action(event.key)):
             event.stop()
             event.prevent_default()
-        elif event.key == "enter":
-            event.prevent_default()  # not a newline by itself: the bindings decide
+        elif event.key == "enter" or event.key.startswith("alt+"):
+            event.prevent_default()  # neither a newline nor, as some terminals send Alt, a letter: the bindings decide
         elif event.key.endswith("+\r"):  # Shift+Enter from terminals that send xterm's older form
             event.stop()
             event.prevent_default()

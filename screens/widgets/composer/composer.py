@@ -91,7 +91,11 @@ class Composer(Widget):
             self.paths = paths
 
     class Left(Message):
-        """To the messages: Esc with nothing open, or Alt+Up."""
+        """To the messages: Esc with nothing open, or a key that means nothing else."""
+
+        def __init__(self, *, by_escape: bool) -> None:
+            super().__init__()
+            self.by_escape = by_escape
 
     def __init__(
         self,
@@ -397,7 +401,10 @@ class Composer(Widget):
         self._help.be_quiet()
 
     def action_leave(self) -> None:
-        self.post_message(self.Left())
+        self.post_message(self.Left(by_escape=True))
+
+    def action_messages(self) -> None:
+        self.post_message(self.Left(by_escape=False))
 
     def _chips_changed(self) -> None:
         self.row.show_chips(self._shelf.shown)
