@@ -280,7 +280,7 @@ def test_the_list_stands_above_the_text_and_never_over_it(tmp_path: Path) -> Non
         for size in ((80, 24), (44, 12), (30, 8)):
             async with composing(tmp_path, files=files, size=size) as (app, composer, pilot):
                 await type_text(pilot, "@file")
-                await until(pilot, lambda: composer.choices.rows)  # noqa: B023
+                await until(pilot, lambda: composer.choices.rows)
                 await pilot.pause()
                 assert composer.choices.region.bottom == composer.region.y
                 assert composer.choices.region.y >= 0
