@@ -14,10 +14,11 @@ from console import __version__
 
 TYPE_CHECKING = False  # typing itself would be a third of the time that --version takes
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from console.commands import Command
     from console.shell import Shell
+    from screens.early import EarlyScreen
 
 COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm",
@@ -69,13 +70,54 @@ def main(arguments: Sequence[str], *, ends_process: bool = False) -> int:
     import gc
 
     gc.disable()
+    if sys.stdout is None:
+        if sys.stderr is not None:
+            sys.stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
+        return 2
+    if list(arguments) in ([], ["--debug"]):
+        return open_app(os.environ, lambda: _process_shell(ends_process=ends_process), debug=bool(arguments))
+    return run(arguments, _process_shell(ends_process=ends_process))
+
+
+def _process_shell(*, ends_process: bool = False) -> Shell:
     from console.shell import Shell
 
     stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the process
-    if sys.stdout is None:
-        stderr.write("hawser: Standard output is closed, so there is nowhere to write the answer to.\n")
-        return 2
-    return run(arguments, Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process))
+    return Shell(sys.stdin, sys.stdout, stderr, os.environ, ends_process=ends_process)
+
+
+def open_app(environment: Mapping[str, str], make_shell: Callable[[], Shell], *, debug: bool = False) -> int:
+    """The terminal app. Its screen is painted before the shell is made, because even that takes longer."""
+    screen = _early_screen(environment)
+    shell: Shell | None = None
+    try:
+        refused = screen.refusal
+        if refused is not None:
+            from console.errors import UsageError
+
+            raise UsageError(refused[0], hint=refused[1])
+        screen.paint()
+        shell = make_shell()
+        shell.debug = shell.debug or debug
+        return screen.run_app(shell)
+    except SystemExit as leaving:  # asked to end while it started
+        return leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException as error:  # noqa: BLE001 - the outermost edge: told to the user, with an exit code
+        screen.close()
+        return tell(error, shell or _process_shell())
+    finally:
+        screen.close()
+
+
+def app_is_possible(shell: Shell) -> bool:
+    """Whether there is a terminal that the app can be drawn on."""
+    return _early_screen(shell.environment).refusal is None
+
+
+def _early_screen(environment: Mapping[str, str]) -> EarlyScreen:
+    from screens.early import EarlyScreen  # what is drawn knows this package; that it is known here too is for this
+
+    return EarlyScreen(environment)
 
 
 def run(arguments: Sequence[str], shell: Shell) -> int:
@@ -136,9 +178,7 @@ def _dispatch(words: list[str], shell: Shell) -> int:
             else 'To ask a question, use: hawser --prompt "…"; hawser --help lists the commands.',
         )
     if not words:
-        shell.note("hawser: The terminal app is not part of this version; chat from the command line instead.")
-        shell.note('  Ask with: hawser --prompt "…". Try it without a key with: hawser demo. See: hawser --help.')
-        return 2
+        return open_app(shell.environment, lambda: shell, debug=shell.debug)
     from console.prompt_options import make_parser
 
     options = make_parser(COMMANDS).parse_args(words)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from console.clipboard import takes_osc_52
 from console.doctor import Finding, fail, info, ok, warn
 from console.errors import Exit
 from console.paths import Paths
@@ -90,7 +91,7 @@ def check_clipboard(
         routes.append("clip.exe")
     if environment.get("TMUX") and find("tmux"):
         routes.append("tmux")
-    if terminal.writes and environment.get("TERM", "") not in ("", "dumb", "linux"):
+    if terminal.writes and takes_osc_52(environment):
         routes.append("OSC 52, if the terminal allows it")
     if routes:
         yield ok(area, f"Ways to it: {', '.join(routes)}.")

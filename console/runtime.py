@@ -22,6 +22,9 @@ from providers.registry import chat_provider
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.chat.desk import Desk
+    from console.chat.on_hand import ModelsOnHand
+    from console.chat.shelf import Shelf
+    from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
     from console.links.connector import Connector, LoginManners
@@ -73,6 +76,8 @@ class Runtime(MachineRuntime):
         self._published: Shared | None = None
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
+        self._on_hand: ModelsOnHand | None = None
+        self._shelf: Shelf | None = None
         self._desk: Desk | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
@@ -119,7 +124,7 @@ class Runtime(MachineRuntime):
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
-                self.settings, self.paths, self._environment, self.bus, manners, find=self._whereabouts
+                self.settings, self.paths, self.environment, self.bus, manners, find=self._whereabouts
             )
             self._links = Links(self._connector.to, self.clock, self.bus)
             self._connector.may_ask = self._links.may_ask
@@ -230,6 +235,55 @@ class Runtime(MachineRuntime):
                 make_ready=self._make_ready,
             )
         return self._conversation
+
+    @property
+    def shelf(self) -> Shelf:
+        """The chats as a person keeps them: lists, search, pins, tags, deleting."""
+        if self._shelf is None:
+            from console.chat.shelf import Shelf
+
+            self._shelf = Shelf(self.store, self.clock, self.bus, stop_answers=self._stop_answers)
+        return self._shelf
+
+    async def _stop_answers(self, chat_id: str) -> None:
+        """What arrives in a chat that is about to be deleted is not paid for any longer."""
+        for chat in self._desk.busy if self._desk is not None else ():
+            if chat.id == chat_id:
+                await chat.stop()
+
+    def clipboard(self, draw: Callable[[str], None]) -> Clipboard:
+        """The clipboard of whoever sits at the terminal; `draw` sends control codes to it."""
+        from console.clipboard import Clipboard
+
+        file = self.paths.state / "clipboard.txt"
+        return Clipboard(self.environment, file, draw, manner=self.settings.screen.clipboard)
+
+    async def on_hand(self) -> ModelsOnHand:
+        """Every name that can be chosen to answer, with its state."""
+        conversation = await self.conversation()
+        if self._on_hand is None:
+            from console.chat.on_hand import ModelsOnHand
+
+            self._on_hand = ModelsOnHand(
+                self.settings,
+                conversation.catalogue,
+                conversation.prices,
+                conversation.breakers,
+                conversation.store.models_seen,
+                self.remember_models,
+                self.provider,
+                self._is_near,
+                self._loaded,
+                self.clock,
+            )
+        return self._on_hand
+
+    async def _loaded(self, endpoint: Endpoint) -> list[str]:
+        """The models that an Ollama host has in memory."""
+        from providers.chat.ollama_admin import OllamaAdmin
+
+        async with OllamaAdmin(self.host(endpoint, self.keys.for_endpoint(endpoint))) as admin:
+            return [model.name for model in await admin.loaded()]
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)

@@ -37,9 +37,11 @@ from console.settings_groups import (
     ModelFacts,
     ModelPrice,
     Routes,
+    ScreenSettings,
     Wire,
     read_chain,
     read_endpoint_name,
+    read_keys,
 )
 from console.settings_kinds import Field, Group, Unfit, misfit, nearest, setting, shown, text
 
@@ -64,6 +66,7 @@ __all__ = [
     "ModelPrice",
     "Origin",
     "Routes",
+    "ScreenSettings",
     "Settings",
     "Wire",
     "load_settings",
@@ -92,6 +95,7 @@ class Settings:
     lease: LeaseSettings
     alerts: AlertSettings
     log: LogSettings
+    screen: ScreenSettings
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
@@ -100,6 +104,8 @@ class Settings:
     channels: Mapping[str, ChannelSettings]
     models: Mapping[str, ModelFacts]
     prices: Mapping[str, ModelPrice]
+    keys: Mapping[str, tuple[str, ...]]
+    """The keys of actions, by the names that screens/keys.py gives them; whether there are such is checked there."""
     later: Mapping[str, Mapping[str, Any]]
     """Tables of rooms that this version does not have, untouched."""
     notes: tuple[str, ...]
@@ -322,6 +328,8 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         reading = "routes"
         routes = Routes.read(document.get(reading, {}))
         values[reading] = {name: getattr(routes, name) for name in Routes.attributes}
+        reading = "keys"
+        values[reading] = read_keys(document.get(reading, {}))
         reading = "aliases"
         values[reading] = _read_aliases(document.get(reading, {}))
         for reading in ("clouds", "machines", "channels", "models", "prices"):

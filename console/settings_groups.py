@@ -63,6 +63,11 @@ class ChatSettings(Group):
         default="slide",
     )
     save: bool = setting(SWITCH, "Keep chats in the history; `--no-save` leaves one out.", default=True)
+    enter_sends: bool = setting(
+        SWITCH,
+        "In the terminal app Enter sends; else it begins a line and Ctrl+S sends. Ctrl+J always begins a line.",
+        default=True,
+    )
     titles: Literal["words", "model"] = setting(
         one_of("words", "model"),
         "Where the title of a chat in the terminal app comes from: its first words, or a model that is asked in the "
@@ -121,6 +126,54 @@ class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = setting(
         one_of("debug", "info", "warning", "error"), "How much is written to the log.", default="info"
     )
+
+
+class ScreenSettings(Group):
+    """The terminal app."""
+
+    theme: str = setting(
+        text(most=60),
+        "Its colours: `hawser-dark`, `hawser-light`, one of Textual's, or `ansi-dark` and `ansi-light` for the "
+        "terminal's own sixteen.",
+        default="hawser-dark",
+    )
+    clipboard: Literal["auto", "native", "osc52", "file"] = setting(
+        one_of("auto", "native", "osc52", "file"),
+        "How text is copied: by a program of this system, by the terminal, into a file, or whichever works first.",
+        default="auto",
+    )
+    animations: bool = setting(SWITCH, "Let things slide and fade.", default=False)
+    read_only: bool = setting(SWITCH, "Bind no key to what costs or destroys.", default=False)
+
+
+def _read_keys(value: object) -> tuple[str, ...]:
+    written = [value] if isinstance(value, str) else value
+    if not isinstance(written, list) or len(written) > 8:
+        raise misfit(_KEYS, value)
+    for key in written:
+        if not isinstance(key, str) or not 0 < len(key) <= 40 or not key.isprintable() or key.strip() != key:
+            raise misfit(_KEYS, key)
+    return tuple(written)
+
+
+_KEYS = 'a key such as "ctrl+x", or a list of up to 8; [] takes its keys away'
+KEYS = Kind(_KEYS, _read_keys, lambda written: _read_keys([key.strip() for key in written.split(",") if key.strip()]))
+
+
+def read_keys(table: object) -> dict[str, tuple[str, ...]]:
+    """`[keys]`: the keys of actions, by the names of the actions; `"chat.stop"` may be written `chat = {stop = …}`."""
+    if not isinstance(table, Mapping):
+        raise misfit("a table", table)
+    keys: dict[str, tuple[str, ...]] = {}
+    for name, value in table.items():
+        try:
+            if isinstance(value, Mapping):
+                keys.update({f"{name}.{inner}": KEYS.read(each) for inner, each in value.items()})
+            else:
+                keys[name] = KEYS.read(value)
+        except Unfit as unfit:
+            raise unfit.under(name) from None
+    return keys
 
 
 def read_endpoint_name(value: object) -> str:
@@ -668,6 +721,7 @@ GROUPS: dict[str, type[Group]] = {
     "lease": LeaseSettings,
     "alerts": AlertSettings,
     "log": LogSettings,
+    "screen": ScreenSettings,
 }
 """Groups with one table and variables in the environment."""
 NAMED: dict[str, type[Group]] = {
@@ -683,4 +737,16 @@ LATER = ("rag",)
 """Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
 LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
 """What an endpoint takes over from the chat group unless it has its own."""
-KNOWN = (*GROUPS, "endpoints", "machines", "clouds", "channels", "aliases", "routes", "models", "prices", *LATER)
+KNOWN = (
+    *GROUPS,
+    "endpoints",
+    "machines",
+    "clouds",
+    "channels",
+    "aliases",
+    "routes",
+    "models",
+    "prices",
+    "keys",
+    *LATER,
+)

@@ -25,6 +25,7 @@ _EXAMPLES = {
     "routes": '[routes]\ncode = "inference/qwen2.5-coder:14b"',
     "models": '[models."my-model:7b"]\nvram_gb = 8\ncontext_tokens = 32768\nrole = "general"',
     "prices": '[prices."openai/gpt-4.1"]\ninput = 2.0\noutput = 8.0\ncached_input = 0.5',
+    "keys": '[keys]\nquit = "ctrl+x"\n"chat.stop" = ["escape", "ctrl+s"]',
 }
 
 
@@ -84,6 +85,8 @@ def values_in_force(settings: Settings) -> Iterator[tuple[str, object, Origin]]:
             full = f"{name}.{each}"
             value = chain[0] if len(chain) == 1 else chain
             yield full, value, settings.origin(full)
+    for each, keys in settings.keys.items():
+        yield f"keys.{each}", keys, settings.origin(f"keys.{each}")
     for name, table in settings.later.items():
         yield name, table, settings.origin(name)
 
@@ -129,7 +132,10 @@ def reference() -> str:
         f"{Routes.__doc__}\n",
         *_table(Routes),
         _example("routes"),
-        "## Keys\n",
+        "## `[keys]`\n",
+        "Other keys for what the terminal app does, by the names of the actions; docs/keys.md has all of them.\n",
+        _example("keys"),
+        "## Keys of services\n",
         "Keys are never in the settings. They come from the environment, else the system keyring, else a private\n"
         "file; `hawser key set NAME` stores one. The variable of any key is `HAWSER_KEY_<NAME>`; these count too:\n",
         "| key | variable |\n|---|---|",
@@ -145,6 +151,9 @@ _BY_THEMSELVES = """\
 `ollama` at `OLLAMA_HOST`, or else at the usual port, when no endpoint of that wire is configured. A table of such a
 name changes it; only what differs has to be written.
 """
+
+
+_ABOUT = {"aliases": "Names of your own.", "routes": Routes.__doc__, "keys": "Other keys for actions."}
 
 
 def _table(group: type[Group], name: str = "") -> list[str]:
@@ -184,9 +193,7 @@ def starter() -> str:
             lines += [f"# {key} = {value}", f"#     {field.sentence}"]
         lines.append("")
     for name, example in _EXAMPLES.items():
-        about = (
-            NAMED[name].__doc__ if name in NAMED else {"aliases": "Names of your own.", "routes": Routes.__doc__}[name]
-        )
+        about = NAMED[name].__doc__ if name in NAMED else _ABOUT[name]
         lines += [f"# {about}", *(f"# {line}" for line in example.splitlines()), ""]
     return "\n".join(lines)
 

@@ -96,3 +96,22 @@ def test_a_prompt_loads_nothing_that_only_other_rooms_need(tmp_path: Path) -> No
 )
 def test_asyncssh_is_loaded_only_by_who_wants_a_link(code: str) -> None:
     assert "asyncssh" not in loaded_by(code)
+
+
+def test_first_paint_loads_next_to_nothing() -> None:
+    before = loaded_by("pass")
+
+    loaded = loaded_by("import console.cli, screens.early")
+
+    assert loaded - before <= {"__future__", "console", "screens", "termios"}
+
+
+FIRST_FRAME = """
+    import os, sys, time
+    from console.cli import main
+    from screens.app import HawserApp
+    def leave(self):
+        self.call_after_refresh(self.exit)
+    HawserApp.on_ready = leave
+    main([])
+"""

@@ -179,7 +179,7 @@ class ChatContents:
         self._changed()
 
     async def set_params(self, params: Mapping[str, Any]) -> None:
-        """`max_tokens` and `thinking` are ours; all others go to the backend under its own names."""
+        """Under the names of `parameters.py`; each backend gets those that it has."""
         await self._keeper.set_params(params)
         self.params = MappingProxyType(dict(params))
         self._changed()

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.chat import attempts, context
 from console.chat.attempts import Notice, Policy, Tried
@@ -380,7 +380,7 @@ class OngoingTurn:
             candidate.model,
             packed.messages,
             max_tokens=_least(max_tokens, affordable),
-            params=turn.params,
+            params=_params(turn, candidate),
             schema=turn.schema,
             thinking=turn.thinking,
             context_tokens=window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
@@ -542,6 +542,16 @@ class OngoingTurn:
     def _may_have_cost(self) -> bool:
         """Whether the other side has worked on the latest try, so that it may bill it."""
         return bool(self._end or self._text or self._thinking or (self._tried and self._tried[-1].may_have_cost))
+
+
+def _params(turn: Turn, candidate: Candidate) -> Mapping[str, Any]:
+    """What goes to this wire beside the question."""
+    if not turn.wishes:
+        return turn.params
+    from console.chat.parameters import backend, for_wire
+
+    endpoint = candidate.endpoint
+    return {**for_wire(turn.wishes, backend(endpoint.wire, is_own=endpoint.is_own)), **turn.params}
 
 
 def _least(*limits: int | None) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from console.chat.answering import Answering, Surroundings
 from console.chat.branches import Branches
 from console.chat.chat_contents import FIRST_ENTRIES, ChatContents
+from console.chat.chat_contents import Entry as Entry  # who reads a chat finds its parts here
 from console.chat.estimates import Estimate, Estimates
 from console.chat.keeping import InStore, Keeper
 from console.chat.news import AnswerNotice
@@ -250,8 +251,8 @@ class OpenChat(ChatContents):
         earlier: Answer | None = None,
     ) -> None:
         """Start the job that fills a begun answer."""
-        params = dict(self.params)
-        max_tokens, thinking = params.pop("max_tokens", None), params.pop("thinking", None)
+        wishes = dict(self.params)
+        max_tokens, thinking = wishes.pop("max_tokens", None), wishes.pop("thinking", None)
         is_kept = not self.off_the_record
         turn = Turn(
             question.text,
@@ -261,9 +262,9 @@ class OpenChat(ChatContents):
             chat=begun.chat if is_kept else None,
             model=model,
             system=self.system,
-            params=params,
+            wishes=wishes,
             max_tokens=max_tokens,
-            thinking=thinking,
+            thinking=None if thinking is None else thinking == "on",
             save=is_kept,
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,

@@ -231,24 +231,11 @@ async def _or_none(store: Store, chat_id: str) -> Chat | None:
 
 
 async def _write(path: Path, parts: AsyncIterator[str], *, force: bool) -> None:
-    """Beside it first and then in one step, so that a break leaves no half export."""
-    import os
+    from console.chat.export_file import whole_file
 
-    from console.errors import ConsoleError, UsageError
-
-    if path.exists() and not force:  # noqa: ASYNC240 - one look, and nothing else runs here
-        raise UsageError(f"{str(path)!r} is there already.", hint="--force replaces it.")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # A chat is nobody else's business.
-        with open(os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:  # noqa: ASYNC230, PTH123
-            async for part in parts:
-                file.write(part)
-        beside.replace(path)
-    except OSError as error:
-        raise ConsoleError(f"{str(path)!r} cannot be written: {error.strerror or error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(path, force=force) as file:
+        async for part in parts:
+            file.write(part)
 
 
 async def _import(arguments: argparse.Namespace, shell: Shell, store: Store) -> int:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,7 +30,25 @@ HELP = "Use Hawser on simulated services and clouds: no key, no GPU, no network,
 
 START_S = 20.0
 BOOT_S = 10.0
-_PASSED_ON = ("PATH", "TERM", "COLORTERM", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "EDITOR", "VISUAL", "TMUX", "TZ")
+_PASSED_ON = (
+    "PATH",
+    "TERM",
+    "COLORTERM",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "NO_COLOR",
+    "EDITOR",
+    "VISUAL",
+    "TMUX",
+    "TZ",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "SSH_CONNECTION",
+    "SSH_TTY",
+)
 
 _WELCOME = """\
 Hawser on simulated services. Nothing here costs money or leaves this machine,
@@ -51,22 +69,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"how long a rented machine takes to come up (default: {BOOT_S:g})",
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="…", help="one command to run there instead of asking for questions"
-    )
+    parser.add_argument("--lines", action="store_true", help="questions and commands line by line, without the app")
+    parser.add_argument("words", nargs="*", metavar="…", help="one command to run there instead of the app")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="hawser-demo-") as folder,
-        _simulated_services(arguments.tokens_per_second, arguments.boot_seconds) as world,
-    ):
-        inner = _private_shell(Path(folder), world, shell)
+    from console.cli import app_is_possible, open_app
+
+    with ExitStack() as until_the_end:
+        folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="hawser-demo-")))
+
+        def inner() -> Shell:
+            services = _simulated_services(arguments.tokens_per_second, arguments.boot_seconds)
+            return _private_shell(folder, until_the_end.enter_context(services), shell)
+
         if arguments.words:
             from console.cli import run as run_command_line
 
-            return run_command_line(arguments.words, inner)
-        return _converse(inner)
+            return run_command_line(arguments.words, inner())
+        if arguments.lines or not app_is_possible(shell):
+            return _converse(inner())
+        return open_app(_private_environment(folder, shell), inner, debug=shell.debug)
 
 
 @contextmanager
@@ -95,13 +118,17 @@ def _simulated_services(tokens_per_second: float, boot_s: float) -> Iterator[dic
             process.communicate()
 
 
+def _private_environment(folder: Path, shell: Shell) -> dict[str, str]:
+    environment = {name: shell.environment[name] for name in _PASSED_ON if name in shell.environment}
+    return environment | {"HAWSER_HOME": str(folder), "HAWSER_ISOLATED": "1"}
+
+
 def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shell:
     """A shell whose settings name the simulated endpoints and clouds; their per-run keys stay in memory."""
     from console.shell import Shell
 
     lines = ["[chat]", 'model = "auto"', ""]
-    environment = {name: shell.environment[name] for name in _PASSED_ON if name in shell.environment}
-    environment |= {"HAWSER_HOME": str(folder), "HAWSER_ISOLATED": "1"}
+    environment = _private_environment(folder, shell)
     for endpoint in world["endpoints"]:
         name = endpoint["name"]
         lines += [f"[endpoints.{name}]", f'wire = "{endpoint["wire"]}"', f'base_url = "{endpoint["base_url"]}"']

@@ -1,0 +1,1 @@
+"""Modal screens with a typed answer, one a file."""

@@ -1,0 +1,55 @@
+"""Ask for a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from console.text import neutralise
+from screens.dialogs.base import Dialog
+
+
+class AskDialog(Dialog[str]):
+    """Answers with the line. `check` says in a sentence what is wrong with one; empty is right."""
+
+    def __init__(
+        self,
+        title: str,
+        label: str,
+        value: str = "",
+        *,
+        hidden: bool = False,
+        hint: str = "Enter: done   Esc: leave it",
+        check: Callable[[str], str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.box_title = title
+        self._label = label
+        self._value = value
+        self._is_hidden = hidden
+        self._hint = hint
+        self._check = check or (lambda text: "")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog ask") as box:
+            box.border_title = neutralise(self.box_title)
+            yield Static(neutralise(self._label), classes="lines", markup=False)
+            yield Input(self._value, password=self._is_hidden)
+            yield Static(self._hint, classes="hint", markup=False)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._tell(self._check(event.value) if event.value else "")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if wrong := self._check(event.value):
+            self._tell(wrong)
+        else:
+            self.dismiss(event.value)
+
+    def _tell(self, wrong: str) -> None:
+        self.query_one(".hint", Static).set_class(bool(wrong), "-wrong").update(wrong or self._hint)

@@ -1,0 +1,104 @@
+"""Pick one of many: a filter to type in, the rows under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from screens import fuzzy
+from screens.dialogs.base import Dialog
+from screens.widgets.rows import Painted, Rows
+
+T = TypeVar("T")
+
+
+class PickDialog(Dialog[T], Generic[T]):
+    """Answers with the row that was chosen. `filter` says which rows fit what was typed, the best first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "lead('move', -1)", "Up", show=False),
+        Binding("down", "lead('move', 1)", "Down", show=False),
+        Binding("pageup", "lead('page', -1)", "Page up", show=False),
+        Binding("pagedown", "lead('page', 1)", "Page down", show=False),
+        Binding("ctrl+home", "lead('first')", "First", show=False),
+        Binding("ctrl+end", "lead('last')", "Last", show=False),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        rows: Sequence[T],
+        paint: Callable[[T, int, bool], Painted],
+        key_of: Callable[[T], Hashable],
+        filter: Callable[[str, Sequence[T]], Sequence[T]] | None = None,  # noqa: A002 - what it is called everywhere
+        *,
+        text_of: Callable[[T], str] = str,
+        can_choose: Callable[[T], bool] | None = None,
+        at: int | None = None,
+        lines: int = 1,
+        hint: str = "",
+        empty: str = "Nothing fits.",
+        placeholder: str = "Type to filter",
+    ) -> None:
+        """Without `filter` the words that were typed are looked for in `text_of` a row."""
+        super().__init__()
+        self.box_title = title
+        self.all_rows = rows
+        self.key_of = key_of
+        self._filter = filter or (lambda words, rows: fuzzy.fitting(words, rows, text_of))
+        self._at = at
+        self._hint = hint
+        self._placeholder = placeholder
+        self.rows: Rows[T] = Rows(paint, lines=lines, can_choose=can_choose, empty=empty, classes="-led")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog pick") as box:
+            box.border_title = self.box_title
+            yield Input(placeholder=self._placeholder, select_on_focus=False)
+            yield self.rows
+            yield Static(self._hint, classes="hint", markup=False).set_class(not self._hint, "-empty")
+
+    def on_mount(self) -> None:
+        self.rows.can_focus = False  # the keys go to the filter, which leads the rows
+        self.show(self.all_rows, at=self._at)
+
+    def on_resize(self) -> None:
+        """The rows get what the frame, the field and the hint leave."""
+        hint = self.query_one(".hint", Static)
+        chrome = 4 + (hint.outer_size.height or 2 if self._hint else 0)
+        self.rows.styles.max_height = max(self.size.height * 9 // 10 - chrome, 1)
+
+    @property
+    def words(self) -> str:
+        return self.query_one(Input).value
+
+    def show(self, rows: Sequence[T], *, at: int | None = None) -> None:
+        """Other rows, under the filter that is there; the cursor stays where it is if it can."""
+        self.all_rows = rows
+        words = self.words.strip()
+        shown = self._filter(words, rows) if words else rows
+        if at is not None and not words:
+            self.rows.show(shown, at=at)
+        else:
+            self.rows.show(shown, keep=None if words else self.key_of)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        words = event.value.strip()
+        self.rows.show(self._filter(words, self.all_rows) if words else self.all_rows)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.rows.action_choose()
+
+    def on_rows_chosen(self, event: Rows.Chosen[T]) -> None:
+        event.stop()
+        self.dismiss(event.row)
+
+    def action_lead(self, what: str, *how: int) -> None:
+        getattr(self.rows, f"action_{what}")(*how)

@@ -1,0 +1,107 @@
+"""How the app lives in its terminal, whatever it shows: first keys, suspension, a fault, colours, the end."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import App
+from textual.filter import Monochrome, NoColor
+
+from screens.last_frame import frame_of
+from screens.terminal import TerminalDriver
+
+if TYPE_CHECKING:
+    from screens.early import EarlyScreen
+
+log = logging.getLogger(__name__)
+
+FIRST_FOCUS_S = 3.0
+"""How long keys are held for a first focus at most."""
+
+
+class LivingApp(App[int]):
+    """The base of the app. `early` is the screen that was there before it; None where there was none, as in tests."""
+
+    def __init__(self, early: EarlyScreen | None = None) -> None:
+        super().__init__(driver_class=TerminalDriver)
+        self.early = early
+        self.last_frame = b""
+        """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
+        self._held_keys: list[events.Event] | None = []
+        """What was typed before anything had the focus; None from then on."""
+        if self.no_color:
+            from screens.colourless import Colourless
+
+            kept = [each for each in self._filters if not isinstance(each, Monochrome | NoColor)]
+            self._filters = [*kept, Colourless()]
+
+    def on_load(self) -> None:
+        self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._draw_anew))
+        self.set_timer(FIRST_FOCUS_S, self._release_keys)
+
+    # ---- the first keys
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual drops keys while nothing has the focus; held, they reach whatever gets it first, in their order."""
+        if self._held_keys is not None and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._held_keys.append(event)
+            return
+        await super().on_event(event)
+
+    async def first_room_shown(self) -> None:
+        """Called when what is shown first has been drawn: where nothing takes keys, the room itself does."""
+        if not self.screen.focus_chain:
+            await self._release_keys()
+
+    async def on_descendant_focus(self) -> None:
+        await self._release_keys()
+
+    async def _release_keys(self) -> None:
+        held, self._held_keys = self._held_keys, None
+        for event in held or ():
+            await super().on_event(event)
+
+    # ---- stopping and going on
+
+    def _draw_anew(self) -> None:
+        """The terminal forgot what was on it while another program had it."""
+        self.screen.refresh()
+        self.refresh(layout=True)
+
+    # ---- the terminal
+
+    def draw(self, codes: str) -> None:
+        """Send control codes past what is on screen, as the clipboard needs."""
+        if self._driver is not None:
+            self._driver.write(codes)
+
+    # ---- the end
+
+    def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
+        self.last_frame = self.frame()
+        super().exit(result, return_code)
+
+    def frame(self) -> bytes:
+        """What is on screen, in the form in which the next start paints it; without content while that is private."""
+        return frame_of(self, with_content=not self.is_private)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether something is shown that must leave no trace. A screen says so by an attribute of this name."""
+        return any(getattr(screen, "is_private", False) for stack in self._screen_stacks.values() for screen in stack)
+
+    def terminal_gone(self) -> None:
+        """Nobody sees or types anything any more."""
+        log.info("the terminal is gone")
+        self.exit(return_code=130)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault ends the app. What it was is told once the terminal is itself again; the traceback is in the log."""
+        log.error("the app failed", exc_info=error)
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()

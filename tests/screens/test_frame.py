@@ -1,0 +1,45 @@
+"""The frame: it starts, it goes from room to room, it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run
+from tests.screens.kit import SIZES, press, running, screen_of, text_of, until
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_first_frame_shows_the_frame_at_every_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def body() -> None:
+        async with running(tmp_path, size=size) as (app, _):
+            lines = text_of(app)
+
+            assert len(lines) == size[1]
+            assert "hawser" in lines[0]
+            assert "F1" in lines[-1] or "^q" in lines[-1].lower()
+
+    run(body())
+
+
+def test_function_keys_go_to_the_rooms(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            for key, room in (("f3", "machines"), ("f4", "documents"), ("alt+6", "costs"), ("f2", "chat")):
+                await press(pilot, key)
+                await until(pilot, lambda room=room: app.current_mode == room)  # type: ignore[misc]
+
+            assert app.current_mode == "chat"
+
+    run(body())
+
+
+def test_help_tells_the_keys(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            await press(pilot, "f1")
+
+            assert "Everywhere" in screen_of(app)
+
+    run(body())
