@@ -302,6 +302,31 @@ def test_what_is_asked_after_a_stop_is_asked(tmp_path: Path) -> None:
     run(body())
 
 
+def test_what_is_asked_keeps_its_order(tmp_path: Path) -> None:
+    async def body() -> None:
+        ollama = box()
+        ollama.faults.once(FaultKind.ENDLESS)
+        async with place(tmp_path, ollama) as here:
+            chat = here.desk.new()
+            await chat.ask(q("go on for ever"))
+            await here.until(lambda: any(live.text for live in chat.lives.values()))
+            await chat.stop()
+            await chat.ask(q("echo one"))
+            await here.until(lambda: not chat.lives)
+            await chat.ask(q("echo two"))
+            await chat.ask(q("echo three"))
+            await chat.settled()
+
+            assert [text for role, _, text in said(chat) if role == "user"][1:] == [
+                "echo one",
+                "echo two",
+                "echo three",
+            ]
+            assert [text for role, _, text in said(chat) if role == "assistant"][1:] == ["one", "two", "three"]
+
+    run(body())
+
+
 def test_a_stop_before_the_first_step_asks_nobody(tmp_path: Path) -> None:
     async def body() -> None:
         ollama = box()
