@@ -27,6 +27,7 @@ bench: $(VENV)/ready peers  ## the figures of the README
 	$(BIN)/python -m benchmarks.fleet
 	$(BIN)/python -m benchmarks.machines
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.tui
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Hawser needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -42,6 +43,8 @@ lock:  ## resolve every dependency anew, for all platforms, with hashes
 	    --group dev --output-file requirements/dev.lock pyproject.toml
 	for name in clients litellm vastai runpod lai; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --output-file tests/peers/$$name.lock tests/peers/$$name.in; done
+	for name in oterm elia parllama; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --output-file benchmarks/peers/$$name.lock benchmarks/peers/$$name.in; done
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

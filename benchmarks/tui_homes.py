@@ -118,7 +118,7 @@ def prose() -> Callable[[int], str]:
         text = ""
         while len(text) < tokens * 4:
             number += 1
-            text += f"{markdown(f'benchmark {number}')}\n\n"
+            text += f"{markdown(f'benchmark {number}', seed=number, voice='benchmark')}\n\n"
         return text[: tokens * 4]
 
     return say

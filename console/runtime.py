@@ -22,6 +22,7 @@ from providers.registry import chat_provider
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
     from console.chat.desk import Desk
+    from console.chat.on_hand import ModelsOnHand
     from console.chat.shelf import Shelf
     from console.clipboard import Clipboard
     from console.history.store import Store
@@ -75,8 +76,9 @@ class Runtime(MachineRuntime):
         self._published: Shared | None = None
         self._looks_for_tunnels = looks_for_tunnels
         self._conversation: Conversation | None = None
-        self._desk: Desk | None = None
+        self._on_hand: ModelsOnHand | None = None
         self._shelf: Shelf | None = None
+        self._desk: Desk | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -122,7 +124,7 @@ class Runtime(MachineRuntime):
 
             manners = self.login_manners() if self.login_manners is not None else LoginManners(Nobody())
             self._connector = Connector(
-                self.settings, self.paths, self._environment, self.bus, manners, find=self._whereabouts
+                self.settings, self.paths, self.environment, self.bus, manners, find=self._whereabouts
             )
             self._links = Links(self._connector.to, self.clock, self.bus)
             self._connector.may_ask = self._links.may_ask
@@ -254,7 +256,34 @@ class Runtime(MachineRuntime):
         from console.clipboard import Clipboard
 
         file = self.paths.state / "clipboard.txt"
-        return Clipboard(self._environment, file, draw, manner=self.settings.screen.clipboard)
+        return Clipboard(self.environment, file, draw, manner=self.settings.screen.clipboard)
+
+    async def on_hand(self) -> ModelsOnHand:
+        """Every name that can be chosen to answer, with its state."""
+        conversation = await self.conversation()
+        if self._on_hand is None:
+            from console.chat.on_hand import ModelsOnHand
+
+            self._on_hand = ModelsOnHand(
+                self.settings,
+                conversation.catalogue,
+                conversation.prices,
+                conversation.breakers,
+                conversation.store.models_seen,
+                self.remember_models,
+                self.provider,
+                self._is_near,
+                self._loaded,
+                self.clock,
+            )
+        return self._on_hand
+
+    async def _loaded(self, endpoint: Endpoint) -> list[str]:
+        """The models that an Ollama host has in memory."""
+        from providers.chat.ollama_admin import OllamaAdmin
+
+        async with OllamaAdmin(self.host(endpoint, self.keys.for_endpoint(endpoint))) as admin:
+            return [model.name for model in await admin.loaded()]
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)

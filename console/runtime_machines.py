@@ -71,7 +71,7 @@ class MachineRuntime(ABC):
         self.bus = Bus()
         self.ring: Callable[[str], None] | None = None
         """Puts an alert on the terminal; set before the first one, where there is a terminal."""
-        self._environment = environment
+        self.environment = environment
         self._tell = tell
         self._links: Links | None = None
         self._clouds: Clouds | None = None
@@ -102,7 +102,7 @@ class MachineRuntime(ABC):
 
             headers = {"user-agent": f"hawser/{__version__}"}
             self._clouds = Clouds(
-                self.settings, self.keys, self.clock, self.paths, headers=headers, environment=self._environment
+                self.settings, self.keys, self.clock, self.paths, headers=headers, environment=self.environment
             )
         return self._clouds
 
@@ -145,7 +145,7 @@ class MachineRuntime(ABC):
             self.settings,
             self.paths,
             ssh_config=ssh_config,
-            environment=self._environment,
+            environment=self.environment,
             find=self._whereabouts,
         )
 
@@ -350,7 +350,7 @@ class MachineRuntime(ABC):
         from console.links.links import Links
 
         manners = LoginManners(Nobody())
-        connector = Connector(self.settings, self.paths, self._environment, Bus(), manners, find=self._whereabouts)
+        connector = Connector(self.settings, self.paths, self.environment, Bus(), manners, find=self._whereabouts)
         return Links(connector.to, self.clock, Bus())
 
     async def _reached(self, machine: str) -> None:
@@ -424,7 +424,7 @@ class MachineRuntime(ABC):
             settings = self.settings.alerts
             self._alerts = Alerts(
                 await self.store(),
-                outlets(self.settings, self.keys, self.clock, self._environment, self.ring),
+                outlets(self.settings, self.keys, self.clock, self.environment, self.ring),
                 self.clock,
                 self.bus,
                 again_after={

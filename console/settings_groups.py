@@ -65,7 +65,7 @@ class ChatSettings(Group):
     save: bool = setting(SWITCH, "Keep chats in the history; `--no-save` leaves one out.", default=True)
     enter_sends: bool = setting(
         SWITCH,
-        "In the terminal app Enter sends and Ctrl+J begins a line; without it Enter begins a line and Ctrl+J sends.",
+        "In the terminal app Enter sends; else it begins a line and Ctrl+S sends. Ctrl+J always begins a line.",
         default=True,
     )
     titles: Literal["words", "model"] = setting(

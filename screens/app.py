@@ -51,6 +51,7 @@ class HawserApp(LivingApp):
     TITLE = "Hawser"
     CSS_PATH = "hawser.tcss"
     ENABLE_COMMAND_PALETTE = False
+    DEFAULT_MODE = "chat"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("everywhere")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012 - as the base has it
 
@@ -83,6 +84,12 @@ class HawserApp(LivingApp):
 
     # ---- life
 
+    def get_default_screen(self) -> Screen[None]:
+        """The room that is shown first is the first screen; one more would be laid out and drawn for nothing."""
+        from screens.rooms import ROOMS
+
+        return ROOMS[self.DEFAULT_MODE]()
+
     async def on_mount(self) -> None:
         from screens.rooms import ROOMS
 
@@ -91,7 +98,6 @@ class HawserApp(LivingApp):
         self.theme_changed_signal.subscribe(self, self._on_theme_changed)
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
         self.runtime.ring = self.draw
-        await self.switch_mode("chat")
         self.call_after_refresh(self.first_room_shown)
         self.call_after_refresh(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "list", "chats", "log"]
+Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "compare", "list", "chats", "log"]
 
 TRAPS: Mapping[str, str] = {
     "ctrl+i": "terminals send it as Tab",
@@ -25,7 +25,7 @@ TRAPS: Mapping[str, str] = {
 }
 """Keys that arrive as another one, or not at all, and why."""
 
-ROOM_OF: Mapping[str, str] = {"chat": "chat", "composer": "chat", "messages": "chat", "log": "logs"}
+ROOM_OF: Mapping[str, str] = {"chat": "chat", "composer": "chat", "messages": "chat", "compare": "chat", "log": "logs"}
 """The room that a place is in; places without one are in several."""
 
 PLACES: Mapping[Place, str] = {
@@ -33,6 +33,7 @@ PLACES: Mapping[Place, str] = {
     "chat": "Chat",
     "composer": "Chat, writing",
     "messages": "Chat, on a message",
+    "compare": "Comparing",
     "list": "Lists",
     "chats": "The list of chats",
     "log": "Logs",
@@ -123,13 +124,36 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat", "export", (), "Export", "Write this chat to a file."),
     Action("chat", "delete_chat", (), "Delete chat", "Delete this chat; it can be brought back for a week.",
            dangerous=True),
+    # Chat, writing
+    Action("composer", "enter", ("enter",), "Send", "Send; with `[chat] enter_sends = false` a new line.", footer=1),
+    Action("composer", "other_enter", ("shift+enter", "alt+enter", "ctrl+enter"), "New line or send",
+           "Where the terminal tells it from Enter: a new line; with `enter_sends = false` it sends."),
+    Action("composer", "newline", ("ctrl+j",), "New line", "A new line, in every terminal.", footer=2),
+    Action("composer", "send", ("ctrl+s",), "Send now", "Send, in every terminal and whatever Enter does."),
+    Action("composer", "edit_in_editor", ("ctrl+o",), "Editor", "Write in $VISUAL or $EDITOR.", footer=5),
+    Action("composer", "search_history", ("ctrl+r",), "History", "Find a prompt among those of the past.", footer=6),
+    Action("composer", "paste", ("ctrl+v",), "Paste", "Paste, or attach the image that is in the clipboard."),
+    Action("composer", "clear_line", ("ctrl+u",), "Clear line", "Remove what stands before the cursor in its line."),
+    Action("composer", "undo", ("ctrl+underscore", "ctrl+slash", "alt+z", "super+z"), "Undo",
+           "Take the last edit back."),
+    Action("composer", "redo", ("alt+y", "alt+shift+z", "super+shift+z"), "Redo", "Make the undone edit again."),
+    Action("composer", "remove_last", ("ctrl+backspace",), "Remove chip",
+           "Remove the last chip; without chips the word before the cursor."),
+    Action("composer", "leave", ("escape",), "Messages", "Close what is open, else stop the answer, else go to the "
+           "messages.", footer=8),
+    Action("composer", "messages", ("alt+up",), "Up", "Go to the messages, whatever is under way."),
     # Chat, on a message
+    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used."),
     Action("messages", "write", ("enter", "tab"), "Write", "Back to writing.", footer=1),
     Action("messages", "older", ("k", "up"), "Older", "The message above."),
     Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
     Action("messages", "top", ("g", "home"), "First", "To the first message."),
     Action("messages", "bottom", ("G", "end"), "Last", "To the end, and stay there."),
+    Action("messages", "page_down", ("space", "pagedown"), "Page down", "A page down."),
+    Action("messages", "page_up", ("shift+space", "pageup"), "Page up", "A page up."),
     Action("messages", "copy", ("y",), "Copy", "Copy the message as it was written.", footer=3),
+    Action("messages", "copy_block", tuple("123456789"), "Copy code", "Copy the code block of this number."),
+    Action("messages", "pick_block", ("Y",), "Copy code …", "Choose the code block to copy."),
     Action("messages", "edit", ("e",), "Edit", "Write the question anew, as a branch.", footer=4),
     Action("messages", "regenerate", ("r",), "Again", "Another answer by the same model, as a branch.", footer=5),
     Action("messages", "regenerate_with", ("R",), "Again with …", "Another answer by a model you choose.",
@@ -138,6 +162,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "branch_left", ("left_square_bracket",), "Branch ‹", "The branch before this one."),
     Action("messages", "branch_right", ("right_square_bracket",), "Branch ›", "The branch after this one."),
     Action("messages", "branches", ("b",), "Branches", "The whole chat as a tree."),
+    Action("messages", "beside", ("equals_sign",), "Side by side", "Lay the answers to one question side by side."),
     Action("messages", "exclude", ("x",), "Exclude", "Leave the message out of what is sent, or put it back."),
     Action("messages", "thinking", ("t",), "Thinking", "Unfold or fold what models thought."),
     Action("messages", "raw", ("w",), "Raw", "Show messages as they were written."),
@@ -146,6 +171,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
     Action("messages", "find_next", ("n",), "Next", "The next place found."),
     Action("messages", "find_back", ("N",), "Previous", "The place found before."),
+    Action("messages", "end_find", ("escape",), "End", "End the search."),
+    # Comparing
+    Action("compare", "left", ("left", "h"), "Left", "To the answer at the left.", "side(-1)", footer=2),
+    Action("compare", "right", ("right", "l", "tab"), "Right", "To the answer at the right.", "side(1)", footer=3),
+    Action("compare", "keep", ("enter",), "Keep", "Go on from this answer; the others stay beside it.", footer=1),
+    Action("compare", "back", ("escape", "q"), "Back", "Back to the chat, and keep what was shown.", footer=4),
     # Logs
     Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
            footer=1),

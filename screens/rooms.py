@@ -51,12 +51,9 @@ class LaterRoom(Room):
 
 
 def _chat() -> Screen[None]:
-    try:
-        from screens.chat import ChatRoom  # type: ignore[import-not-found,unused-ignore]
-    except ModuleNotFoundError:
-        return LaterRoom("Chat", "From the command line: hawser --prompt.")
-    room: Screen[None] = ChatRoom()
-    return room
+    from screens.chat import ChatRoom
+
+    return ChatRoom()
 
 
 def _logs() -> Screen[None]:

@@ -113,9 +113,13 @@ class Sshd:
                 start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE_S
-        while not self._answers():
-            assert self._process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
+        try:
+            while not self._answers():
+                assert self._process.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, self.log.read_text()
+        except BaseException:
+            self.stop()  # nobody else would: what failed to start is not left by `__exit__`
+            raise
 
     def _answers(self) -> bool:
         """A banner has come: it listens and serves. The read waits, so that this is no busy loop while it starts."""

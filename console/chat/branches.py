@@ -30,8 +30,13 @@ class Branches:
         self._bones: dict[str, Bone] = {}
         self._below: dict[str | None, list[str]] = {}
         self.messages: dict[str, StoredMessage] = {}
+        below = self._below
         for bone in bones:
-            self._place(bone)
+            self._bones[bone.id] = bone
+            if bone.parent_id in below:
+                below[bone.parent_id].append(bone.id)
+            else:
+                below[bone.parent_id] = [bone.id]
         self.leaf = leaf if leaf in self._bones else next(reversed(self._bones), None)
 
     def __contains__(self, message_id: str) -> bool:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from console.chat import attempts, context
 from console.chat.attempts import Notice, Policy, Tried
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TITLE_WIDTH = 60
+LONG_CHAT = 300
+"""Messages beyond which the tokens of a chat are counted beside the loop."""
 PATIENCE_WITH_ESTIMATES = 1.25
 """How far our count of an answer may pass its cap before the answer is stopped; servers stop themselves before."""
 
@@ -378,7 +380,7 @@ class OngoingTurn:
             candidate.model,
             packed.messages,
             max_tokens=_least(max_tokens, affordable),
-            params=turn.params,
+            params=_params(turn, candidate),
             schema=turn.schema,
             thinking=turn.thinking,
             context_tokens=window_to_ask_for(candidate, packed.tokens + (max_tokens or USUAL_ANSWER_TOKENS), window),
@@ -393,13 +395,22 @@ class OngoingTurn:
     async def _pack(
         self, messages: Sequence[Message], window: int | None, reserve_tokens: int, candidate: Candidate
     ) -> context.Packed:
+        count: context.Count = context.message_tokens
+        if len(messages) > LONG_CHAT:
+            # It takes long enough to be felt where somebody types.
+            counted = await asyncio.to_thread(lambda: {id(each): context.message_tokens(each) for each in messages})
+
+            def count(message: Message) -> int:
+                known = counted.get(id(message))
+                return context.message_tokens(message) if known is None else known
+
         if window is None:  # nothing is known of this model: the server decides, and a cut is looked for afterwards
-            return context.Packed(tuple(messages), sum(map(context.message_tokens, messages)), 0, 0)
+            return context.Packed(tuple(messages), sum(map(count, messages)), 0, 0)
         overflow = self._at.settings.chat.context_overflow
         if overflow == "summarise":
             summarise = functools.partial(self._summarise, candidate)
-            return await context.pack_with_summary(messages, window, reserve_tokens, summarise)
-        return context.pack(messages, window, reserve_tokens, refuse=overflow == "refuse")
+            return await context.pack_with_summary(messages, window, reserve_tokens, summarise, count)
+        return context.pack(messages, window, reserve_tokens, count, refuse=overflow == "refuse")
 
     async def _summarise(self, candidate: Candidate, dropped: Sequence[Message], most_tokens: int) -> str:
         """The dropped turns in short, by the model that is about to answer; booked as a task of its own."""
@@ -531,6 +542,16 @@ class OngoingTurn:
     def _may_have_cost(self) -> bool:
         """Whether the other side has worked on the latest try, so that it may bill it."""
         return bool(self._end or self._text or self._thinking or (self._tried and self._tried[-1].may_have_cost))
+
+
+def _params(turn: Turn, candidate: Candidate) -> Mapping[str, Any]:
+    """What goes to this wire beside the question."""
+    if not turn.wishes:
+        return turn.params
+    from console.chat.parameters import backend, for_wire
+
+    endpoint = candidate.endpoint
+    return {**for_wire(turn.wishes, backend(endpoint.wire, is_own=endpoint.is_own)), **turn.params}
 
 
 def _least(*limits: int | None) -> int | None:

@@ -14,7 +14,6 @@ from weakref import WeakValueDictionary
 from console.chat.answering import Surroundings
 from console.chat.keeping import InMemory, InStore
 from console.chat.open_chat import OpenChat
-from console.chat.questions import from_document
 from console.chat.titles import Titles
 
 if TYPE_CHECKING:
@@ -58,20 +57,12 @@ class Desk:
         return chat
 
     async def open(self, chat_id: str, leaf: str | None = None) -> OpenChat:
-        """A stored chat, at the branch that was looked at last, or through the message `leaf`."""
+        """A stored chat by its whole id, at the branch that was looked at last, or through the message `leaf`."""
         async with self._opening:  # two may ask for the same one
-            store = await self._at.store()
             chat = next((each for each in list(self._chats.values()) if each.id == chat_id), None)
             if chat is None:
-                from console.history import waiting
-
-                stored = await store.chat(chat_id)
-                chat = OpenChat(
-                    self._at, stored.id, InStore(self._at.store, self._at.clock, stored), self._titles.finished
-                )
-                await chat.read(stored.id)
-                left = await store.run(lambda c: waiting.left_behind(c, stored.id))
-                chat.restore_waiting([from_document(each) for each in left])
+                chat = OpenChat(self._at, chat_id, InStore(self._at.store, self._at.clock), self._titles.finished)
+                await chat.read(chat_id)
                 self._chats[chat.key] = chat
             else:
                 await chat.read_again()

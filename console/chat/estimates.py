@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from console.chat.router import Candidate
     from console.history.messages import StoredMessage
 
+_AT_ONCE = 200
 KNOWN_FOR_S = 30.0
 """How long who would answer is taken for known; finding out may ask the endpoints."""
 
@@ -47,7 +49,11 @@ class Estimates:
         model: str | None,
     ) -> Estimate:
         asked = question_message(with_material(question.text, question.material), question.attachments)
-        tokens = message_tokens(asked) + sum(self._count(message) for message in path)
+        tokens = message_tokens(asked)
+        for number, message in enumerate(path):
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)  # the first count of a long chat must not hold up the keys
+            tokens += self._count(message)
         if system:
             tokens += MESSAGE_TOKENS + estimate_tokens(system)
         candidate = await self._candidate(conversation, model)

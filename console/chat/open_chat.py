@@ -19,7 +19,7 @@ from console.chat.keeping import InMemory, InStore, Keeper
 from console.chat.live import Live
 from console.chat.news import AnswerNotice, ChatChanged
 from console.chat.question import sendable, with_material
-from console.chat.questions import Question, Waiting, as_document
+from console.chat.questions import Question, Waiting, as_document, from_document
 from console.chat.saving import AnswerHomeless
 from console.chat.turn import NO_ANSWER, Answer, Begun, Turn
 from console.errors import ConsoleError, NotFound
@@ -30,6 +30,8 @@ from console.text import shorten
 from providers.chat.base import Message, Usage
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from console.history.chats import Chat
 
 CLIENT = "app"
@@ -104,14 +106,15 @@ class OpenChat:
         """The branch that is looked at, from the first message that is read already."""
         if self._entries is None:
             branches = self.branches
-            found = []
-            for message_id in branches.path():
+            found: list[Entry] = []
+            for message_id in reversed(branches.path()):
                 message = branches.messages.get(message_id)
                 if message is None:
-                    continue
+                    break
                 beside = branches.siblings(message_id)
                 here = 1 if len(beside) == 1 else beside.index(message_id) + 1
                 found.append(Entry(message, here, len(beside)))
+            found.reverse()
             self._entries = tuple(found)
         return self._entries
 
@@ -301,8 +304,8 @@ class OpenChat:
         earlier: Answer | None = None,
     ) -> None:
         """Start the job that fills a begun answer."""
-        params = dict(self.params)
-        max_tokens, thinking = params.pop("max_tokens", None), params.pop("thinking", None)
+        wishes = dict(self.params)
+        max_tokens, thinking = wishes.pop("max_tokens", None), wishes.pop("thinking", None)
         is_kept = not self.off_the_record
         turn = Turn(
             question.text,
@@ -312,9 +315,9 @@ class OpenChat:
             chat=begun.chat if is_kept else None,
             model=model,
             system=self.system,
-            params=params,
+            wishes=wishes,
             max_tokens=max_tokens,
-            thinking=thinking,
+            thinking=None if thinking is None else thinking == "on",
             save=is_kept,
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,
@@ -338,10 +341,9 @@ class OpenChat:
         if message.id in self.branches:
             message = message._replace(excluded=self.branches.messages[message.id].excluded)
             self.branches.put(message)
-        if message.state == "failed":
-            # Of several that were compared, one good answer is enough to go on.
-            end = self.branches.messages.get(self.branches.leaf or "")
-            self._is_held = bool(self._waiting) and (end is None or end.state != "complete")
+        end = self.branches.messages.get(self.branches.leaf or "")
+        if not self._answering and end is not None and end.state == "failed":
+            self._is_held = bool(self._waiting)
         if isinstance(answering.trouble, AnswerHomeless):
             self._homeless.append(answering)
         is_next = bool(self._homeless) or (self.is_busy and not self._answering)
@@ -351,7 +353,7 @@ class OpenChat:
         if message.state == "failed" and message.error:
             hint = message.notes.get("hint")
             self._at.bus.publish(AnswerNotice(self.key, "failed", message.error, message.id, hint))
-        elif answering.trouble is not None:
+        elif answering.trouble is not None and not self._homeless:
             trouble = answering.trouble
             self._at.bus.publish(AnswerNotice(self.key, "store", trouble.text, message.id, trouble.hint))
         self._changed()
@@ -432,9 +434,10 @@ class OpenChat:
             raise NotFound(f"There is no message {message_id!r} in this chat.")
         before = self.branches.leaf
         leaf = self.branches.show(message_id)
+        was_missing = await self._read(self.branches.path())
         if leaf != before:
             await self._keeper.show(leaf)
-            await self._read(self.branches.path())
+        if leaf != before or was_missing:
             self._changed()
 
     async def keep(self, message_id: str) -> None:
@@ -484,7 +487,7 @@ class OpenChat:
         self._changed()
 
     async def set_params(self, params: Mapping[str, Any]) -> None:
-        """`max_tokens` and `thinking` are ours; all others go to the backend under its own names."""
+        """Under the names of `parameters.py`; each backend gets those that it has."""
         await self._keeper.set_params(params)
         self.params = MappingProxyType(dict(params))
         self._changed()
@@ -518,23 +521,30 @@ class OpenChat:
         if known is not None and await store.run(lambda c: turns.mark(c, chat_id)) == known:
             await store.chat(chat_id)  # it may have been deleted
             return
-        await self.read(chat_id, self.branches.leaf)
+        await self.read(chat_id, self.branches.leaf, most=None)
 
-    async def read(self, chat_id: str, leaf: str | None = None) -> None:
+    async def read(self, chat_id: str, leaf: str | None = None, most: int | None = FIRST_ENTRIES) -> None:
         """The end of the branch now, and the rest of it in a job."""
-        from console.history import messages, turns
 
-        store = await self._at.store()
-        chat, bones, mark = await store.run(lambda c: turns.skeleton(c, chat_id))
-        branches = Branches(bones, leaf if leaf is not None else chat.active_leaf)
-        end = branches.path()[-FIRST_ENTRIES:]
-        for message in await store.run(lambda c: messages.some(c, chat.id, end)):
-            branches.put(message)
+        def look(connection: Connection) -> tuple[Chat, Mark, Branches, list[Any]]:
+            # All in one go on the store's thread, building the tree too: a long chat has to be there at once.
+            from console.history import messages, turns, waiting
+
+            chat, bones, mark = turns.skeleton(connection, chat_id)
+            branches = Branches(bones, leaf if leaf is not None else chat.active_leaf)
+            path = branches.path()
+            for message in messages.some(connection, chat.id, path if most is None else path[-most:]):
+                branches.put(message)
+            return chat, mark, branches, waiting.left_behind(connection, chat.id)
+
+        chat, self._mark, self.branches, left = await (await self._at.store()).run(look)
         self._keeper = InStore(self._at.store, self._at.clock, chat)
-        self.branches, self._mark = branches, mark
         self.title, self.titled_by, self.model = chat.title, chat.titled_by, chat.model
         self.system, self.persona, self.params = chat.system, chat.persona, MappingProxyType(dict(chat.params))
+        if left and not self._waiting:
+            self._waiting, self._is_held = [from_document(each) for each in left], True
         self._changed()
+        branches = self.branches
         if branches.missing(branches.path()):
             self._at.jobs.start("read the rest of a chat", lambda _: self._read_rest(branches))
 
@@ -551,9 +561,9 @@ class OpenChat:
         from console.history import messages
 
         store, chat_id = await self._at.store(), self.id
-        for first in range(0, len(missing), _AT_ONCE):
-            # In pieces, so that others get at the store in between.
-            piece = missing[first : first + _AT_ONCE]
+        while missing:
+            # In pieces, so that others get at the store in between, and the last first: the end is looked at.
+            piece, missing = missing[-_AT_ONCE:], missing[:-_AT_ONCE]
             for message in await store.run(lambda c, piece=piece: messages.some(c, chat_id, piece)):  # type: ignore[misc]
                 if message.id in branches and message.id not in branches.messages:
                     branches.put(message)
@@ -592,11 +602,6 @@ class OpenChat:
         self.branches, self._mark, self._entries = Branches(), None, None
         if self.titled_by != "person":
             self.title, self.titled_by = "", "words"
-
-    def restore_waiting(self, waiting: Sequence[Waiting]) -> None:
-        """Questions that a process which is gone has left behind; they are held."""
-        self._waiting = list(waiting)
-        self._is_held = bool(waiting)
 
     def _changed(self) -> None:
         self._entries = None

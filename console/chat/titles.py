@@ -94,7 +94,7 @@ class Titles:
 def tidy(text: str) -> str:
     """The first line of what a model wrote, without quotes, marks of Markdown and a full stop; empty if that is all."""
     for line in neutralise(text).splitlines():
-        bare = " ".join(line.split()).strip("#*_`\"'“”„«»‘’ ")
+        bare = " ".join(line.split()).strip("#-*_`\"'“”„«»‘’ ")
         bare = bare.removeprefix("Title:").removesuffix(".").strip("*\"' ")
         if bare:
             return shorten(bare, LONGEST)

@@ -41,6 +41,9 @@ class Turn(NamedTuple):
     model: str | None = None
     system: str | None = None
     params: Mapping[str, Any] = MappingProxyType({})
+    """Under the wire's own names."""
+    wishes: Mapping[str, Any] = MappingProxyType({})
+    """Under the names of `parameters.py`; each backend gets those that it has."""
     schema: dict[str, Any] | None = None
     max_tokens: int | None = None
     thinking: bool | None = None

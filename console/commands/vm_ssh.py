@@ -103,3 +103,4 @@ async def _by_our_own_client(arguments: argparse.Namespace, shell: Shell, pins: 
         return await run_shell(connection, command, stdin, shell.stdout.buffer, shell.stderr.buffer, shell.environment)
     finally:
         connection.abort()
+        await connection.wait_closed()

@@ -262,7 +262,7 @@ def path(
     ).fetchall()
     if not rows:
         raise NotFound(f"There is no message {leaf!r} in this chat.")
-    return _messages(connection, chat_id, rows, contents)
+    return _messages(connection, rows, contents)
 
 
 def tree(connection: sqlite3.Connection, chat_id: str, *, contents: bool = True) -> list[StoredMessage]:
@@ -271,14 +271,14 @@ def tree(connection: sqlite3.Connection, chat_id: str, *, contents: bool = True)
         f"SELECT {_COLUMNS} FROM messages m WHERE m.chat_id = ? ORDER BY m.seq",  # noqa: S608
         (chat_id,),
     ).fetchall()
-    return _messages(connection, chat_id, rows, contents)
+    return _messages(connection, rows, contents)
 
 
 def get(connection: sqlite3.Connection, message_id: str, *, contents: bool = True) -> StoredMessage:
     row = connection.execute(f"SELECT {_COLUMNS} FROM messages m WHERE m.id = ?", (message_id,)).fetchone()  # noqa: S608
     if row is None:
         raise NotFound(f"There is no message {message_id!r}.")
-    return _messages(connection, row[1], [row], contents)[0]
+    return _messages(connection, [row], contents)[0]
 
 
 def some(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str]) -> list[StoredMessage]:
@@ -288,7 +288,7 @@ def some(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str
         " ORDER BY wanted.key",
         (json.dumps(list(message_ids)), chat_id),
     ).fetchall()
-    return _messages(connection, chat_id, rows, contents=False)
+    return _messages(connection, rows, contents=False)
 
 
 def siblings(connection: sqlite3.Connection, message_id: str) -> list[str]:
@@ -349,15 +349,12 @@ def _parts(connection: sqlite3.Connection, message_id: str) -> tuple[str, str]:
     return "".join(text for text, _ in rows), "".join(thinking for _, thinking in rows)
 
 
-def _messages(
-    connection: sqlite3.Connection, chat_id: str, rows: Sequence[tuple[Any, ...]], contents: bool
-) -> list[StoredMessage]:
+def _messages(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], contents: bool) -> list[StoredMessage]:
     with_attachments = {
         message_id
         for (message_id,) in connection.execute(
-            "SELECT link.message_id FROM messages m JOIN message_attachments link ON link.message_id = m.id"
-            " WHERE m.chat_id = ?",
-            (chat_id,),
+            "SELECT message_id FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))",
+            (json.dumps([row[0] for row in rows]),),
         )
     }
     messages = []

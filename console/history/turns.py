@@ -186,7 +186,7 @@ def skeleton(connection: sqlite3.Connection, chat_id: str) -> tuple[Chat, list[B
     rows = connection.execute(
         "SELECT id, parent_id, role FROM messages WHERE chat_id = ? ORDER BY seq", (chat.id,)
     ).fetchall()
-    return chat, [Bone(*row) for row in rows], mark(connection, chat.id)
+    return chat, list(map(Bone._make, rows)), mark(connection, chat.id)
 
 
 def mark(connection: sqlite3.Connection, chat_id: str) -> Mark:

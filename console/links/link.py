@@ -135,6 +135,7 @@ class Link:
         self._kicked = False
         self._supervisor: asyncio.Task[None] | None = None
         self._ends: set[asyncio.Task[None]] = set()
+        """Of tries that were called off and tidy up."""
 
     # What a user of the link sees
 
@@ -178,8 +179,9 @@ class Link:
         self._old_legs.clear()
         for leg in legs:
             leg.kill("The link was closed")
-        if legs:
-            await asyncio.wait([asyncio.ensure_future(leg.closed()) for leg in legs], timeout=2.0)
+        ends = [*(asyncio.ensure_future(leg.closed()) for leg in legs), *self._ends]
+        if ends:
+            await asyncio.wait(ends, timeout=2.0)
         self._bus.publish(LinkClosed(self.name))
 
     async def wait_up(self, limit_s: float | None = None, *, is_patient: bool = True) -> None:
@@ -390,8 +392,14 @@ class Link:
             self.question = None
             nudged.cancel()
             for each in tries:
-                each.add_done_callback(_drop)
-                each.cancel()
+                self._call_off(each)
+
+    def _call_off(self, attempt: asyncio.Task[asyncssh.SSHClientConnection]) -> None:
+        """It lost the race, or nobody wants it any more."""
+        attempt.cancel()
+        end = asyncio.get_running_loop().create_task(_until_tidy(attempt))
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
 
     async def _handshake(self) -> asyncssh.SSHClientConnection:
         async with self._gate.place():
@@ -432,7 +440,7 @@ class Link:
         self, connection: asyncssh.SSHClientConnection, others: set[asyncio.Task[asyncssh.SSHClientConnection]]
     ) -> None:
         for other in others:
-            _drop(other)
+            self._call_off(other)
         self._legs_made += 1
         leg = Leg(connection, self._legs_made, self.pace, self)
         replaced, self._leg = self._leg, leg
@@ -558,10 +566,12 @@ def _again(error: LinkError) -> LinkError:
     return copy
 
 
-def _drop(task: asyncio.Task[asyncssh.SSHClientConnection]) -> None:
-    """A try that lost the race: if it did connect, its connection is ended."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().abort()
+async def _until_tidy(attempt: asyncio.Task[asyncssh.SSHClientConnection]) -> None:
+    """Wait for the end of a try that was called off; if it did connect, its connection is ended."""
+    await asyncio.wait([attempt])
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().abort()
+        await attempt.result().wait_closed()
 
 
 def _forward_refused(name: str, host: str, port: int, error: asyncssh.ChannelOpenError) -> ForwardRefused:

@@ -119,7 +119,7 @@ async def _connect(
             below = upper
     except BaseException:
         if below is not None and below is not tunnel:
-            below.abort()
+            await _end(below)
         raise
     assert below is not None
     return below
@@ -146,7 +146,13 @@ async def meet(
         await _meet(_Door(target, repr(target.name), pins, way, {}), keychain, first, told)
     finally:
         if way is not None:
-            way.abort()
+            await _end(way)
+
+
+async def _end(connection: asyncssh.SSHClientConnection) -> None:
+    """End a connection at once; returns when it and what it goes over are gone, so that the loop may be closed."""
+    connection.abort()
+    await connection.wait_closed()
 
 
 async def _known_to_user(target: Target) -> known_hosts.Known:
@@ -220,20 +226,27 @@ async def _log_in(door: _Door, keychain: Keychain, may_ask: MayAsk | None) -> as
     files = target.key_files
     if target.fleet_key:
         files = (str((await asyncio.to_thread(fleet_key, door.pins.paths)).file), *files)
-    async with credentials(target, files, keychain) as ours:
-        locked = list(ours.locked)
-        keys = ours.ready
-        had_keys = bool(keys or locked)
-        if not keys and locked:
-            keys = ours.pairs(await keychain.unlock(locked.pop(0)))
-        while True:
-            interview = Interview(target, keychain, is_last=not locked, may_ask=may_ask)
-            try:
-                return await door.enter(pinned, keys, interview)
-            except asyncssh.PermissionDenied as error:
-                if interview.has_begun or not locked:
-                    raise _login_refused(door, ours.troubles, had_keys, interview) from error
-            keys = ours.pairs(await keychain.unlock(locked.pop(0)))
+    connection: asyncssh.SSHClientConnection | None = None
+    try:
+        async with credentials(target, files, keychain) as ours:
+            locked = list(ours.locked)
+            keys = ours.ready
+            had_keys = bool(keys or locked)
+            if not keys and locked:
+                keys = ours.pairs(await keychain.unlock(locked.pop(0)))
+            while connection is None:
+                interview = Interview(target, keychain, is_last=not locked, may_ask=may_ask)
+                try:
+                    connection = await door.enter(pinned, keys, interview)
+                except asyncssh.PermissionDenied as error:
+                    if interview.has_begun or not locked:
+                        raise _login_refused(door, ours.troubles, had_keys, interview) from error
+                    keys = ours.pairs(await keychain.unlock(locked.pop(0)))
+    except BaseException:
+        if connection is not None:  # called off after the login, while the agent is let go
+            await _end(connection)
+        raise
+    return connection
 
 
 def _login_refused(door: _Door, troubles: Sequence[str], had_keys: bool, interview: Interview) -> LinkError:

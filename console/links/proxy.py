@@ -65,10 +65,12 @@ async def start_proxy(command: str) -> Proxy:
         await asyncio.get_running_loop().subprocess_exec(
             lambda: proxy, *words, stdin=end, stdout=end, stderr=complaints, start_new_session=True
         )
-    except OSError as error:
+    except BaseException as error:
         ours.close()
         complaints.close()
-        raise LinkUnreachable(f"The ProxyCommand cannot be run: {error.strerror or error}.") from error
+        if isinstance(error, OSError):
+            raise LinkUnreachable(f"The ProxyCommand cannot be run: {error.strerror or error}.") from error
+        raise
     finally:
         its.close()
     return proxy

@@ -104,6 +104,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._cursor = 0
         self._strips: dict[tuple[int, bool], list[Strip]] = {}
         self._painted_for: tuple[int, Style, Style] | None = None
+        self._empty_lines: tuple[tuple[str, int], list[Text]] | None = None
 
     # What it shows
 
@@ -143,7 +144,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._strips.clear()
         self._set_length(len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
-        self.scroll_to(y=max(top, 0), animate=False)
+        self.scroll_to(y=max(top, 0), animate=False, force=True)
         self._show_cursor()
         self.refresh()
         now = self.cursor
@@ -249,9 +250,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         top, bottom = self._cursor * self.lines, (self._cursor + 1) * self.lines
         if top < self.scroll_offset.y:
             is_first = next(self._choosable(self._cursor - 1, -1), None) is None if self._cursor < 20 else False
-            self.scroll_to(y=0 if is_first else top, animate=False)
+            self.scroll_to(y=0 if is_first else top, animate=False, force=True)
         elif bottom > self.scroll_offset.y + height:
-            self.scroll_to(y=bottom - height, animate=False)
+            self.scroll_to(y=bottom - height, animate=False, force=True)
 
     def _on_resize(self, event: events.Resize) -> None:
         self._show_cursor()
@@ -304,11 +305,14 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     def _blank_line(self, y: int, width: int, style: Style) -> Strip:
         if self._rows or not self.empty:
             return Strip.blank(width, style)
-        lines = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
+        if self._empty_lines is None or self._empty_lines[0] != (self.empty, width):
+            wrapped = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
+            self._empty_lines = ((self.empty, width), list(wrapped))
+        lines = self._empty_lines[1]
         top = max((self.size.height - len(lines)) // 3, 0)
         if not 0 <= y - top < len(lines):
             return Strip.blank(width, style)
-        text = lines[y - top]
+        text = lines[y - top].copy()
         text.rstrip()
         text.pad_left(max((width - text.cell_len) // 2, 0))
         return self._strip(text, width, style + self.get_component_rich_style("rows--empty", partial=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,9 +67,9 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    folder: Path, *services: Service, settings: str = "", model: str = "box/llama3.1:8b"
+    folder: Path, *services: Service, settings: str = "", model: str = "box/llama3.1:8b", prices: Sequence[str] = ()
 ) -> AsyncIterator[Place]:
-    """A process whose settings name these services, the first of them as `box` unless it has another name."""
+    """A process whose settings name these services as endpoints; those in `prices` are paid by the token."""
     async with AsyncExitStack() as stack:
         for service in services:
             await stack.enter_async_context(service)
@@ -79,7 +79,8 @@ async def place(
                 environment.update(key_of(service.name, service))
         paths = find_paths(environment)
         paths.config_file.parent.mkdir(parents=True, exist_ok=True)
-        tables = [endpoint(service.name, service) for service in services]
+        price = "price = { input = 2.0, output = 8.0 }"
+        tables = [endpoint(service.name, service, *([price] if service.name in prices else [])) for service in services]
         paths.config_file.write_text("\n\n".join([f'[chat]\nmodel = "{model}"', settings, *tables]))
         async with open_runtime(paths, environment, print, discover=False) as runtime:
             here = Place(runtime)

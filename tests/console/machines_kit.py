@@ -30,7 +30,7 @@ on_every_shell = pytest.mark.parametrize("kind", [*KINDS, "built-in"])
 
 
 class Box:
-    """A machine to run things on. `connect` is what a link would give: a connection that is alive."""
+    """A machine to run things on. `connect` is what a link would give: the one connection, and it is alive."""
 
     def __init__(self, home: Path, open_one: Callable[[], Awaitable[asyncssh.SSHClientConnection]]) -> None:
         self.home = home
@@ -38,13 +38,15 @@ class Box:
         """How often one was opened."""
         self.simulated: SimulatedMachine | None = None
         self._open_one = open_one
+        self._opening = asyncio.Lock()
         self._connection: asyncssh.SSHClientConnection | None = None
 
     async def connect(self) -> asyncssh.SSHClientConnection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._open_one()
-            self.connections += 1
-        return self._connection
+        async with self._opening:  # those who come at once share one; nobody would close the others
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._open_one()
+                self.connections += 1
+            return self._connection
 
     async def cut(self) -> None:
         """The connection breaks, as seen from here."""
@@ -55,9 +57,10 @@ class Box:
             await self._connection.wait_closed()
 
     async def close(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
-            await self._connection.wait_closed()
+        async with self._opening:
+            if self._connection is not None:
+                self._connection.abort()
+                await self._connection.wait_closed()
 
 
 @asynccontextmanager

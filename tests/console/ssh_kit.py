@@ -8,6 +8,7 @@ A missing `sshd` or `ssh` is a failure with words, not a skip: `.ci/run` install
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -15,10 +16,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import asyncssh
 
 from console.links.credentials import Ask
 from console.links.identity import Target
@@ -173,6 +176,36 @@ def agent_with(folder: Path, *keys: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
+
+
+@asynccontextmanager
+async def serving(
+    factory: Callable[[], asyncssh.SSHServer] = asyncssh.SSHServer, **options: Any
+) -> AsyncIterator[tuple[int, asyncssh.SSHKey]]:
+    """A server of asyncssh; its port and its key. asyncssh ends the listening, and leaves those who came to their own
+    end, for which nobody would wait: here they are ended too."""
+    came: list[asyncssh.SSHServerConnection] = []
+
+    def made() -> asyncssh.SSHServer:
+        server = factory()
+        tell = server.connection_made
+
+        def connection_made(conn: asyncssh.SSHServerConnection) -> None:
+            came.append(conn)
+            tell(conn)
+
+        server.connection_made = connection_made  # type: ignore[method-assign]
+        return server
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    listener = await asyncssh.listen("127.0.0.1", 0, server_factory=made, server_host_keys=[key], **options)
+    try:
+        yield listener.get_port(), key
+    finally:
+        listener.close()
+        for connection in came:
+            connection.abort()
+        await asyncio.gather(*(connection.wait_closed() for connection in came), listener.wait_closed())
 
 
 class ScriptedAsk(Ask):

@@ -199,15 +199,21 @@ def test_a_refused_receiver_and_a_server_that_is_not_there_are_told() -> None:
 
 def test_a_server_that_says_nothing_is_given_up() -> None:
     async def body() -> None:
+        gone = asyncio.Event()
+
         async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
+            try:
+                await reader.read()
+            finally:
+                writer.close()
+                gone.set()
 
         server = await asyncio.start_server(mute, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(ChannelFailed, match=r"did not answer within 0\.1 s"):
                 await mail(port, limit_s=0.1).send([HOT])
+            await gone.wait()
 
     run(body())
 

@@ -130,6 +130,7 @@ def test_the_same_id_runs_once(tmp_path: Path, kind: str) -> None:
             again = await made.jobs.start("once", command)
 
             assert again.state == "ended"
+            assert made.machine.connections == 1
             assert (tmp_path / "runs").read_text() == "ran\n"
             with pytest.raises(UsageError, match="with another command"):
                 await made.jobs.start("once", "echo other")

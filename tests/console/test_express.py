@@ -16,6 +16,7 @@ from asyncssh.constants import MSG_CHANNEL_DATA
 from console.links.express import MOST_SPACE_BYTES, SPACE_BYTES, TESTED, Express, _unless_seen, fits, shortest_way
 from providers.simulated.machine import SimulatedMachine
 from tests.conftest import run
+from tests.console.ssh_kit import serving
 from tests.flows.link_kit import ECHO, Echo
 from tests.sshd_kit import SSHD, Sshd
 
@@ -109,19 +110,13 @@ async def pair(*, client: dict[str, Any] | None = None, server: dict[str, Any] |
             services.append(EchoSession())
             return services[-1]
 
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    how = {"encryption_algs": GCM, **(server or {})}
-    listener = await asyncssh.listen("127.0.0.1", 0, server_factory=Lets, server_host_keys=[key], **how)
-    try:
-        connection = await connect(listener.get_port(), key, **(client or {}))
+    async with serving(Lets, **{"encryption_algs": GCM, **(server or {})}) as (port, key):
+        connection = await connect(port, key, **(client or {}))
         try:
-            yield Pair(connection, shortest_way(connection), services, listener.get_port())
+            yield Pair(connection, shortest_way(connection), services, port)
         finally:
             connection.abort()
             await connection.wait_closed()
-    finally:
-        listener.close()
-        await listener.wait_closed()
 
 
 async def connect(port: int, key: asyncssh.SSHKey | None = None, **how: Any) -> asyncssh.SSHClientConnection:
@@ -470,22 +465,19 @@ def test_a_connection_through_another_sends_the_short_way() -> None:
                 def connection_requested(self, host: str, port: int, *_: object) -> bool:
                     return (host, port) == address
 
-            key = asyncssh.generate_private_key("ssh-ed25519")
-            jump = await asyncssh.listen("127.0.0.1", 0, server_factory=Through, server_host_keys=[key])
-            way = await connect(jump.get_port(), key)
-            inner = await connect(outer.port, tunnel=way)
-            channel, heard = await Pair(inner, shortest_way(inner), [], 0).open()
-            text = os.urandom(3 * MEGABYTE)
-            channel.write(text)
+            async with serving(Through) as (port, key):
+                way = await connect(port, key)
+                inner = await connect(outer.port, tunnel=way)
+                channel, heard = await Pair(inner, shortest_way(inner), [], 0).open()
+                text = os.urandom(3 * MEGABYTE)
+                channel.write(text)
 
-            assert fits(inner)
-            assert await heard.until(len(text)) == text
-            inner.abort()
-            await inner.wait_closed()
-            way.abort()
-            await way.wait_closed()
-            jump.close()
-            await jump.wait_closed()
+                assert fits(inner)
+                assert await heard.until(len(text)) == text
+                inner.abort()
+                await inner.wait_closed()
+                way.abort()
+                await way.wait_closed()
 
     run(body())
 
@@ -496,18 +488,22 @@ async def simulated(folder: Path, echo: Echo) -> AsyncIterator[tuple[asyncssh.SS
         key = asyncssh.import_public_key(machine.host_key)
         how = {"username": machine.user, "client_keys": [str(machine.key_file)], "rekey_bytes": 1 << 20}
         connection = await connect(machine.port, key, **how)
-        yield connection, ("127.0.0.1", ECHO)
-        connection.abort()
-        await connection.wait_closed()
+        try:
+            yield connection, ("127.0.0.1", ECHO)
+        finally:
+            connection.abort()
+            await connection.wait_closed()
 
 
 @asynccontextmanager
 async def openssh(folder: Path, echo: Echo) -> AsyncIterator[tuple[asyncssh.SSHClientConnection, tuple[str, int]]]:
     with Sshd(folder / "sshd", options=["RekeyLimit 1M"]) as sshd:
         connection = await sshd.connect(encryption_algs=GCM)
-        yield connection, echo.address
-        connection.abort()
-        await connection.wait_closed()
+        try:
+            yield connection, echo.address
+        finally:
+            connection.abort()
+            await connection.wait_closed()
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,12 @@ class Counter:
         self.asked: list[bytes] = []
         self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
         self.then: Callable[[asyncio.StreamWriter], Awaitable[None]] | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
             self.asked.append(await reader.readuntil(b"\r\n\r\n"))
             writer.write(self.answer)
@@ -43,7 +47,16 @@ class Counter:
         except (asyncio.IncompleteReadError, OSError):
             pass  # the client was not patient; the test knows
         finally:
-            writer.close()
+            if task.cancelling():
+                writer.transport.abort()  # what was not sent yet would have to wait for the client
+            else:
+                writer.close()
+            self._serving.discard(task)
+
+    async def end(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -55,6 +68,7 @@ async def counter() -> AsyncIterator[Counter]:
         yield made
     finally:
         server.close()
+        await made.end()
         await server.wait_closed()
 
 
@@ -204,12 +218,20 @@ def test_a_service_without_http_counts_when_it_keeps_a_connection() -> None:
             await reader.read()
             writer.close()
 
-        found = []
-        for serve in (stay, leave, greet):
-            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-                port = server.sockets[0].getsockname()[1]
-                found.append(await probe(Service("raw", 9, None), port, CLOCK))
+        async def found_at(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Reading:
+            over = asyncio.Event()
+
+            async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await serve(reader, writer)
+                over.set()
+
+            async with await asyncio.start_server(serve_one, "127.0.0.1", 0) as server:
+                reading = await probe(Service("raw", 9, None), server.sockets[0].getsockname()[1], CLOCK)
                 stays.set()
+                await over.wait()
+            return reading
+
+        found = [await found_at(serve) for serve in (stay, leave, greet)]
         found.append(await probe(Service("raw", 9, None), free_port(), CLOCK))
 
         assert [reading.ok for reading in found] == [True, False, True, False]

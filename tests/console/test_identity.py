@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import socket
 import stat
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,10 +33,11 @@ from console.errors import (
     explain,
 )
 from console.links import login
-from console.links.credentials import Keychain
+from console.links.credentials import Credentials, Keychain, credentials
 from console.links.fleet_key import fleet_key
 from console.links.identity import Met, Pins, Target, connect, meet, resolve
 from console.links.known_hosts import fingerprint
+from console.links.proxy import start_proxy
 from console.paths import Paths
 from providers.simulated.machine import SimulatedMachine
 from tests.conftest import run
@@ -48,6 +51,7 @@ from tests.console.ssh_kit import (
     make_key,
     paths_in,
     public_line,
+    serving,
     settings_of,
     sign_key,
 )
@@ -290,7 +294,54 @@ def test_a_proxy_command_that_fails_says_why(user: User) -> None:
     assert refused.text == "The ProxyCommand for 'lab' failed: no way through."
 
 
+def test_a_proxy_command_that_is_called_off_as_it_starts_leaves_nothing() -> None:
+    async def body() -> list[warnings.WarningMessage]:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            starting = asyncio.create_task(start_proxy("sleep 1000"))
+            await asyncio.sleep(0)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+            del starting
+            gc.collect()
+        return told
+
+    assert [str(warning.message) for warning in run(body())] == []
+
+
 # Keys
+
+
+def test_a_login_that_is_called_off_at_its_end_leaves_no_connection(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        async with SimulatedMachine() as machine:
+            user.config(machine_block("lab", machine))
+            at_the_end = asyncio.Event()
+
+            @asynccontextmanager
+            async def slow_to_leave(*given: Any) -> AsyncIterator[Credentials]:
+                async with credentials(*given) as ours:
+                    yield ours
+                    at_the_end.set()
+                    await asyncio.Event().wait()  # as an agent that takes its time
+
+            monkeypatch.setattr(login, "credentials", slow_to_leave)
+            target = await user.target("lab")
+            entering = asyncio.create_task(connect(target, user.pins, ask=ScriptedAsk()))
+            await at_the_end.wait()
+            assert machine.connections == 1
+            entering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+
+            async with asyncio.timeout(30):
+                while machine.connections:
+                    await asyncio.sleep(0.01)
+
+    run(body())
 
 
 def test_the_agents_keys_are_offered_after_the_files(user: User, tmp_path: Path) -> None:
@@ -787,13 +838,8 @@ def test_a_name_that_does_not_resolve_is_told(user: User, monkeypatch: pytest.Mo
 def test_a_server_that_speaks_other_algorithms_is_told(user: User) -> None:
     # Not OpenSSH: it hangs up, and that may come before what it speaks.
     async def body() -> LinkError:
-        key = asyncssh.generate_private_key("ssh-ed25519")
-        server = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[key], encryption_algs=["aes192-ctr"])
-        try:
-            return await user.refusal(Target("lab", "ssh:lab", "127.0.0.1", server.get_port(), "me"))
-        finally:
-            server.close()
-            await server.wait_closed()
+        async with serving(encryption_algs=["aes192-ctr"]) as (port, _):
+            return await user.refusal(Target("lab", "ssh:lab", "127.0.0.1", port, "me"))
 
     refused = run(body())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -472,6 +473,50 @@ def test_a_success_of_one_link_hurries_the_others() -> None:
         await links.close()
 
     run(body())
+
+
+def test_closing_waits_until_a_try_that_is_called_off_has_tidied_up() -> None:
+    async def tell(scene: Scene) -> None:
+        begun, tidied = asyncio.Event(), list[bool]()
+
+        async def dial() -> Any:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for _ in range(20):  # as a connection takes some rounds of the loop to end, and a ProxyCommand more
+                    await asyncio.sleep(0)
+                tidied.append(True)
+
+        scene.link._connect = dial
+        await scene.link.start()
+        await begun.wait()
+        await scene.link.close()
+
+        assert tidied == [True]
+
+    story(tell)
+
+
+def test_a_try_that_connects_as_it_is_called_off_leaves_no_connection() -> None:
+    async def tell(scene: Scene) -> None:
+        begun, made = asyncio.Event(), FakeConnection()
+
+        async def dial() -> Any:
+            begun.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            return made
+
+        scene.link._connect = dial
+        await scene.link.start()
+        await begun.wait()
+        await scene.link.close()
+
+        assert made.is_closed()
+
+    story(tell)
 
 
 def test_asyncssh_still_has_the_private_question_that_a_leg_asks() -> None:

@@ -28,7 +28,7 @@ from console.shell import Shell
 from console.terminal_ask import TerminalAsk
 from providers.simulated.machine import SimulatedMachine
 from tests.conftest import run
-from tests.console.ssh_kit import ScriptedAsk, make_key, paths_in, public_line
+from tests.console.ssh_kit import ScriptedAsk, make_key, paths_in, public_line, serving
 from tests.flows.kit import read_until
 from tests.sshd_kit import SSHD, Sshd
 
@@ -284,17 +284,8 @@ class Quiz(asyncssh.SSHServer):
 
 @asynccontextmanager
 async def served(quiz: Quiz) -> AsyncIterator[Target]:
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    server = await asyncssh.listen("127.0.0.1", 0, server_factory=lambda: quiz, server_host_keys=[key])
-    async with server:
-        yield Target(
-            "lab",
-            "ssh:lab",
-            "127.0.0.1",
-            server.get_port(),
-            "me",
-            key_from_cloud=key.export_public_key().decode(),
-        )
+    async with serving(lambda: quiz) as (port, key):
+        yield Target("lab", "ssh:lab", "127.0.0.1", port, "me", key_from_cloud=key.export_public_key().decode())
 
 
 def test_what_it_says_is_cut_and_harmless(pins: Pins) -> None:

@@ -17,7 +17,7 @@ from tests.flows.kit import CLOSED, COMMAND, ROOT, Hawser, complaint
 
 QUIT, SUSPEND, LOGS = b"\x11", b"\x1a", b"\x1b[19~"
 ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
-FOOTER = b"Commands"
+FOOTER = b"New line"
 """A word of the footer: the first frame of the app's own is there."""
 
 FAULT = """

@@ -31,8 +31,8 @@ def names() -> list[str]:
     return sorted(lock.stem for lock in HERE.glob("*.lock"))
 
 
-def folder(name: str) -> Path:
-    lock = (HERE / f"{name}.lock").read_bytes()
+def folder(name: str, locks: Path | None = None) -> Path:
+    lock = ((locks or HERE) / f"{name}.lock").read_bytes()
     digest = hashlib.sha256(lock + sys.version.encode()).hexdigest()[:12]
     return CACHE / f"{name}-{digest}"
 
@@ -45,13 +45,15 @@ def program(name: str, command: str) -> Path:
     return place / "bin" / command
 
 
-def build(name: str) -> Path:
-    """The environment, built if it is not there whole. Two builders at once: one builds, the other waits."""
-    place = folder(name)
+def build(name: str, locks: Path | None = None) -> Path:
+    """The environment, built if it is not there whole. Two builders at once: one builds, the other waits.
+
+    `locks` is another folder of locks than this one, whose environments `make peers` does not build."""
+    place = folder(name, locks)
     CACHE.mkdir(parents=True, exist_ok=True)
     with _sole_builder(name):
         if not _is_ready(place):
-            _make(name, place)
+            _make(name, place, locks)
         _ready_mark(place).touch()
         _remove_unused(name, place)
     return place
@@ -81,14 +83,16 @@ def _sole_builder(name: str) -> Iterator[None]:
         yield
 
 
-def _make(name: str, place: Path) -> None:
+def _make(name: str, place: Path, locks: Path | None) -> None:
     _say(f"building {name}; the first time takes some minutes")
     shutil.rmtree(place, ignore_errors=True)
     venv.create(place)
     # The pip beside the Python that runs this serves all environments: one of its own takes each of them seconds.
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python")]
     pip += ["--disable-pip-version-check", "--no-input", "--quiet"]
-    done = subprocess.run([*pip, "install", "--require-hashes", "--requirement", str(HERE / f"{name}.lock")])
+    # A lock is whole; without looking for more, pip does not trip over extras that are named in one place only.
+    words = ["install", "--require-hashes", "--no-deps", "--requirement", str((locks or HERE) / f"{name}.lock")]
+    done = subprocess.run([*pip, *words])
     if done.returncode:
         raise NotBuilt(
             f"The environment {name!r} could not be built: pip ended with {done.returncode}, and says why above. "

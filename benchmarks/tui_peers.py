@@ -1,0 +1,76 @@
+"""Other terminal programs for chatting with models, as programs to drive: set up to talk to an Ollama stand-in.
+
+Each lives in a locked environment of its own, built on first use under `.cache/`; one that cannot be built here is
+told and left out. They are set up as a user would who has settled in: no splash, no first-run questions, no calls home.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.tui_homes import MODEL
+from tests.peers.environments import NotBuilt, build
+
+LOCKS = Path(__file__).parent / "peers"
+
+
+class Peer(NamedTuple):
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: bytes
+    """On screen once it can be used."""
+    to_chat: tuple[tuple[bytes, bytes], ...]
+    """Keys that lead to where a question is typed, and what each of them brings."""
+    send: bytes
+
+
+def peers(folder: Path, base_url: str) -> list[Peer]:
+    """Those that can be had."""
+    there = []
+    for make in (_oterm, _elia, _parllama):
+        name = make.__name__.removeprefix("_")
+        home = folder / name
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            place = build(name, locks=LOCKS)
+        except NotBuilt as problem:
+            print(f"{name} is left out: {problem}", flush=True)
+            continue
+        common = {
+            "HOME": str(home),
+            "OLLAMA_HOST": base_url,
+            "OLLAMA_URL": base_url,
+            "PYTHONPATH": "",
+            "LANG": "C.UTF-8",
+        }
+        there.append(make(place / "bin", home, common, base_url))
+    return there
+
+
+def _oterm(programs: Path, home: Path, common: Mapping[str, str], _base_url: str) -> Peer:
+    _write(home / ".local/share/oterm/config.json", json.dumps({"theme": "textual-dark", "splash-screen": False}))
+    return Peer("oterm", (str(programs / "oterm"),), common, b"start a new chat", ((b"\x0e", b"Create"),), b"\r")
+
+
+def _elia(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
+    model = f"ollama/{MODEL}"
+    settings = f'default_model = "{model}"\n[[models]]\nname = "{model}"\napi_base = "{base_url}"\n'
+    _write(home / ".config/elia/config.toml", settings)
+    local = {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "XDG_CONFIG_HOME": str(home / ".config")}
+    return Peer("elia", (str(programs / "elia"),), local, b"Send message", (), b"\n")
+
+
+def _parllama(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
+    settings = {"starting_tab": "Chat", "use_last_tab_on_startup": False, "first_run": False, "show_first_run": False}
+    _write(home / ".local/share/parllama/settings.json", json.dumps({**settings, "check_for_updates": False}))
+    words = (str(programs / "parllama"), "-u", base_url, "-s", "chat", "--use-last-tab-on-startup", "0")
+    return Peer("parllama", words, {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, b"Change Theme", (), b"\r")
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)

@@ -1,0 +1,146 @@
+"""What somebody is writing: drafts, kept for each chat across crashes, and the history of prompts.
+
+A draft is its words and the chips above them. A chip is kept as what it was made of, so that a file is read anew when
+the draft comes back, and says so if it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from console.clock import Clock
+from console.history.rows import to_ms
+
+if TYPE_CHECKING:
+    from console.history.store import Store
+
+MOST_RECENT = 500
+"""How many past prompts are at hand for walking; a search looks at all that are kept."""
+
+
+class PastedText(NamedTuple):
+    """A long paste, held beside the words and sent whole."""
+
+    text: str
+
+
+class AttachedFile(NamedTuple):
+    path: str
+
+
+class Collection(NamedTuple):
+    """Documents to be asked along with the question."""
+
+    name: str
+
+
+Chip: TypeAlias = PastedText | AttachedFile | Collection
+
+
+class Draft(NamedTuple):
+    text: str = ""
+    chips: tuple[Chip, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.chips)
+
+
+def chip_row(chip: Chip) -> dict[str, str]:
+    """A chip as it is kept."""
+    match chip:
+        case PastedText():
+            return {"pasted": chip.text}
+        case AttachedFile():
+            return {"file": chip.path}
+        case Collection():
+            return {"collection": chip.name}
+
+
+def chip_of(row: Any) -> Chip | None:
+    """A chip from what was kept; None for a kind that this version does not know."""
+    match row:
+        case {"pasted": str(text)}:
+            return PastedText(text)
+        case {"file": str(path)}:
+            return AttachedFile(path)
+        case {"collection": str(name)}:
+            return Collection(name)
+        case _:
+            return None
+
+
+class Drafts:
+    """One draft for each chat key: a chat's id, or a word for the chat that has none yet."""
+
+    def __init__(self, store: Callable[[], Awaitable[Store]], clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._kept: dict[str, Draft] = {}
+
+    async def get(self, chat_key: str) -> Draft:
+        from console.history import drafts
+
+        store = await self._store()
+        row = await store.run(lambda connection: drafts.draft(connection, chat_key))
+        draft = Draft() if row is None else Draft(row[0], tuple(chip for chip in map(chip_of, row[1]) if chip))
+        self._kept[chat_key] = draft
+        return draft
+
+    async def put(self, chat_key: str, draft: Draft) -> None:
+        """Done when it returns; the same draft twice is written once."""
+        if self._kept.get(chat_key) == draft:
+            return
+        from console.history import drafts
+
+        store = await self._store()
+        now_ms, chips = to_ms(self._clock.now()), [chip_row(chip) for chip in draft.chips]
+        await store.run(
+            lambda connection: drafts.put_draft(connection, now_ms, chat_key, draft.text, chips), write=True
+        )
+        self._kept[chat_key] = draft
+
+    async def move(self, chat_key: str, to: str) -> None:
+        """What was written before a chat had its id follows it."""
+        draft = await self.get(chat_key)
+        await self.put(to, draft)
+        await self.put(chat_key, Draft())
+
+
+class History:
+    """Prompts, newest first. `recent` is what this process knows without asking; `load` fills it."""
+
+    def __init__(self, store: Callable[[], Awaitable[Store]], clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.recent: Sequence[Draft] = ()
+        """With chips where they were put away by this process: only the words are stored."""
+
+    async def load(self) -> None:
+        """Bring in what this and other processes stored; what was put away here keeps its chips."""
+        stored = await self.search("", limit=MOST_RECENT)
+        with_chips = {draft.text: draft for draft in self.recent if draft.chips}
+        without_words = [draft for draft in self.recent if not draft.text]
+        self.recent = (*without_words, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
+
+    def remember(self, draft: Draft) -> None:
+        """Put it first, at once; `add` also stores it."""
+        if draft:
+            others = (each for each in self.recent if each.text != draft.text or (not draft.text and each != draft))
+            self.recent = (draft, *others)[:MOST_RECENT]
+
+    async def add(self, draft: Draft) -> None:
+        self.remember(draft)
+        if not draft.text.strip():
+            return
+        from console.history import drafts
+
+        store, now_ms = await self._store(), to_ms(self._clock.now())
+        await store.run(lambda connection: drafts.add_prompt(connection, now_ms, draft.text), write=True)
+
+    async def search(self, words: str, *, limit: int = 50) -> list[str]:
+        """Those that hold every word, in any case and order."""
+        from console.history import drafts
+
+        store = await self._store()
+        return await store.run(lambda connection: drafts.prompts(connection, words.split(), limit))

@@ -1,0 +1,472 @@
+"""The chat room: the list of chats, the transcript, the composer. The desk does what is done; this shows it.
+
+What is done to a message is in `chat_messages.py`, what is chosen for a whole chat in `chat_choices.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from console.chat.drafts import Draft, Drafts, History
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged
+from console.chat.questions import Question
+from console.chat.turn import TurnEnded
+from console.errors import ConsoleError
+from screens import chat_choices, chat_messages, keys
+from screens.app import Room
+from screens.bridge import Happened
+from screens.chat_commands import commands, run_command
+from screens.chat_items import estimate_words, foot_of_live, item_of, waiting_item
+from screens.widgets.chat_title import ChatTitle
+from screens.widgets.composer import Composer
+from screens.widgets.footer import Footer
+from screens.widgets.sidebar import Sidebar
+from screens.widgets.status import StatusLine
+from screens.widgets.transcript import Item, Transcript
+from screens.widgets.welcome import Welcome
+
+if TYPE_CHECKING:
+    from console.chat.live import Position
+    from console.chat.open_chat import Entry, OpenChat
+
+log = logging.getLogger(__name__)
+
+UNNAMED = "new"
+"""Under this word the draft of a chat is kept that has no id yet."""
+LISTED = 200
+"""How many chats the sidebar shows."""
+TICK_S = 0.5
+"""How often the words under a growing answer are drawn anew."""
+
+
+class ChatRoom(Room):
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
+    room_title = "Chat"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chat: OpenChat | None = None
+        self.editing: str | None = None
+        """The question that is being written anew."""
+        self._set_aside = Draft()
+        """What was being written before that."""
+        self._is_open = asyncio.Event()
+        self._ticker: Timer | None = None
+        self._drafts: Drafts | None = None
+        self._model_names: list[str] = []
+        self._positions: dict[str, Position] = {}
+        """How much of each growing answer the transcript has."""
+
+    def compose(self) -> ComposeResult:
+        runtime = self.runtime
+        self._drafts = Drafts(runtime.store, runtime.clock)
+        yield StatusLine()
+        with Horizontal(id="body"):
+            yield Sidebar(self.hawser.palette)
+            with Vertical(id="talk"):
+                yield ChatTitle()
+                yield Welcome()
+                yield Transcript(self.hawser.palette)
+                yield Composer(
+                    history=History(runtime.store, runtime.clock),
+                    folder=Path.cwd(),
+                    commands=lambda: commands(self),
+                    enter_sends=runtime.settings.chat.enter_sends,
+                )
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.composer.focus()
+        self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
+        self.call_after_refresh(self._begin)
+
+    @property
+    def composer(self) -> Composer:
+        return self.query_one(Composer)
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def sidebar(self) -> Sidebar:
+        return self.query_one(Sidebar)
+
+    # ---- which chat is shown
+
+    @work(exclusive=True, group="open")
+    async def _begin(self) -> None:
+        """After the first frame: the store is opened, and the chat that was open last comes back."""
+        desk = self.runtime.desk
+        try:
+            chat = await desk.latest()
+        except ConsoleError as error:  # one can write all the same, and is told again when sending fails
+            self.hawser.tell(error)
+            chat = None
+        await self.show_chat(chat or desk.new())
+        self._read_list()
+        self._learn_names()
+
+    @work(group="names")
+    async def _learn_names(self) -> None:
+        try:
+            self._model_names = [row.name for row in await (await self.runtime.on_hand()).listed()]
+        except ConsoleError as error:
+            log.info("the names of models are not known: %s", error.text)
+
+    @work(exclusive=True, group="open")
+    async def open_chat(self, chat_id: str, message_id: str | None = None) -> None:
+        """Show a stored chat, at a message of it or at its end."""
+        try:
+            chat = await self.runtime.desk.open(chat_id, message_id)
+        except ConsoleError as error:
+            self.hawser.tell(error)
+            self._read_list()
+            return
+        await self.show_chat(chat, at=message_id)
+
+    async def show_chat(self, chat: OpenChat, *, at: str | None = None) -> None:
+        before, self.chat = self.chat, chat
+        if before is not None:
+            self.end_editing()
+            await self._keep_draft(before)
+        self._positions.clear()
+        self.transcript.clear()
+        self.transcript.show(self._items(chat), at=at)
+        self._draw_around(chat)
+        self._is_open.set()
+        await self._bring_draft(chat, is_first=before is None)
+        self.estimate()
+
+    async def _keep_draft(self, chat: OpenChat) -> None:
+        if chat.off_the_record:
+            return
+        await self._put_draft(chat.id or UNNAMED, self.composer.draft())
+
+    async def _put_draft(self, key: str, draft: Draft) -> None:
+        assert self._drafts is not None
+        try:
+            await self._drafts.put(key, draft)
+        except ConsoleError as error:
+            log.warning("the draft is not kept: %s", error.text)
+            self.composer.note(f"What you write is not kept: {error.text}", "warn")
+
+    async def _bring_draft(self, chat: OpenChat, *, is_first: bool) -> None:
+        """What was written here before; what was typed while the store was opened comes after it."""
+        assert self._drafts is not None
+        try:
+            draft = Draft() if chat.off_the_record else await self._drafts.get(chat.id or UNNAMED)
+        except ConsoleError:
+            return
+        if self.chat is not chat:
+            return
+        typed = self.composer.draft() if is_first else Draft()
+        if not typed:
+            self.composer.set_draft(draft)
+        elif draft:
+            self.composer.set_draft(Draft(draft.text + typed.text, (*draft.chips, *typed.chips)))
+
+    def _items(self, chat: OpenChat) -> list[Item]:
+        items = [self._item(chat, entry) for entry in chat.entries]
+        count = len(chat.waiting)
+        held = chat.is_held
+        return items + [
+            waiting_item(question, number, count, is_held=held) for number, question in enumerate(chat.waiting, 1)
+        ]
+
+    def _item(self, chat: OpenChat, entry: Entry) -> Item:
+        message_id = entry.message.id
+        live = chat.lives.get(message_id)
+        if live is not None:
+            *_, self._positions[message_id] = live.since()
+        return item_of(entry, self.runtime.clock.now(), live)
+
+    def _draw_around(self, chat: OpenChat) -> None:
+        self.query_one(ChatTitle).show(chat, self.runtime.settings.chat.model)
+        if self._ticker is not None:
+            if chat.is_busy:
+                self._ticker.resume()
+            else:
+                self._ticker.pause()
+        if not chat.is_busy:
+            self.hawser.standing.set_speed(None)
+        is_empty = not chat.entries and not chat.waiting
+        self.transcript.display = not is_empty
+        welcome = self.query_one(Welcome)
+        welcome.display = is_empty
+        if is_empty:
+            settings = self.runtime.settings
+            welcome.show(
+                model=chat.model or settings.chat.model,
+                has_endpoints=bool(settings.endpoints),
+                off_the_record=chat.off_the_record,
+            )
+
+    # ---- what happens
+
+    def on_happened(self, happened: Happened) -> None:
+        chat = self.chat
+        match happened.event:
+            case AnswerGrew(chat=key, message_id=message_id) if chat is not None and key == chat.key:
+                self._grow(chat, message_id)
+            case ChatChanged(key=key):
+                if chat is not None and key == chat.key:
+                    self.transcript.show(self._items(chat))
+                    self._draw_around(chat)
+                    self.estimate()
+                self._read_list()
+            case AnswerNotice(chat=key) if chat is not None and key == chat.key:
+                self._notice(happened.event)
+            case TurnEnded():
+                self._read_list()
+            case event if type(event).__name__ == "ShelfChanged":
+                self._read_list()
+            case _:
+                pass
+
+    def _grow(self, chat: OpenChat, message_id: str) -> None:
+        live = chat.lives.get(message_id)
+        if live is None:  # it has ended, and the news of that is on its way
+            return
+        before = self._positions.get(message_id)
+        text, thinking, position = live.since(before) if before is not None else live.since()
+        self._positions[message_id] = position
+        if before is None or before.era != position.era:
+            self.transcript.show(self._items(chat))
+        else:
+            self.transcript.grow(message_id, text, thinking)
+
+    def _tick(self) -> None:
+        """The words under what grows: what it waits for and for how long, how fast it comes."""
+        chat = self.chat
+        if chat is None:
+            return
+        fastest = None
+        for message_id, live in chat.lives.items():
+            self.transcript.set_foot(message_id, tuple(foot_of_live(live, self.runtime.clock.monotonic())))
+            fastest = max(filter(None, (fastest, live.tokens_per_s)), default=None)
+        self.hawser.standing.set_speed(fastest)
+
+    def _notice(self, notice: AnswerNotice) -> None:
+        """What concerns one answer is drawn under it; what concerns money, context or keeping is told beside."""
+        if notice.kind in ("money", "context", "store", "queue", "moved", "skipped", "fallback"):
+            self.hawser.warn("\n".join(filter(None, (notice.text, notice.hint))))
+
+    @work(exclusive=True, group="list")
+    async def _read_list(self) -> None:
+        await asyncio.sleep(0.05)  # many changes are one reading; a newer one takes the place of this
+        if not self.sidebar.display:
+            return
+        try:
+            rows, total = await self.runtime.shelf.recent(LISTED)
+        except ConsoleError as error:
+            self.sidebar.say(error.text)
+            return
+        live = {chat.id for chat in self.runtime.desk.busy if chat.id}
+        current = self.chat.id if self.chat is not None else None
+        self.sidebar.show_chats(rows, total, self.runtime.clock.now(), current=current, live=live)
+
+    # ---- the composer
+
+    @on(Composer.Sent)
+    def _sent(self, sent: Composer.Sent) -> None:
+        sent.stop()
+        self._ask(sent)
+
+    @work(group="ask")
+    async def _ask(self, sent: Composer.Sent) -> None:
+        await self._is_open.wait()
+        chat, editing = self.chat, self.editing
+        assert chat is not None
+        self.end_editing(bring_back=False)
+        try:
+            if editing is not None:
+                await chat.edit(editing, sent.question.text)
+            else:
+                await chat.ask(sent.question)
+        except ConsoleError as error:  # nothing the user wrote disappears
+            self.hawser.tell(error)
+            if not self.composer.draft():
+                self.composer.set_draft(sent.draft)
+            return
+        self.transcript.to_end()
+
+    @on(Composer.Changed)
+    def _changed(self, changed: Composer.Changed) -> None:
+        changed.stop()
+        if self.chat is not None and not self.chat.off_the_record and self.editing is None:
+            self.run_worker(self._put_draft(self.chat.id or UNNAMED, changed.draft), group="draft", exclusive=True)
+        self.estimate()
+
+    @on(Composer.Command)
+    def _command(self, command: Composer.Command) -> None:
+        command.stop()
+        run_command(self, command.name, command.rest)
+
+    @on(Composer.Left)
+    async def _left(self, left: Composer.Left) -> None:
+        """Esc: what is under way is stopped first; without that, to the messages."""
+        left.stop()
+        if left.by_escape and (self.editing is not None or (self.chat is not None and self._can_stop(self.chat))):
+            await self.action_stop()
+        elif self.transcript.items:
+            self.transcript.focus()
+
+    @work(exclusive=True, group="estimate")
+    async def estimate(self) -> None:
+        """What sending would take, at the edge of the composer, and how full the window is, in the title."""
+        chat, composer = self.chat, self.composer
+        if chat is None:
+            return
+        question = Question(composer.text, composer.attachments)
+        try:
+            estimate = await chat.estimate(question)
+        except ConsoleError as error:
+            log.info("no estimate: %s", error.text)
+            return
+        self.query_one(ChatTitle).show_window(estimate)
+        composer.set_estimate(*estimate_words(estimate) if composer.draft() else ("", "muted"))
+
+    def end_editing(self, *, bring_back: bool = True) -> None:
+        """Leave the question as it was; what was being written before comes back."""
+        if self.editing is None:
+            return
+        self.editing = None
+        self.composer.note("")
+        if bring_back or self._set_aside:
+            self.composer.set_draft(self._set_aside)
+        self._set_aside = Draft()
+
+    def begin_editing(self, message_id: str, text: str) -> None:
+        if self.editing is None:
+            self._set_aside = self.composer.draft()
+        self.editing = message_id
+        self.composer.set_draft(Draft(text))
+        self.composer.note("Enter asks it in these words, beside the old question. Esc leaves it as it was.")
+        self.composer.focus()
+
+    # ---- what the keys do
+
+    def _can_stop(self, chat: OpenChat) -> bool:
+        return chat.is_busy or bool(chat.waiting)
+
+    async def action_stop(self) -> None:
+        if self.editing is not None:
+            self.end_editing()
+            return
+        chat = self.chat
+        if chat is None or not self._can_stop(chat):
+            self.composer.focus()
+            return
+        try:
+            stopped = await chat.stop()
+        except ConsoleError as error:
+            self.hawser.tell(error)
+            return
+        if stopped.waiting:
+            texts = "\n\n".join(question.text for question in stopped.waiting)
+            if self.composer.draft():
+                self.hawser.copy(texts, "the questions that waited")
+            else:
+                self.composer.set_draft(Draft(texts))
+
+    def cancel_something(self) -> bool:
+        """Ctrl+C: stop what is under way, else put what is written into the history."""
+        if self.editing is not None or (self.chat is not None and self._can_stop(self.chat)):
+            self.run_worker(self.action_stop(), group="stop")
+            return True
+        return self.composer.clear_to_history()
+
+    def action_sidebar(self) -> None:
+        if self.sidebar.toggle():
+            self._read_list()
+
+    async def action_new_chat(self) -> None:
+        await self.show_chat(self.runtime.desk.new())
+        self.composer.focus()
+
+    async def action_off_record(self) -> None:
+        await self.show_chat(self.runtime.desk.new(off_the_record=True))
+        self.composer.focus()
+
+    def action_chats(self) -> None:
+        chat_choices.find_chat(self)
+
+    def action_search(self) -> None:
+        chat_choices.search(self)
+
+    def action_model(self) -> None:
+        chat_choices.choose_model(self)
+
+    def action_parameters(self) -> None:
+        chat_choices.set_parameters(self)
+
+    def action_system(self) -> None:
+        chat_choices.write_system(self)
+
+    def action_compare(self) -> None:
+        chat_choices.compare(self)
+
+    def action_rename(self) -> None:
+        chat_choices.rename(self)
+
+    def action_export(self) -> None:
+        chat_choices.export(self)
+
+    def action_delete_chat(self) -> None:
+        chat_choices.delete(self)
+
+    # ---- the lists and the messages
+
+    @on(Sidebar.Picked)
+    def _picked(self, picked: Sidebar.Picked) -> None:
+        picked.stop()
+        self.open_chat(picked.chat_id)
+        self.composer.focus()
+
+    @on(Sidebar.AllWanted)
+    def _all_wanted(self, wanted: Sidebar.AllWanted) -> None:
+        wanted.stop()
+        chat_choices.find_chat(self)
+
+    @on(Transcript.Wanted)
+    def _wanted(self, wanted: Transcript.Wanted) -> None:
+        wanted.stop()
+        chat_messages.do(self, wanted.action, wanted.item)
+
+    @on(Transcript.Copied)
+    def _copied(self, copied: Transcript.Copied) -> None:
+        copied.stop()
+        self.hawser.copy(copied.text, copied.what)
+
+    @on(Transcript.LinkOpened)
+    def _link_opened(self, opened: Transcript.LinkOpened) -> None:
+        opened.stop()
+        chat_messages.open_link(self, opened.url)
+
+    # ---- what slash commands can be followed by
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """What `/model` can be followed by, as far as it is known without asking anybody."""
+        return self._model_names
+
+    @property
+    def template_names(self) -> Sequence[str]:
+        from console.chat.templates import template_names
+
+        return template_names(self.runtime.paths.templates)
+
+    def is_on_record(self) -> bool:
+        """Whether what is shown may be kept as the last frame."""
+        return self.chat is None or not self.chat.off_the_record

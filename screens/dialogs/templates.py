@@ -1,0 +1,91 @@
+"""Take a template: a prompt, or a persona with its instruction, model and parameters; variables are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Static
+
+from console.chat.templates import Template
+from console.text import neutralise
+from screens.dialogs.base import Dialog
+from screens.dialogs.pick import PickDialog
+from screens.theme import Palette
+from screens.widgets.cells import clip
+
+
+class TemplatesDialog(PickDialog[Template]):
+    """Answers with the template that was chosen."""
+
+    def __init__(self, title: str, templates: Sequence[Template], folder: str) -> None:
+        super().__init__(
+            title,
+            templates,
+            self._paint,
+            lambda template: template.name,
+            text_of=lambda template: f"{template.name} {template.about}",
+            empty=f"Nothing here yet. A file NAME.md or NAME.toml in {folder} is one.",
+            hint=f"Enter takes it   files in {folder}",
+        )
+
+    def set_palette(self, _palette: Palette) -> None:
+        self.rows.repaint()
+
+    def _paint(self, template: Template, width: int, here: bool) -> Text:
+        palette = self.hawser.palette
+        marks = " ".join(filter(None, ("persona" if template.system else "", template.model or "")))
+        name = f" {template.name} "
+        room = max(width - len(name) - len(marks) - 2, 0)
+        return Text.assemble(
+            (name, palette.text),
+            (f"{clip(template.about, room):<{room}} ", palette.muted),
+            (clip(marks, 30), palette.accent),
+        )
+
+
+class VariablesDialog(Dialog[dict[str, str]]):
+    """Answers with a value for each variable of a template."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "save", "Save", show=False, priority=True),
+        Binding("down", "app.focus_next", "Down", show=False),
+        Binding("up", "app.focus_previous", "Up", show=False),
+    ]
+
+    def __init__(self, template: Template) -> None:
+        super().__init__()
+        self.template = template
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog parameters") as box:
+            box.border_title = neutralise(self.template.name)
+            if self.template.about:
+                yield Static(neutralise(self.template.about), classes="lines", markup=False)
+            with VerticalScroll(can_focus=False, classes="scroll"):
+                for number, name in enumerate(self.template.variables):
+                    with Horizontal(classes="row"):
+                        yield Static(neutralise(name), classes="label", markup=False)
+                        yield Input(
+                            self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
+                        )
+            yield Static("Enter: next, and the last one takes it   Esc leaves it", classes="hint", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.input.id == f"variable-{len(self.template.variables) - 1}":
+            self.action_save()
+        else:
+            self.app.action_focus_next()
+
+    def action_save(self) -> None:
+        self.dismiss(
+            {
+                name: self.query_one(f"#variable-{number}", Input).value
+                for number, name in enumerate(self.template.variables)
+            }
+        )

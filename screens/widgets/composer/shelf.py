@@ -1,0 +1,108 @@
+"""The chips of a composer: what was added, what is still being read, what was refused and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from console.aside import aside
+from console.chat.attaching import Attached, attach_file, attach_text, paste_words
+from console.chat.drafts import AttachedFile, Chip, Collection, PastedText
+from console.errors import ConsoleError
+from screens.widgets.composer.chips import ShownChip
+
+MOST_CHIPS = 60
+AT_ONCE = 2
+"""How many files are read at the same time."""
+
+
+class ChipShelf:
+    """`changed` is called after every change, `refused` with a file's path and the reason why it is no chip."""
+
+    def __init__(self, changed: Callable[[], None], refused: Callable[[str, ConsoleError], None]) -> None:
+        self.shown: tuple[ShownChip, ...] = ()
+        self._changed = changed
+        self._refused = refused
+        self._numbers = count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def chips(self) -> tuple[Chip, ...]:
+        return tuple(each.chip for each in self.shown)
+
+    @property
+    def is_reading(self) -> bool:
+        return any(each.reading for each in self.shown)
+
+    @property
+    def attached(self) -> tuple[Attached, ...]:
+        return tuple(each.attached for each in self.shown if each.attached is not None)
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        return tuple(each.chip.name for each in self.shown if isinstance(each.chip, Collection))
+
+    def add(self, *chips: Chip) -> int:
+        """Put these behind the others, those already there aside; returns how many found no room."""
+        fresh = [chip for chip in dict.fromkeys(chips) if chip not in self.chips]
+        room = max(MOST_CHIPS - len(self.shown), 0)
+        self.shown = (*self.shown, *map(self._begin, fresh[:room]))
+        self._changed()
+        return len(fresh) - len(fresh[:room])
+
+    def put(self, chips: Sequence[Chip]) -> None:
+        """Exactly these; what is there already is not read again."""
+        known = {each.chip: each for each in self.shown}
+        if tuple(chips) == self.chips:
+            return
+        self.shown = tuple(known[chip] if chip in known else self._begin(chip) for chip in chips[:MOST_CHIPS])
+        self._changed()
+
+    def remove(self, number: int) -> ShownChip | None:
+        gone = self.find(number)
+        if gone is not None:
+            self.shown = tuple(each for each in self.shown if each.number != number)
+            self._changed()
+        return gone
+
+    def find(self, number: int) -> ShownChip | None:
+        return next((each for each in self.shown if each.number == number), None)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, chip: Chip) -> ShownChip:
+        number = next(self._numbers)
+        match chip:
+            case PastedText():
+                return ShownChip(number, chip, paste_words(chip.text), attach_text(chip.text))
+            case Collection():
+                return ShownChip(number, chip, f"documents: {chip.name}")
+            case AttachedFile():
+                reading = self._read_file(number, chip.path)
+                task = asyncio.get_running_loop().create_task(reading, name=f"read {number}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                return ShownChip(number, chip, Path(chip.path).name, reading=True)
+
+    async def _read_file(self, number: int, path: str) -> None:
+        try:
+            async with self._reading:
+                if self.find(number) is None:
+                    return
+                attached = await aside(partial(attach_file, Path(path)), "attachment")
+        except ConsoleError as error:
+            if self.remove(number) is not None:
+                self._refused(path, error)
+            return
+        self.shown = tuple(
+            each._replace(reading=False, attached=attached) if each.number == number else each for each in self.shown
+        )
+        self._changed()

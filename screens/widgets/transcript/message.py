@@ -1,0 +1,392 @@
+"""One message in the transcript: its source, and its lines once somebody has looked at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from screens.markdown import CodeBlock, Line, Rendering, raw_lines
+from screens.theme import Palette
+from screens.widgets.transcript import rows
+from screens.widgets.transcript.item import Item
+
+FIRST_CHARACTERS = 60_000
+"""How much of a long message is laid out before it is shown; the rest follows in slices."""
+BLANK = rows.line([])
+END = rows.line([])
+"""The blank line after a message; the bar of the current message does not go over it."""
+
+
+class Row(NamedTuple):
+    """A line as it is painted, and what it was painted for."""
+
+    line: Line
+    base: Style
+    bar: Style | None
+    strip: Strip
+
+
+class Look(NamedTuple):
+    """What the lines of every message depend on."""
+
+    width: int
+    """Cells of the text, without the gutter."""
+    palette: Palette
+    raw: bool = False
+    thinking: bool = False
+    """Whether thinking is unfolded."""
+
+
+class Body(Protocol):
+    """Growing text as lines: `screens.markdown.Rendering`, or the raw view."""
+
+    @property
+    def lines(self) -> Sequence[Line]: ...
+    @property
+    def blocks(self) -> Sequence[CodeBlock]: ...
+    def feed(self, text: str) -> int: ...
+    def close(self) -> int: ...
+
+
+class RawBody:
+    """Text as it was written. Only what stands after the last newline is wrapped again when more comes."""
+
+    def __init__(self, width: int, palette: Palette) -> None:
+        self._width = width
+        self._palette = palette
+        self._rest = ""
+        self._settled = 0
+        self.lines: list[Line] = []
+        self.blocks: Sequence[CodeBlock] = ()
+
+    def feed(self, text: str) -> int:
+        changed = self._settled
+        done, newline, self._rest = (self._rest + text).rpartition("\n")
+        del self.lines[changed:]
+        if newline:
+            self.lines.extend(raw_lines(done, self._width, self._palette))
+            self._settled = len(self.lines)
+        if self._rest:
+            self.lines.extend(raw_lines(self._rest, self._width, self._palette))
+        return changed
+
+    def close(self) -> int:
+        return len(self.lines)
+
+
+class Message:
+    """Lines are counted from 0 at the head to the blank line that parts it from the next message."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "_body",
+        "_fed",
+        "_newlines",
+        "_thoughts",
+        "_thoughts_fed",
+        "_unfolded",
+        "_words",
+        "item",
+        "look",
+        "pictures",
+        "rows",
+    )
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.look: Look | None = None
+        self.rows: dict[int, Row] = {}
+        """Finished rows by the identity of their lines; the window fills this."""
+        self.pictures: tuple[Sequence[Line], ...] | None = None
+        """Thumbnails; None until somebody has tried to make them."""
+        self._body: Body | None = None
+        self._thoughts: Body | None = None
+        self._before: list[Line] = []
+        self._after: list[Line] = []
+        self._fed = 0
+        self._thoughts_fed = 0
+        self._unfolded: dict[str, bool] = {}
+        self._newlines = item.text.count("\n")
+        self._words = -1
+
+    # ---- how high
+
+    @property
+    def is_laid(self) -> bool:
+        return self.look is not None
+
+    @property
+    def waits(self) -> int:
+        """Characters that are not laid out yet."""
+        return len(self.item.text) - self._fed if self.is_laid else 0
+
+    def estimate(self, width: int) -> int:
+        """How high it may be, without looking closely."""
+        item = self.item
+        around = (
+            2 + bool(item.foot) + bool(item.thinking) + len(item.tools) + len(item.sources) + bool(item.attachments)
+        )
+        return around + self._newlines + 1 + len(item.text) // max(width, 1)
+
+    @property
+    def height(self) -> int:
+        """Of what is laid out, with an estimate for the rest."""
+        assert self._body is not None
+        return len(self._before) + len(self._body.lines) + self._rest_lines() + len(self._after)
+
+    def _rest_lines(self) -> int:
+        waits = self.waits
+        if not waits or self.look is None:
+            return 0
+        share = waits / max(len(self.item.text), 1)
+        return 1 + int(share * self._newlines) + waits // self.look.width
+
+    # ---- laying out
+
+    def lay(self, look: Look) -> None:
+        """Make the lines. A long text is laid out in part; `lay_more` goes on."""
+        if self.look == look:
+            return
+        self.rows.clear()
+        self.look = look
+        self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
+        self._fed = 0
+        self._lay_thoughts()
+        self._lay_around()
+        self.lay_more(FIRST_CHARACTERS)
+
+    def drop(self) -> None:
+        """Forget the lines; the source stays."""
+        self.look = None
+        self._body = self._thoughts = None
+        self._before = []
+        self._after = []
+        self.pictures = None
+        self.rows.clear()
+
+    def lay_more(self, characters: int) -> None:
+        """Lay out so much more of the text."""
+        assert self._body is not None
+        piece = self.item.text[self._fed : self._fed + characters]
+        self._fed += len(piece)
+        if piece:
+            self._body.feed(piece)
+        if not self.waits and self.item.state != "streaming":
+            self._body.close()
+
+    def _lay_thoughts(self) -> None:
+        look = self.look
+        assert look is not None
+        self._thoughts = None
+        self._thoughts_fed = 0
+        if self.item.thinking and self._is_open("thinking", look.thinking):
+            quiet = look.palette._replace(
+                text=look.palette.thinking, strong=look.palette.thinking, heading=look.palette.thinking
+            )
+            width = max(look.width - 2, 1)
+            self._thoughts = RawBody(width, quiet) if look.raw else Rendering(width, quiet)
+            self._feed_thoughts()
+
+    def _feed_thoughts(self) -> None:
+        if self._thoughts is not None:
+            self._thoughts.feed(self.item.thinking[self._thoughts_fed :])
+            self._thoughts_fed = len(self.item.thinking)
+            if self.item.text or self.item.state != "streaming":
+                self._thoughts.close()
+
+    def _lay_around(self) -> None:
+        """The lines before and after the text."""
+        self._lay_before()
+        self._lay_after()
+
+    def _lay_before(self) -> None:
+        look, item = self.look, self.item
+        assert look is not None
+        width, palette = look.width, look.palette
+        before = rows.head(item, width, palette)
+        if item.thinking:
+            if self._words < 0:
+                self._words = len(item.thinking.split())
+            words = rows.thinking_words(item, self._words)
+            before.append(rows.fold(words, "thinking", self._thoughts is not None, width, palette.thinking))
+            if self._thoughts is not None:
+                before.extend(rows.shifted(self._thoughts.lines))
+                before.append(BLANK)
+        for number, call in enumerate(item.tools):
+            before.extend(rows.tool(call, number, self._is_open(f"tool {number}", False), width, palette))
+        if item.attachments:
+            before.extend(rows.chips(item.attachments, width, palette))
+            for picture in self.pictures or ():
+                before.extend(picture)
+        self._before = before
+
+    def _lay_after(self) -> None:
+        look, item = self.look, self.item
+        assert look is not None
+        width, palette = look.width, look.palette
+        self._after = [
+            *rows.sources(item.sources, width, palette),
+            *rows.trouble(item, width, palette),
+            *rows.foot(item, width, palette),
+            END,
+        ]
+
+    # ---- changing
+
+    def take(self, text: str, thinking: str) -> None:
+        """More of a streaming answer."""
+        item = self.item
+        if text:
+            self._newlines += text.count("\n")
+        self.item = item._replace(text=item.text + text, thinking=item.thinking + thinking)
+        if thinking and self._words >= 0:
+            # a word that two pieces share is counted once
+            goes_on = bool(item.thinking) and not item.thinking[-1].isspace() and not thinking[0].isspace()
+            self._words += len(thinking.split()) - goes_on
+        look = self.look
+        if look is None:
+            return
+        if item.state != "streaming":  # it was said to be complete
+            self._lay_again(look)
+            return
+        if thinking or (text and not item.text and item.thinking):
+            if item.thinking:
+                self._feed_thoughts()
+            else:
+                self._lay_thoughts()
+            self._lay_before()
+        if text and self._fed == len(item.text):
+            self.lay_more(len(text))
+
+    def change(self, item: Item) -> None:
+        """Another item in its place; text that only went on is not laid out again."""
+        old, self.item = self.item, item
+        if item.text != old.text:
+            self._newlines = item.text.count("\n")
+        if item.thinking != old.thinking:
+            self._words = -1
+        if item.attachments != old.attachments:
+            self.pictures = None
+        look = self.look
+        if look is None:
+            return
+        grows = item.text.startswith(old.text)
+        ended = old.state != "streaming" and (item.state == "streaming" or len(item.text) != len(old.text))
+        if not grows or ended or item.excluded != old.excluded:
+            self._lay_again(look)
+            return
+        if item.thinking != old.thinking or item.state != old.state:
+            self._lay_thoughts()
+        self._lay_around()
+        if self._fed == len(old.text):
+            self.lay_more(len(item.text) - self._fed)
+
+    def _lay_again(self, look: Look) -> None:
+        self.look = None
+        self.lay(look)
+
+    # ---- folds
+
+    def _is_open(self, key: str, usual: bool) -> bool:
+        return self._unfolded.get(key, usual)
+
+    @property
+    def folds(self) -> tuple[str, ...]:
+        thinking = ("thinking",) if self.item.thinking else ()
+        return (*thinking, *(f"tool {number}" for number in range(len(self.item.tools))))
+
+    def toggle(self, key: str) -> None:
+        """Open or fold one of them."""
+        usual = self.look is not None and self.look.thinking and key == "thinking"
+        self._unfolded[key] = not self._is_open(key, usual)
+        self._lay_folds()
+
+    def toggle_all(self) -> None:
+        """Open everything that can be folded, or fold it where something is open."""
+        usual = self.look.thinking if self.look is not None else False
+        to = not any(self._is_open(key, usual and key == "thinking") for key in self.folds)
+        for key in self.folds:
+            self._unfolded[key] = to
+        self._lay_folds()
+
+    def as_usual(self) -> None:
+        """Thinking follows what the whole transcript does."""
+        self._unfolded.pop("thinking", None)
+
+    def _lay_folds(self) -> None:
+        if self.is_laid:
+            self._lay_thoughts()
+            self._lay_before()
+
+    def show_pictures(self, pictures: tuple[Sequence[Line], ...]) -> None:
+        self.pictures = pictures
+        self._lay_folds()
+
+    # ---- reading
+
+    def line(self, number: int) -> Line:
+        assert self._body is not None
+        if number < len(self._before):
+            return self._before[number]
+        number -= len(self._before)
+        lines = self._body.lines
+        if number < len(lines):
+            return lines[number]
+        number -= len(lines)
+        rest = self._rest_lines()
+        if number < rest:
+            return self._not_yet if number == 0 else BLANK
+        return self._after[number - rest]
+
+    @property
+    def _not_yet(self) -> Line:
+        assert self.look is not None
+        share = self._fed / max(len(self.item.text), 1)
+        return rows.line([Segment(f"⋯ laying out, {share:.0%}", self.look.palette.faint)])
+
+    def lines(self, first: int = 0, last: int | None = None) -> Iterator[Line]:
+        for number in range(first, self.height if last is None else last):
+            yield self.line(number)
+
+    @property
+    def body_start(self) -> int:
+        return len(self._before)
+
+    @property
+    def body_height(self) -> int:
+        return len(self._body.lines) if self._body is not None else 0
+
+    @property
+    def blocks(self) -> Sequence[CodeBlock]:
+        return self._body.blocks if self._body is not None else ()
+
+    def to_colour(self) -> Sequence[CodeBlock]:
+        """Finished code that a lexer can colour better. Each is given once."""
+        return self._body.to_highlight() if isinstance(self._body, Rendering) else ()
+
+    @property
+    def body(self) -> Body | None:
+        return self._body
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Where the links of the message lead, each once, in their order."""
+        found: dict[str, None] = {}
+        if self._body is not None:
+            for each in self._body.lines:
+                for segment in each.strip:
+                    if segment.style is not None and segment.style.meta and "link" in segment.style.meta:
+                        found[str(segment.style.meta["link"])] = None
+        return tuple(found)
+
+    def lay_on(self, characters: int, enough: Callable[[], bool]) -> None:
+        """Lay out what waits, slice by slice, until it is enough."""
+        while self.waits:
+            self.lay_more(characters)
+            if enough():
+                return

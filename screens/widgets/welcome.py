@@ -1,0 +1,77 @@
+"""What stands where messages will be: how to begin, and what is missing before one can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.align import Align
+from rich.text import Text
+from textual.app import RenderResult
+from textual.widget import Widget
+
+from screens.widgets.cells import one_line
+
+if TYPE_CHECKING:
+    from rich.style import Style
+
+    from screens.theme import Palette
+
+_HINTS = (
+    ("/", "commands"),
+    ("@", "attach a file"),
+    ("^L", "choose the model"),
+    ("^G", "chats"),
+    ("^F", "search everything"),
+    ("F1", "all keys"),
+)
+
+
+class Welcome(Widget):
+    DEFAULT_CSS = """
+    Welcome { height: 1fr; display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model: str | None = None
+        self._has_endpoints = True
+        self._off_the_record = False
+
+    def show(self, *, model: str | None, has_endpoints: bool, off_the_record: bool) -> None:
+        self._model, self._has_endpoints, self._off_the_record = model, has_endpoints, off_the_record
+        self.refresh()
+
+    def set_palette(self, _palette: object) -> None:
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        palette: Palette = self.app.palette  # type: ignore[attr-defined]
+        text = Text()
+        for words, style in self._sentences(palette):
+            text.append_text(Text(words, style)).append("\n")
+        text.append("\n")
+        if self.size.height >= 12:
+            for key, words in _HINTS:
+                text.append_text(Text.assemble((f"{key:>4}  ", palette.accent), (f"{words}\n", palette.muted)))
+        text.rstrip()
+        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), 64))
+        return Align.center(Text("\n").join(lines), vertical="middle", height=self.size.height)
+
+    def _sentences(self, palette: Palette) -> Sequence[tuple[str, Style]]:
+        if self._off_the_record:
+            return [
+                ("Off the record", palette.heading),
+                ("Nothing of this chat is kept but what it cost.", palette.muted),
+            ]
+        if not self._has_endpoints:
+            return [
+                ("There is nobody to ask yet.", palette.heading),
+                (
+                    "Start Ollama, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or write an endpoint "
+                    "into the settings: hawser config edit. To look around without any of it: hawser demo",
+                    palette.muted,
+                ),
+            ]
+        who = f"{one_line(self._model)} answers." if self._model else "Choose who answers with ^L."
+        return [("What is it about?", palette.heading), (who, palette.muted)]
