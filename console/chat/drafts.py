@@ -89,11 +89,11 @@ class Drafts:
 
     async def put(self, chat_key: str, draft: Draft) -> None:
         """Done when it returns; the same draft twice is written once."""
-        kept = self._kept.get(chat_key)
-        if kept == draft:
+        if self._kept.get(chat_key) == draft:
             return
         from console.history import drafts
 
+        kept = self._kept.pop(chat_key, None)  # whether it is written is not known to one who is cancelled below
         store = await self._store()
         now_ms, chips = to_ms(self._clock.now()), [chip_row(chip) for chip in draft.chips]
         # A long paste is not written again at every key beside it.
@@ -148,3 +148,22 @@ class History:
 
         store = await self._store()
         return await store.run(lambda connection: drafts.prompts(connection, words.split(), limit))
+
+
+class PassingHistory(History):
+    """Off the record: what was asked here is at hand as long as this is, above the kept ones, and nobody writes it."""
+
+    def __init__(self, kept: History) -> None:
+        super().__init__(kept._store, kept._clock)
+        self.recent = kept.recent
+
+    async def load(self) -> None:
+        """What is kept was brought in by the other."""
+
+    async def add(self, draft: Draft) -> None:
+        self.remember(draft)
+
+    async def search(self, words: str, *, limit: int = 50) -> list[str]:
+        sought = words.casefold().split()
+        here = [each.text for each in self.recent if each.text and all(word in each.text.casefold() for word in sought)]
+        return list(dict.fromkeys([*here, *await super().search(words, limit=limit)]))[:limit]

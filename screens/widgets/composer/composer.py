@@ -110,11 +110,12 @@ class Composer(Widget):
         id: str | None = None,  # noqa: A002 - Textual's name
     ) -> None:
         super().__init__(id=id)
-        self._history = history
+        self.history = history
+        """The prompts of the past, which `set_history` replaces."""
         self._commands = commands
         self._enter_sends = enter_sends
         self._image_from_clipboard = image_from_clipboard
-        self._walk = Walk(lambda: history.recent)
+        self._walk = Walk(lambda: self.history.recent)
         self._told: Draft = Draft()
         self._telling: Timer | None = None
         self._sends_when_read = False
@@ -127,7 +128,7 @@ class Composer(Widget):
         self._help = Help(
             self.area,
             self.choices,
-            history,
+            lambda: self.history,
             folder,
             commands=commands,
             collections=collections,
@@ -156,7 +157,7 @@ class Composer(Widget):
 
     def on_mount(self) -> None:
         self.set_enter_sends(self._enter_sends)
-        self.run_worker(self._storing(self._history.load()), group="history")
+        self.run_worker(self._storing(self.history.load()), group="history")
 
     async def on_unmount(self) -> None:
         await self._help.close()
@@ -194,6 +195,11 @@ class Composer(Widget):
         self._help.be_quiet()
         self._shelf.put(draft.chips)
         self._told = draft
+
+    def set_history(self, history: History) -> None:
+        """Prompts of another past, where a chat has one of its own."""
+        self._walk.end()
+        self.history = history
 
     def set_estimate(self, text: str, style: str = "muted") -> None:
         """What sending would cost, at the lower edge."""
@@ -282,7 +288,7 @@ class Composer(Widget):
             self.action_send()
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
-        self.run_worker(self._storing(self._history.add(put_away)), group="history")
+        self.run_worker(self._storing(self.history.add(put_away)), group="history")
         self._sends_when_read = False
         self._walk.end()
         self._help.shut()
