@@ -26,7 +26,7 @@ from screens import chat_choices, chat_messages, keys
 from screens.app import Room
 from screens.bridge import Happened
 from screens.chat_commands import commands, run_command
-from screens.chat_drafts import RoomDrafts
+from screens.chat_drafts import RoomDrafts, joined
 from screens.chat_items import estimate_words, foot_of_live, item_of, waiting_item
 from screens.keys import key_name
 from screens.widgets.chat_title import ChatTitle
@@ -53,16 +53,27 @@ class ChatRoom(Room):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
     room_title = "Chat"
 
+    # Made once and held: what is under way beside the screen may end after the widgets left it.
+    sidebar: Sidebar
+    transcript: Transcript
+    composer: Composer
+    title_line: ChatTitle
+    welcome: Welcome
+
     def __init__(self) -> None:
         super().__init__()
         self.chat: OpenChat | None = None
         self.editing: str | None = None
         """The question that is being written anew."""
+        self._edited = ""
+        """Its words as they were."""
         self._set_aside = Draft()
         """What was being written before that."""
         self._is_open = asyncio.Event()
         self._ticker: Timer | None = None
         self._drafts: RoomDrafts | None = None
+        self._asking: list[Draft] = []
+        """What was sent and is not kept as a question yet."""
         self._sent_drafts: list[tuple[Question, Draft]] = []
         """How questions that may have to wait were written, for when they come back."""
         self._off_record: OpenChat | None = None
@@ -76,21 +87,23 @@ class ChatRoom(Room):
     def compose(self) -> ComposeResult:
         runtime = self.runtime
         history = History(runtime.store, runtime.clock)
-        composer = Composer(
+        self.sidebar, self.transcript = Sidebar(self.hawser.palette), Transcript(self.hawser.palette)
+        self.title_line, self.welcome = ChatTitle(), Welcome()
+        self.composer = Composer(
             history=history,
             folder=Path.cwd(),
             commands=lambda: commands(self),
             enter_sends=runtime.settings.chat.enter_sends,
         )
-        self._drafts = RoomDrafts(composer, Drafts(runtime.store, runtime.clock), history)
+        self._drafts = RoomDrafts(self.composer, Drafts(runtime.store, runtime.clock), history)
         yield StatusLine()
         with Horizontal(id="body"):
-            yield Sidebar(self.hawser.palette)
+            yield self.sidebar
             with Vertical(id="talk"):
-                yield ChatTitle()
-                yield Welcome()
-                yield Transcript(self.hawser.palette)
-                yield composer
+                yield self.title_line
+                yield self.welcome
+                yield self.transcript
+                yield self.composer
         yield Footer()
 
     def on_mount(self) -> None:
@@ -111,25 +124,10 @@ class ChatRoom(Room):
     async def on_unmount(self) -> None:
         """What is being written is kept, however the app ends."""
         assert self._drafts is not None
-        self._drafts.changed(self._set_aside if self.editing is not None else None)
         try:
-            await self._drafts.write()
-            if self.editing is not None:
-                await self.composer.history.add(self.composer.draft())
+            await self._drafts.end(self._set_aside if self.editing is not None else None, self._asking)
         except ConsoleError as error:
             log.warning("the draft is not kept: %s", error.text)
-
-    @property
-    def composer(self) -> Composer:
-        return self.query_one(Composer)
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
-    @property
-    def sidebar(self) -> Sidebar:
-        return self.query_one(Sidebar)
 
     # ---- which chat is shown
 
@@ -227,9 +225,7 @@ class ChatRoom(Room):
 
     def put_back(self, draft: Draft) -> None:
         """Words that were sent and not asked, in front of what was written since."""
-        present = self.composer.draft()
-        text = "\n\n".join(filter(None, (draft.text, present.text)))
-        self.composer.set_draft(Draft(text, tuple(dict.fromkeys((*draft.chips, *present.chips)))))
+        self.composer.set_draft(joined(draft, self.composer.draft()))
         self._note_draft()
 
     def _note_draft(self) -> None:
@@ -255,6 +251,11 @@ class ChatRoom(Room):
         else:
             self._gone = None
 
+    def show_message(self, message_id: str) -> None:
+        """Show the branch as it is now, at a message of it."""
+        if self.chat is not None:
+            self.transcript.show(self._items(self.chat), at=message_id)
+
     def _items(self, chat: OpenChat) -> list[Item]:
         items = [self._item(chat, entry) for entry in chat.entries]
         count = len(chat.waiting)
@@ -271,7 +272,7 @@ class ChatRoom(Room):
         return item_of(entry, self.runtime.clock.now(), live)
 
     def _draw_around(self, chat: OpenChat) -> None:
-        self.query_one(ChatTitle).show(chat, self.runtime.settings.chat.model)
+        self.title_line.show(chat, self.runtime.settings.chat.model)
         if self._ticker is not None:
             if chat.is_busy:
                 self._ticker.resume()
@@ -281,11 +282,10 @@ class ChatRoom(Room):
             self.hawser.standing.set_speed(None)
         is_empty = not chat.entries and not chat.waiting
         self.transcript.display = not is_empty
-        welcome = self.query_one(Welcome)
-        welcome.display = is_empty
+        self.welcome.display = is_empty
         if is_empty:
             settings = self.runtime.settings
-            welcome.show(
+            self.welcome.show(
                 model=chat.model or settings.chat.model,
                 has_endpoints=bool(settings.endpoints),
                 off_the_record=chat.off_the_record,
@@ -363,6 +363,7 @@ class ChatRoom(Room):
         sent.stop()
         editing = self.editing
         self.end_editing(bring_back=False)
+        self._asking.append(sent.draft)
         self._ask(self.chat, sent, editing)
 
     @work(group="ask")
@@ -380,12 +381,14 @@ class ChatRoom(Room):
                 await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
+            self._asking.remove(sent.draft)
             self._sent_drafts.remove(written)
             if editing is not None and self.chat is chat and not self.composer.draft():
                 self.begin_editing(editing, sent.draft.text)
             else:
                 self.put_back(sent.draft)
             return
+        self._asking.remove(sent.draft)
         waiting = [id(each) for each in chat.waiting]
         self._sent_drafts = [each for each in self._sent_drafts if id(each[0]) in waiting]
         if self.chat is chat:
@@ -423,7 +426,7 @@ class ChatRoom(Room):
         except ConsoleError as error:
             log.info("no estimate: %s", error.text)
             return
-        self.query_one(ChatTitle).show_window(estimate)
+        self.title_line.show_window(estimate)
         composer.set_estimate(*estimate_words(estimate) if composer.draft() else ("", "muted"))
 
     def end_editing(self, *, bring_back: bool = True) -> None:
@@ -432,14 +435,17 @@ class ChatRoom(Room):
             return
         self.editing = None
         self.composer.note("")
+        if bring_back and self.composer.text != self._edited:
+            self.composer.clear_to_history()
         if bring_back or self._set_aside:
             self.composer.set_draft(self._set_aside)
         self._set_aside = Draft()
 
     def begin_editing(self, message_id: str, text: str) -> None:
         if self.editing is None:
+            self._note_draft()
             self._set_aside = self.composer.draft()
-        self.editing = message_id
+        self.editing, self._edited = message_id, text
         self.composer.set_draft(Draft(text))
         self.composer.note("Enter asks it in these words, beside the old question. Esc leaves it as it was.")
         self.composer.focus()
@@ -467,9 +473,7 @@ class ChatRoom(Room):
             return
         if stopped.waiting:
             written = {id(question): draft for question, draft in self._sent_drafts}
-            drafts = [written.get(id(each)) or Draft(each.text) for each in stopped.waiting]
-            chips = tuple(chip for draft in drafts for chip in draft.chips)
-            self.put_back(Draft("\n\n".join(draft.text for draft in drafts), chips))
+            self.put_back(joined(*(written.get(id(each)) or Draft(each.text) for each in stopped.waiting)))
 
     def cancel_something(self) -> bool:
         """Ctrl+C: stop what is under way, else put what is written into the history."""

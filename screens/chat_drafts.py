@@ -6,6 +6,7 @@ The composer is one for all chats. Whose draft it shows is known here, and chang
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,12 @@ log = logging.getLogger(__name__)
 
 UNNAMED = "new"
 """Under this word the draft of a chat is kept that has no id yet."""
+
+
+def joined(*drafts: Draft) -> Draft:
+    """All of them as one, in this order."""
+    text = "\n\n".join(draft.text for draft in drafts if draft.text)
+    return Draft(text, tuple(dict.fromkeys(chip for draft in drafts for chip in draft.chips)))
 
 
 class RoomDrafts:
@@ -73,12 +80,11 @@ class RoomDrafts:
         if typed:
             self.changed()
 
-    def changed(self, written: Draft | None = None) -> bool:
-        """Something was written; whether there is anything to keep of it. `written` is what counts, where that is not
-        what the composer shows."""
+    def changed(self) -> bool:
+        """Something was written; whether there is anything to keep of it."""
         if self._chat is None or self._chat.off_the_record:
             return False
-        self._note(self._chat, self._composer.draft() if written is None else written)
+        self._note(self._chat, self._composer.draft())
         return True
 
     def _note(self, chat: OpenChat, draft: Draft) -> None:
@@ -101,3 +107,15 @@ class RoomDrafts:
                     del self._waiting[key]
         finally:
             self._is_writing = False
+
+    async def end(self, set_aside: Draft | None, unasked: Sequence[Draft]) -> None:
+        """Write what is there at the end, behind what was sent and not asked yet. With `set_aside` the composer shows
+        an old question that is being written anew: its words go to the past ones."""
+        written = self._composer.draft()
+        if set_aside is not None:
+            self._composer.history.put_away(written)
+            written = set_aside
+        if self._chat is not None and not self._chat.off_the_record:
+            self._note(self._chat, joined(*unasked, written))
+        await self.write()
+        await self._history.write()

@@ -13,6 +13,10 @@ from screens.last_frame import frame_of
 from screens.terminal import TerminalDriver
 
 if TYPE_CHECKING:
+    from textual.await_remove import AwaitRemove
+    from textual.dom import DOMNode
+    from textual.widget import Widget
+
     from screens.early import EarlyScreen
 
 log = logging.getLogger(__name__)
@@ -78,6 +82,14 @@ class LivingApp(App[int]):
             self._driver.write(codes)
 
     # ---- the end
+
+    def _prune(self, *nodes: Widget, parent: DOMNode | None = None) -> AwaitRemove:
+        """What a screen has under way ends before its widgets leave it, for it would look for them in vain; Textual
+        ends it after that."""
+        for node in nodes:
+            for each in node.walk_children(with_self=True):
+                self.workers.cancel_node(each)
+        return super()._prune(*nodes, parent=parent)
 
     def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
         self.last_frame = self.frame()

@@ -7,12 +7,15 @@ async with room(tmp_path, box()) as r:
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+from textual import events
+from textual.keys import _character_to_key, key_to_character
 from textual.pilot import Pilot
 
 from console.chat.open_chat import OpenChat
@@ -24,9 +27,13 @@ from screens.chat import ChatRoom
 from screens.widgets.transcript import Item
 from tests.clocks import EagerClock
 from tests.flows.kit import endpoint, key_of
-from tests.screens.kit import press, running, screen_of, toasts_of, type_text, until
+from tests.screens.kit import PATIENCE_S, running, screen_of, toasts_of
 
 MODEL = "box/llama3.1:8b"
+HOPS = 4
+"""Over how many widgets a key goes until what it means is done."""
+LOOK_S = 0.01
+"""How often a condition is looked at that no message tells of."""
 
 
 class RoomKit:
@@ -74,8 +81,23 @@ class RoomKit:
         with closing(sqlite3.connect(self.app.runtime.paths.store_file)) as connection:
             return connection.execute(sql).fetchall()
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        await until(self.pilot, condition)
+    async def until(self, condition: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
+        """Go on when something is so. Unlike the kit's of the same name it does not wait for a process at rest, which
+        one that streams is not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while True:
+            await self.settle()
+            if condition():
+                return
+            if loop.time() > deadline:
+                raise AssertionError(f"it did not come to be; toasts: {self.toasts!r}; the screen:\n{self.screen}")
+            await asyncio.sleep(LOOK_S)
+
+    async def settle(self, rounds: int = 1) -> None:
+        """Every widget has dealt with what it was sent; that may send on, so perhaps several times."""
+        for _ in range(rounds):
+            await self.pilot._wait_for_screen()
 
     async def sees(self, *words: str) -> None:
         await self.until(lambda: all(word in self.screen for word in words))
@@ -88,15 +110,23 @@ class RoomKit:
         await self.until(lambda: words in self.toasts)
 
     async def press(self, *keys: str) -> None:
-        await press(self.pilot, *keys)
+        driver = self.app._driver
+        assert driver is not None
+        for key in keys:
+            name = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+            event = events.Key(name, key if len(key) == 1 else key_to_character(name))
+            event.set_sender(self.app)
+            driver.send_message(event)
+            await self.settle(HOPS)
 
     async def type(self, text: str) -> None:
-        await type_text(self.pilot, text)
+        await self.press(*text)
 
     async def write(self, text: str) -> None:
         """Put a text where one writes, as a paste would."""
+        self.room.composer.focus()
         self.room.composer.area.type(text)
-        await self.pilot.pause()
+        await self.settle(HOPS)
 
     async def ask(self, text: str) -> None:
         """Write a question and send it."""
@@ -122,7 +152,7 @@ class RoomKit:
         """Make a message the current one, as the keys j and k do; -1 is the last."""
         self.room.transcript.focus()
         self.room.transcript.go_to(self.items[number].id)
-        await self.pilot.pause()
+        await self.settle(HOPS)
 
 
 @asynccontextmanager

@@ -288,7 +288,8 @@ class Composer(Widget):
             self.action_send()
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
-        self.run_worker(self._storing(self.history.add(put_away)), group="history")
+        self.history.put_away(put_away)
+        self.run_worker(self._storing(self.history.write()), group="history")
         self._sends_when_read = False
         self._walk.end()
         self._help.shut()
