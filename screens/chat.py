@@ -81,6 +81,7 @@ class ChatRoom(Room):
                     history=History(runtime.store, runtime.clock),
                     folder=Path.cwd(),
                     commands=lambda: commands(self),
+                    image_from_clipboard=self._clipboard_image,
                     enter_sends=runtime.settings.chat.enter_sends,
                 )
         yield Footer()
@@ -145,6 +146,7 @@ class ChatRoom(Room):
         self.transcript.show(self._items(chat), at=at)
         self._draw_around(chat)
         self._is_open.set()
+        self.composer.set_off_the_record(chat.off_the_record)
         await self._bring_draft(chat, is_first=before is None)
         self.estimate()
 
@@ -277,6 +279,11 @@ class ChatRoom(Room):
         self.sidebar.show_chats(rows, total, self.runtime.clock.now(), current=current, live=live)
 
     # ---- the composer
+
+    async def _clipboard_image(self) -> Path | None:
+        from console.clipboard_images import ClipboardImages
+
+        return await ClipboardImages(self.runtime.paths.cache / "clipboard", self.runtime.environment).take()
 
     @on(Composer.Sent)
     def _sent(self, sent: Composer.Sent) -> None:
