@@ -11,6 +11,7 @@ since a paragraph that grows beyond `_LONGEST` is drawn and let go up to its las
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -30,9 +31,10 @@ from screens.markdown.lines import Broken, CodeBlock, Line, Row, chop, to_strip,
 from screens.markdown.margins import Margin, common, margin
 from screens.theme import Palette
 
-_PIECE = 4096
-_LONGEST = 4096
+_PIECE = 2048
+_LONGEST = 2048
 _TABLE_ROWS = 200
+_TABLE_CELLS = 1_200
 _TABLE_CHARACTERS = 16_384
 _MOST_REFERENCES = 1_000
 _MOST_WAITING = 2_000
@@ -109,7 +111,7 @@ class Rendering:
         self._saved: _Saved | None = None
         self._old: list[Line] = []
         self._old_first = 0
-        self._changed = 0
+        self._changed = sys.maxsize
         self._dirty = False
         self._references: dict[str, str] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
@@ -128,8 +130,6 @@ class Rendering:
         if not text:
             return min(self._changed, len(self._lines))
         self._go_back()
-        first = min(self._changed, len(self._lines))
-        self._changed = first
         buffer = self._tail + text
         position = 0
         while True:
@@ -145,13 +145,12 @@ class Rendering:
                 break
         self._tail = buffer[position:]
         self._dirty = True
-        return min(first, self._changed)
+        return min(self._old_first, self._changed)
 
     def close(self) -> int:
         """The text is complete. Returns the first line that changed."""
         if not self._closed:
             self._go_back()
-            self._changed = min(self._changed, len(self._lines))
             if self._tail:
                 self._piece(self._tail.removesuffix("\r"), last=True)
                 self._tail = ""
@@ -159,7 +158,6 @@ class Rendering:
             self._close_to(0)
             self._closed = True
             self._dirty = True
-            self._old_first = min(self._old_first, len(self._lines))
         return self.settle()
 
     def settle(self) -> int:
@@ -169,7 +167,7 @@ class Rendering:
             if not self._closed:
                 self._draw_open()
             self._changed = min(self._changed, self._keep_equal())
-        changed, self._changed = self._changed, len(self._lines)
+        changed, self._changed = self._changed, sys.maxsize
         return min(changed, len(self._lines))
 
     @property
@@ -729,7 +727,12 @@ class Rendering:
             drawn, multiline = self._more_rows(table, self._margin(), table.settled)
             self._lines.extend(drawn)
             table = table._replace(rows=(), source=(), wanted=frozenset(), multiline=multiline)
-        elif len(table.rows) >= _TABLE_ROWS or table.size > _TABLE_CHARACTERS:
+        elif (
+            len(table.rows) >= _TABLE_ROWS
+            or len(table.rows) * len(table.aligned) >= _TABLE_CELLS
+            or table.size > _TABLE_CHARACTERS
+            or tables.widths(table.columns, self._margin().width) is None  # which more rows do not change
+        ):
             widths, multiline = self._finish_table(table, last=False)
             table = table._replace(rows=(), source=(), wanted=frozenset(), settled=widths, multiline=multiline)
         self._state = self._state._replace(leaf=table)
@@ -924,13 +927,12 @@ class Rendering:
     def _keep_equal(self) -> int:
         """Put back the old objects for lines that are drawn as before. Returns the first line that is not."""
         lines, first = self._lines, self._old_first
-        changed = len(lines)
+        changed = min(first + len(self._old), len(lines))
         for index, old in enumerate(self._old[: max(len(lines) - first, 0)], first):
             if lines[index] is old or lines[index] == old:
                 lines[index] = old
-            elif index < changed:
-                changed = index
-        changed = min(changed, first + len(self._old)) if self._old else min(changed, self._changed)
+            else:
+                changed = min(changed, index)
         self._old = []
         return changed
 
