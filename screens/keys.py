@@ -144,7 +144,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("composer", "messages", ("alt+up",), "Up", "Go to the messages, whatever is under way."),
     # Chat, on a message
     Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used."),
-    Action("messages", "write", ("enter", "tab"), "Write", "Back to writing.", footer=1),
+    Action("messages", "write", ("tab",), "Write", "Back to writing.", footer=1),
     Action("messages", "older", ("k", "up"), "Older", "The message above."),
     Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
     Action("messages", "top", ("g", "home"), "First", "To the first message."),
