@@ -276,24 +276,27 @@ class HawserApp(LivingApp):
 
     async def run_where_it_belongs(self, action: Action) -> None:
         """Do what a key would do, in the room and on the widget whose key it is."""
-        node = self._owner_of(action)
+        owner = self._owner_of(action)
         room = keys.ROOM_OF.get(action.place)
-        if node is None and room is not None and room != self.current_mode:
+        if owner is None and room is not None and room != self.current_mode:
             await self.switch_mode(room)
-            node = self._owner_of(action)
-        if node is None:
+            owner = self._owner_of(action)
+        if owner is None:
             self.say(f"{action.words}: there is nothing here to do it with.")
             return
+        node, does = owner
         if isinstance(node, Widget) and not isinstance(node, Screen) and node.focusable:
             node.focus()
-        await self.run_action(action.does or action.name, node)
+        await self.run_action(does, node)
 
-    def _owner_of(self, action: Action) -> DOMNode | None:
+    def _owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
+        """Whose key it is, and what the key does there."""
         if action.place == "everywhere":
-            return self
+            return self, action.does or action.name
         for node in (self.screen, *self.screen.walk_children()):
-            if any(binding.id == action.id for _, binding in node._bindings):
-                return node
+            for _, binding in node._bindings:
+                if binding.id == action.id:
+                    return node, binding.action
         return None
 
     async def remember(self, name: str, value: str) -> None:

@@ -20,6 +20,7 @@ from textual.timer import Timer
 from console.chat.drafts import Draft, Drafts, History
 from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged
 from console.chat.questions import Question
+from console.chat.shelf import ShelfChanged
 from console.chat.turn import TurnEnded
 from console.errors import ConsoleError
 from screens import chat_choices, chat_messages, keys
@@ -231,10 +232,27 @@ class ChatRoom(Room):
                 self._notice(happened.event)
             case TurnEnded():
                 self._read_list()
-            case event if type(event).__name__ == "ShelfChanged":
+            case ShelfChanged(chat_id=chat_id, what=what):
+                if chat is not None and chat_id == chat.id:
+                    self._kept_otherwise(chat, what)
                 self._read_list()
             case _:
                 pass
+
+    @work(exclusive=True, group="kept")
+    async def _kept_otherwise(self, chat: OpenChat, what: str) -> None:
+        """The open chat was renamed in the list of chats, or deleted there."""
+        try:
+            if what == "deleted":
+                await chat.settled()
+                if self.chat is chat:
+                    await self.show_chat(self.runtime.desk.new())
+            elif what == "renamed" and chat.id is not None and (row := await self.runtime.shelf.row(chat.id)):
+                chat.title, chat.titled_by = row.title, "person"
+                if self.chat is chat:
+                    self._draw_around(chat)
+        except ConsoleError as error:
+            self.hawser.tell(error)
 
     def _grow(self, chat: OpenChat, message_id: str) -> None:
         live = chat.lives.get(message_id)

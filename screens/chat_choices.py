@@ -39,7 +39,10 @@ def find_chat(room: ChatRoom) -> None:
     from screens.dialogs.chats import ChatsDialog
 
     async def find() -> None:
-        place = await room.app.push_screen_wait(ChatsDialog(room.runtime.shelf, room.runtime.clock.now))
+        current = room.chat.id if room.chat is not None else None
+        live = {chat.id for chat in room.runtime.desk.busy if chat.id}
+        dialog = ChatsDialog(room.runtime.shelf, room.runtime.clock.now, current=current, live=live)
+        place = await room.app.push_screen_wait(dialog)
         if place is not None:
             room.open_chat(place.chat_id, place.message_id)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from screens.dialogs.pick import PickDialog
-from screens.keymap import shown_keys
+from screens.keymap import FIXED, shown_keys
 from screens.keys import ACTIONS, PLACES, Action
 from screens.widgets.rows import Rows
 
@@ -54,8 +54,8 @@ def open_palette(app: HawserApp) -> None:
 
 
 def _is_motion(action: Action) -> bool:
-    """Moving in a list by name would be no help."""
-    return action.place == "list" or action.name == "palette"
+    """Moving in a list by name would be no help, nor would this list."""
+    return action.place == "list" or action.name == "palette" or action.name in FIXED
 
 
 class ThemeDialog(PickDialog[str]):
