@@ -9,7 +9,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from screens.markdown import CodeBlock, Line, Rendering, raw_lines
+from screens import markdown
+from screens.markdown import CodeBlock, Line
 from screens.theme import Palette
 from screens.widgets.transcript import rows
 from screens.widgets.transcript.item import Item
@@ -68,10 +69,10 @@ class RawBody:
         done, newline, self._rest = (self._rest + text).rpartition("\n")
         del self.lines[changed:]
         if newline:
-            self.lines.extend(raw_lines(done, self._width, self._palette))
+            self.lines.extend(markdown.raw_lines(done, self._width, self._palette))
             self._settled = len(self.lines)
         if self._rest:
-            self.lines.extend(raw_lines(self._rest, self._width, self._palette))
+            self.lines.extend(markdown.raw_lines(self._rest, self._width, self._palette))
         return changed
 
     def close(self) -> int:
@@ -154,7 +155,7 @@ class Message:
             return
         self.rows.clear()
         self.look = look
-        self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
+        self._body = RawBody(look.width, look.palette) if look.raw else markdown.Rendering(look.width, look.palette)
         self._fed = 0
         self._lay_thoughts()
         self._lay_around()
@@ -189,7 +190,7 @@ class Message:
                 text=look.palette.thinking, strong=look.palette.thinking, heading=look.palette.thinking
             )
             width = max(look.width - 2, 1)
-            self._thoughts = RawBody(width, quiet) if look.raw else Rendering(width, quiet)
+            self._thoughts = RawBody(width, quiet) if look.raw else markdown.Rendering(width, quiet)
             self._feed_thoughts()
 
     def _feed_thoughts(self) -> None:
@@ -367,7 +368,7 @@ class Message:
 
     def to_colour(self) -> Sequence[CodeBlock]:
         """Finished code that a lexer can colour better. Each is given once."""
-        return self._body.to_highlight() if isinstance(self._body, Rendering) else ()
+        return self._body.to_highlight() if isinstance(self._body, markdown.Rendering) else ()
 
     @property
     def body(self) -> Body | None:
