@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import time
 from typing import ClassVar, NamedTuple
 
+from rich.cells import chop_cells
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -127,7 +129,7 @@ class LogRoom(Room):
             more = f"  (+{plural(len(lines) - 1, 'line')})" if len(lines) > 1 else ""
             return [Piece(entry, 0, lines[0] + more)]
         width = max(self.size.width - HEAD - 2, 20)
-        cut = [line[start : start + width] for line in lines for start in range(0, max(len(line), 1), width)]
+        cut = [piece for line in lines for piece in _cut(line, width)]
         return [Piece(entry, number, text) for number, text in enumerate(cut)]
 
     def _paint(self, piece: Piece, width: int, here: bool) -> Text:
@@ -215,3 +217,10 @@ class LogRoom(Room):
 
         entry = event.row.entry
         self.app.push_screen(ReadDialog(f"{entry.level} {entry.time}", f"{entry.who} ({entry.pid})\n\n{entry.text}"))
+
+
+def _cut(line: str, width: int) -> list[str]:
+    """Between words where that is quick to find, else wherever the width ends."""
+    if line.isascii():
+        return textwrap.wrap(line, width, replace_whitespace=False, break_on_hyphens=False) or [""]
+    return chop_cells(line, width) or [""]

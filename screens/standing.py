@@ -26,6 +26,8 @@ FIRST_S = 0.3
 """How long after the first frame the store is read for the first time."""
 GUARD_S = 3.0
 """How long after it the guard starts."""
+SETTLED_S = 10.0
+"""When it is time to say that nobody guards."""
 SOON_S = 1.0
 """How soon after a fact the store is read again, so that many facts are one reading."""
 EVERY_S = 5.0
@@ -66,25 +68,25 @@ _FACTS = frozenset(
 class Standing:
     def __init__(self, runtime: Runtime, changed: Callable[[Snapshot], None]) -> None:
         """`changed` is told of each snapshot that differs from the one before."""
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(is_settled=False)
         self._runtime = runtime
         self._changed = changed
         self._again = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._guarding: asyncio.Task[None] | None = None
-        self._starting: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._wants_guard = False
 
     def start(self) -> None:
         """Once the first frame is drawn."""
         loop = asyncio.get_running_loop()
         self._reading = loop.create_task(self._read_on(), name="standing")
-        self._starting = loop.call_later(GUARD_S, self._let_guard)
+        self._timers = [loop.call_later(GUARD_S, self._let_guard), loop.call_later(SETTLED_S, self._settle)]
 
     async def close(self) -> None:
         """End what was started; the guard gives its role back, and is not waited for beyond a moment."""
-        if self._starting is not None:
-            self._starting.cancel()
+        for timer in self._timers:
+            timer.cancel()
         tasks = [task for task in (self._reading, self._guarding) if task is not None]
         for task in tasks:
             task.cancel()
@@ -144,6 +146,9 @@ class Standing:
                 async with asyncio.timeout(pause_s):
                     await self._again.wait()
                     await asyncio.sleep(SOON_S)
+
+    def _settle(self) -> None:
+        self._show(self.snapshot._replace(is_settled=True))
 
     # The guard
 

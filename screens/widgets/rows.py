@@ -142,9 +142,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             at = old if kept is None else kept
         self._cursor = self._nearest(at or 0)
         self._strips.clear()
-        self.virtual_size = Size(0, len(rows) * self.lines)
+        self._set_length(len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
-        self.scroll_to(y=max(top, 0), animate=False)
+        self.scroll_to(y=max(top, 0), animate=False, force=True)
         self._show_cursor()
         self.refresh()
         now = self.cursor
@@ -231,6 +231,17 @@ class Rows(ScrollView, Generic[T], can_focus=True):
 
     # Drawing
 
+    def _set_length(self, lines: int) -> None:
+        """Lay the screen out anew only if something beside this widget's content changes by it."""
+        size, before = Size(0, lines), self.virtual_size
+        height = self.styles.height
+        is_fixed = height is not None and not height.is_auto
+        if is_fixed and (lines > self.size.height) == (before.height > self.size.height):
+            self.set_reactive(Rows.virtual_size, size)
+            self._scroll_update(size)
+        else:
+            self.virtual_size = size
+
     def _show_cursor(self) -> None:
         """Scroll until the cursor's row is in sight; the headings above the first row come along."""
         height = self.size.height
@@ -239,9 +250,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         top, bottom = self._cursor * self.lines, (self._cursor + 1) * self.lines
         if top < self.scroll_offset.y:
             is_first = next(self._choosable(self._cursor - 1, -1), None) is None if self._cursor < 20 else False
-            self.scroll_to(y=0 if is_first else top, animate=False)
+            self.scroll_to(y=0 if is_first else top, animate=False, force=True)
         elif bottom > self.scroll_offset.y + height:
-            self.scroll_to(y=bottom - height, animate=False)
+            self.scroll_to(y=bottom - height, animate=False, force=True)
 
     def _on_resize(self, event: events.Resize) -> None:
         self._show_cursor()

@@ -36,6 +36,8 @@ class Snapshot(NamedTuple):
     links: Mapping[str, LinkState] = {}
     tokens_per_s: float | None = None
     """Of the answer that streams."""
+    is_settled: bool = True
+    """Whether there was time to begin guarding; before that nobody is told that nobody guards."""
     room: str = ""
     more: tuple[Part, ...] = ()
     """What the room in sight adds."""
@@ -68,7 +70,8 @@ def parts_of(snapshot: Snapshot) -> list[Part]:
         count = len(view.alerts)
         parts.append(Part(95, f"▲ {plural(count, 'alert')}", "bad" if is_alarm else "warn", "logs"))
     parts.append(_money(view))
-    if guard := _guard(view):
+    guard = _guard(view)
+    if guard is not None and (snapshot.is_settled or view.guarding != "nobody"):
         parts.append(guard)
     return parts
 
