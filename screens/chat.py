@@ -18,10 +18,9 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
 from console.chat.questions import Question
 from console.chat.shelf import ShelfChanged
-from console.chat.turn import TurnEnded
 from console.errors import ConsoleError
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
@@ -90,7 +89,7 @@ class ChatRoom(Room):
     def on_mount(self) -> None:
         self.composer.focus()
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
-        self.call_after_refresh(self._begin)
+        self.hawser.after_first_frame(self._begin)
 
     @property
     def composer(self) -> Composer:
