@@ -63,7 +63,8 @@ async def edit(text: str, command: Sequence[str]) -> str:
         with _interrupts_left_to_the_editor():
             code = await _run([*command, str(file)])
         if code != 0:
-            raise EditorFailed(f"The editor ended with code {code}; the text is as it was.")
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            raise EditorFailed(f"The editor {how}; the text is as it was.")
         return await asyncio.to_thread(_read, file)
 
 

@@ -21,7 +21,7 @@ from screens import keys, theme
 from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
-from screens.leaving import Concerned, machines_that_bill
+from screens.leaving import Concerned, answers_under_way, machines_that_bill
 from screens.life import LivingApp
 from screens.standing import Standing
 from screens.theme import Palette, palette
@@ -60,7 +60,7 @@ class HawserApp(LivingApp):
         self.runtime = runtime
         self.keys = keys_of(runtime.settings)
         """The keys of each action, by its id."""
-        self.quit_concerns: list[Concerned] = [machines_that_bill]
+        self.quit_concerns: list[Concerned] = [answers_under_way, machines_that_bill]
         """Asked before leaving, each for what the user should decide about first; rooms add theirs."""
         self.recent_actions: list[str] = []
         """The ids of what was last chosen by name."""

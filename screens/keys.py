@@ -143,8 +143,9 @@ ACTIONS: tuple[Action, ...] = (
            "messages.", footer=8),
     Action("composer", "messages", ("alt+up",), "Up", "Go to the messages, whatever is under way."),
     # Chat, on a message
-    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used."),
     Action("messages", "write", ("tab",), "Write", "Back to writing.", footer=1),
+    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used; "
+           "without any of it back to writing."),
     Action("messages", "older", ("k", "up"), "Older", "The message above."),
     Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
     Action("messages", "top", ("g", "home"), "First", "To the first message."),
@@ -175,7 +176,8 @@ ACTIONS: tuple[Action, ...] = (
     # Comparing
     Action("compare", "left", ("left", "h"), "Left", "To the answer at the left.", "side(-1)", footer=2),
     Action("compare", "right", ("right", "l", "tab"), "Right", "To the answer at the right.", "side(1)", footer=3),
-    Action("compare", "keep", ("enter",), "Keep", "Go on from this answer; the others stay beside it.", footer=1),
+    Action("compare", "keep", ("enter",), "Keep", "Go on from this answer; the others stay beside it.",
+           first=True, footer=1),
     Action("compare", "back", ("escape", "q"), "Back", "Back to the chat, and keep what was shown.", footer=4),
     # Logs
     Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",

@@ -38,7 +38,7 @@ class Surroundings(NamedTuple):
 
 
 class Answering:
-    """`start` it; `ended` gets the message as it is in the end, and then `after` is awaited within the same job."""
+    """`start` it; `ended` is called once, however it ended, when `message` is as it is in the end."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class Answering:
         turn: Turn,
         before: Sequence[Message] | None,
         ended: Callable[[Answering], None],
-        after: Callable[[Answering], Awaitable[None]],
     ) -> None:
         self.message = message
         """As it was begun; as it ended, once it has."""
@@ -60,7 +59,6 @@ class Answering:
         self._key = key
         self._before = before
         self._ended = ended
-        self._after = after
         self._job: Job | None = None
         self._is_running = False
 
@@ -110,7 +108,6 @@ class Answering:
                 self.trouble = self.trouble or ongoing.trouble
             self.message = self._as_it_ended(ongoing.whole_answer() if ongoing else self._unasked, state, failure)
             self._ended(self)
-        await self._after(self)
 
     async def _follow(self, ongoing: OngoingTurn) -> None:
         live, bus = self.live, self._at.bus

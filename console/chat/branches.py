@@ -6,7 +6,7 @@ is as deep as it is long.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from console.history.messages import StoredMessage
@@ -42,9 +42,6 @@ class Branches:
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._bones
 
-    def __len__(self) -> int:
-        return len(self._bones)
-
     def _place(self, bone: Bone) -> None:
         self._bones[bone.id] = bone
         self._below.setdefault(bone.parent_id, []).append(bone.id)
@@ -73,10 +70,6 @@ class Branches:
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         return [each for each in ids if each not in self.messages]
-
-    @property
-    def is_whole(self) -> bool:
-        return len(self.messages) == len(self._bones)
 
     def everyone(self) -> list[str]:
         return list(self._bones)
@@ -136,6 +129,3 @@ class Branches:
                 lines.append(Branch(self.messages[at], depth, at in active, not below))
             waiting += [(each, depth + (len(below) > 1)) for each in reversed(below)]
         return lines
-
-    def bones(self) -> Sequence[Bone]:
-        return list(self._bones.values())

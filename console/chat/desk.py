@@ -61,7 +61,9 @@ class Desk:
         async with self._opening:  # two may ask for the same one
             chat = next((each for each in list(self._chats.values()) if each.id == chat_id), None)
             if chat is None:
-                chat = OpenChat(self._at, chat_id, InStore(self._at.store, self._at.clock), self._titles.finished)
+                # One that moved when its chat was deleted elsewhere may still go by this key.
+                key = chat_id if chat_id not in self._chats else f"{chat_id}:{next(self._numbers)}"
+                chat = OpenChat(self._at, key, InStore(self._at.store, self._at.clock), self._titles.finished)
                 await chat.read(chat_id)
                 self._chats[chat.key] = chat
             else:

@@ -89,14 +89,18 @@ class Drafts:
 
     async def put(self, chat_key: str, draft: Draft) -> None:
         """Done when it returns; the same draft twice is written once."""
-        if self._kept.get(chat_key) == draft:
+        kept = self._kept.get(chat_key)
+        if kept == draft:
             return
         from console.history import drafts
 
         store = await self._store()
         now_ms, chips = to_ms(self._clock.now()), [chip_row(chip) for chip in draft.chips]
+        # A long paste is not written again at every key beside it.
+        same = bool(draft.chips) and kept is not None and kept.chips == draft.chips
         await store.run(
-            lambda connection: drafts.put_draft(connection, now_ms, chat_key, draft.text, chips), write=True
+            lambda connection: drafts.put_draft(connection, now_ms, chat_key, draft.text, chips, same_chips=same),
+            write=True,
         )
         self._kept[chat_key] = draft
 

@@ -11,6 +11,7 @@ import sqlite3
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
 
 from console.clock import Clock
@@ -71,12 +72,10 @@ class ChatList(Sequence["ChatRow | None"]):
         self.total = total
         self.numbers = numbers
         """Row numbers in the order of the list; at first only its beginning."""
+        self.is_whole = False
+        """Whether the list is known to its end."""
+        self.completing = asyncio.Lock()
         self.rows: dict[int, ChatRow | None] = {}
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the order is known to the end."""
-        return len(self.numbers) >= self.total
 
     @property
     def is_cut(self) -> bool:
@@ -129,40 +128,43 @@ class Shelf:
     # Looking
 
     async def chats(self, query: str = "", *, deleted: bool = False) -> ChatList | None:
-        """All chats, or those that a filter leaves; the first page of rows is there. None when outdated.
+        """All chats, or those whose titles and tags a filter fits; the first page of rows is there. None when outdated.
 
-        Of the unfiltered list only the beginning of the order is known at first: `complete` brings the rest.
+        It comes at once, and `complete` brings the rest: the order of a long list, or, below the others, the chats in
+        which the words of the filter were said.
         """
         query = query[:LONGEST_QUERY].strip()
         query = "" if query == "#" else query  # a tag that is about to be typed
 
         def work(connection: sqlite3.Connection) -> ChatList:
             if query:
-                numbers = listing.matching(connection, query, deleted=deleted)
+                numbers = listing.named(connection, query, deleted=deleted)
                 found = ChatList(numbers, len(numbers), query=query, deleted=deleted)
             else:
                 total = listing.count(connection, deleted=deleted)
                 numbers = listing.top(connection, PAGE, deleted=deleted)
                 found = ChatList(numbers, max(total, len(numbers)), deleted=deleted)
+                found.is_whole = len(numbers) >= total
             _put(found, 0, listing.rows(connection, numbers[:PAGE]))
             return found
 
+        self._asked["complete"] = self._asked.get("complete", 0) + 1
         return await self._latest("chats", work)
 
-    async def complete(self, chats: ChatList) -> None:
-        """Find out the order of the whole list."""
-        if chats.is_whole:
-            return
-
-        def work(connection: sqlite3.Connection) -> array[int]:
-            if chats.deleted:
-                return listing.top(connection, chats.total, deleted=True)
-            return listing.order(connection)
-
-        numbers = await (await self._store()).run(work)
-        if numbers[: len(chats.numbers)] != chats.numbers:  # something was said somewhere in between
-            chats.rows.clear()
-        chats.numbers, chats.total = numbers, len(numbers)
+    async def complete(self, chats: ChatList) -> bool:
+        """Find out the rest of a list; returns whether it is another one than it seemed."""
+        async with chats.completing:
+            numbers = None if chats.is_whole else await self._latest("complete", partial(_whole, chats))
+            if numbers is None:
+                return False
+            known = chats.numbers
+            # Something may have been said somewhere in between.
+            is_reordered = numbers[: len(known)] != known
+            is_other = is_reordered or len(numbers) != chats.total
+            if is_reordered:
+                chats.rows.clear()
+            chats.numbers, chats.total, chats.is_whole = numbers, len(numbers), True
+            return is_other
 
     async def fill(self, chats: ChatList, index: int) -> range:
         """Read the rows of the page around a row; returns their numbers."""
@@ -315,6 +317,19 @@ def parse_tags(text: str) -> tuple[str, ...]:
     """Tags as they are typed: with commas between, or blanks; a # before one is no part of it."""
     pieces = text.split(",") if "," in text else text.split()
     return tuple(dict.fromkeys(tag for piece in pieces if (tag := " ".join(piece.split()).lstrip("#"))))
+
+
+def _whole(chats: ChatList, connection: sqlite3.Connection) -> array[int]:
+    """The row numbers of a list to its end."""
+    if not chats.query and chats.deleted:
+        return listing.top(connection, chats.total, deleted=True)
+    if not chats.query:
+        return listing.order(connection)
+    known = set(chats.numbers)
+    found = array("q") if chats.deleted else listing.told(connection, chats.query)
+    if not found and not known:
+        found = listing.containing(connection, chats.query, deleted=chats.deleted)
+    return chats.numbers + array("q", [seq for seq in found if seq not in known])
 
 
 def _put(chats: ChatList, first: int, found: Sequence[ChatRow]) -> None:

@@ -25,12 +25,24 @@ def draft(connection: sqlite3.Connection, chat_key: str) -> tuple[str, list[Any]
 
 
 def put_draft(
-    connection: sqlite3.Connection, now_ms: int, chat_key: str, text: str, chips: Sequence[dict[str, str]]
+    connection: sqlite3.Connection,
+    now_ms: int,
+    chat_key: str,
+    text: str,
+    chips: Sequence[dict[str, str]],
+    *,
+    same_chips: bool = False,
 ) -> None:
-    """Keep a draft in place of the one before; an empty one leaves no row."""
+    """Keep a draft in place of the one before; an empty one leaves no row. `same_chips` spares writing them again."""
     if not text and not chips:
         connection.execute("DELETE FROM drafts WHERE chat_key = ?", (chat_key,))
         return
+    if same_chips:
+        changed = connection.execute(
+            "UPDATE drafts SET text = ?, updated_at = ? WHERE chat_key = ?", (storable(text), now_ms, chat_key)
+        )
+        if changed.rowcount:
+            return
     connection.execute(
         "INSERT INTO drafts (chat_key, text, chips, updated_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (chat_key) DO UPDATE SET text = excluded.text, chips = excluded.chips,"

@@ -281,6 +281,14 @@ def get(connection: sqlite3.Connection, message_id: str, *, contents: bool = Tru
     return _messages(connection, [row], contents)[0]
 
 
+def content(connection: sqlite3.Connection, sha256: str) -> bytes:
+    """What an attachment holds."""
+    row = connection.execute("SELECT content FROM attachments WHERE sha256 = ?", (sha256,)).fetchone()
+    if row is None:
+        raise NotFound("This attachment is no longer there.")
+    return bytes(row[0])
+
+
 def some(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str]) -> list[StoredMessage]:
     """Those of these messages that are there, without the contents of their attachments, in the order of the ids."""
     rows = connection.execute(

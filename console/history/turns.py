@@ -106,9 +106,11 @@ def note_answerer(connection: sqlite3.Connection, message_id: str, model: str, e
 
 
 def fill(connection: sqlite3.Connection, message: StoredMessage) -> None:
-    """Give a begun answer the text and figures of one that has ended elsewhere."""
+    """Give a begun answer the text and figures that `message` has, whatever was stored of it before."""
     assert message.state != "streaming"
     assert message.ended_at is not None
+    messages.void_answer(connection, message.id)
+    connection.execute("UPDATE messages SET text = '', thinking = '' WHERE id = ?", (message.id,))
     messages.end_answer(
         connection,
         to_ms(message.ended_at),

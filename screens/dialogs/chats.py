@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from functools import partial
@@ -25,6 +26,7 @@ from screens.dialogs.led import LedDialog
 from screens.keys import bindings, key_name
 from screens.widgets.cells import clip
 from screens.widgets.chat_line import chat_line
+from screens.widgets.filter_field import FilterField
 from screens.widgets.footer import Footer
 from screens.widgets.glimpse import GlimpseView
 from screens.widgets.rows import Painted, Rows
@@ -69,14 +71,16 @@ class ChatsDialog(LedDialog[Place]):
         self._deleted = False
         self._said = ""
         """What came of the last deed, until something else is typed."""
+        self._is_there = asyncio.Event()
         self._filling = False
         self._resting: Timer | None = None
         self.rows: Rows[ChatRow | None] = Rows(self._line, classes="-led")
 
     def compose(self) -> ComposeResult:
+        self._load("")  # while the widgets are made, so that the first frame has the chats
         with Vertical(classes="dialog chats") as box:
             box.border_title = ALL
-            yield Input(placeholder="Type to filter: words of titles, of what was said, or #tag", select_on_focus=False)
+            yield FilterField(placeholder="Type to filter: words of titles, of what was said, or #tag")
             with Horizontal(classes="beside"):
                 yield self.rows
                 yield GlimpseView(self.hawser.palette)
@@ -85,33 +89,34 @@ class ChatsDialog(LedDialog[Place]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._load()
+        self._is_there.set()
 
     # The list
 
-    def _load(self, *, keep: ChatRow | None = None, at: int = 0) -> None:
+    def _load(self, words: str, *, keep: ChatRow | None = None, at: int = 0) -> None:
         """Read the list anew; the cursor goes to the row of `keep`, if it is still there, else to `at`."""
-        self.in_background(partial(self._read, keep, at), "chats", newest=True)
+        self.in_background(partial(self._read, words, keep, at), "chats", newest=True)
 
-    async def _read(self, keep: ChatRow | None, at: int) -> None:
+    async def _read(self, words: str, keep: ChatRow | None, at: int) -> None:
         try:
-            chats = await self._shelf.chats(self.words, deleted=self._deleted)
+            chats = await self._shelf.chats(words, deleted=self._deleted)
+            await self._is_there.wait()
             if chats is None:
                 return  # something else was typed meanwhile
             if (keep is not None and chats.place_of(keep) is None) or at >= len(chats.numbers):
                 await self._shelf.complete(chats)
             place = chats.place_of(keep)
             self._show(chats, at if place is None else place)
-            if not chats.is_whole:
-                await self._shelf.complete(chats)
+            if await self._shelf.complete(chats) or not len(chats):
                 self._show(chats, self.rows.cursor_index)
         except ConsoleError as error:
+            await self._is_there.wait()
             self._fail(error)
 
     def _show(self, chats: ChatList, at: int) -> None:
         self._chats = chats
         chats.missed = self._missed
-        self.rows.show(chats, at=at, empty=self._empty(chats.query))
+        self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "")
         self._tell(self._said or self._count(chats))
         self._moved()
 
@@ -168,7 +173,7 @@ class ChatsDialog(LedDialog[Place]):
         return plural(len(chats), "chat")
 
     def _tell(self, words: str, *, wrong: bool = False) -> None:
-        self.query_one(".status", Static).set_class(wrong, "-wrong").update(clip(words, 400))
+        self.query_one(".status", Static).set_class(wrong, "-wrong").update(clip(words, 400), layout=False)
 
     def _fail(self, error: ConsoleError) -> None:
         """A list that cannot be read is a sentence where it would be."""
@@ -181,7 +186,7 @@ class ChatsDialog(LedDialog[Place]):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self._said = ""
-        self._load()
+        self._load(self.words)
 
     def on_rows_chosen(self, event: Rows.Chosen[ChatRow]) -> None:
         event.stop()
@@ -285,7 +290,7 @@ class ChatsDialog(LedDialog[Place]):
         self._deleted = not self._deleted
         self.query_one(".chats").border_title = PUT_AWAY if self._deleted else ALL
         self._said = ""
-        self._load()
+        self._load(self.words)
 
     def _ask(self, ask: AskDialog, deed: Callable[[str], Awaitable[str | None]], *, keep: ChatRow) -> None:
         self.app.push_screen(ask, lambda text: None if text is None else self._do(partial(deed, text), keep=keep))
@@ -300,7 +305,7 @@ class ChatsDialog(LedDialog[Place]):
                 self._refuse(error)
                 return
             self._said = said or ""
-            self._load(keep=keep, at=at)
+            self._load(self.words, keep=keep, at=at)
 
         self.in_background(do, "deeds")
 

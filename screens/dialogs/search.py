@@ -21,6 +21,7 @@ from screens.dialogs.led import LedDialog
 from screens.widgets import times
 from screens.widgets.cells import clip
 from screens.widgets.chat_line import marked, segments_of
+from screens.widgets.filter_field import FilterField
 from screens.widgets.rows import Painted, Rows
 
 AT_ONCE = 100
@@ -43,7 +44,7 @@ class SearchDialog(LedDialog[Place]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog search") as box:
             box.border_title = "Search in all chats"
-            yield Input(self._begins_with, placeholder="Words that were said", select_on_focus=True)
+            yield FilterField(self._begins_with, placeholder="Words that were said")
             yield self.rows
             yield Static(classes="status", markup=False)
 
@@ -74,7 +75,7 @@ class SearchDialog(LedDialog[Place]):
 
     def _show(self, hits: list[Hit], empty: str, count: str, at: int) -> None:
         self.rows.show(hits, at=at, empty=empty)
-        self.query_one(".status", Static).update(count)
+        self.query_one(".status", Static).update(count, layout=False)
 
     def on_rows_moved(self, event: Rows.Moved[Hit]) -> None:
         event.stop()

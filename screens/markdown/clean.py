@@ -27,7 +27,7 @@ _MARKS = (
 _STACK = re.compile(f"([{_MARKS}]{{4}})[{_MARKS}]+")
 """More marks on one letter than any language writes: they would climb over the lines above and below."""
 _FIRST_MARKS = re.compile(f"^[{_MARKS}]+")
-_CHAIN = re.compile("((?:\u200d[^\u200d]{1,3}){5})\u200d")
+_CHAIN = re.compile("((?:\u200d[^\u200d][\ufe0f\U0001f3fb-\U0001f3ff]{0,2}){5})\u200d")
 """More emoji joined into one than any that exists."""
 _INDIC_JOINER = re.compile("(?<=[\u0900-\u0dff])\u200d")
 _SURROGATE = re.compile("[\ud800-\udfff]")

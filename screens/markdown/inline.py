@@ -65,6 +65,12 @@ class Inks:
             style = self._made[key] = self._combined(base, flags)
         return style
 
+    def target(self, base: Style, address: str) -> Style:
+        """The style of an address that is shown as it is."""
+        if not _OPENABLE.match(address):
+            return base
+        return self.style(base, LINK) + Style(meta={"link": address})
+
     def _combined(self, base: Style, flags: int) -> Style:
         palette = self.palette
         style = base

@@ -107,7 +107,8 @@ def _command(name: str, marks: list[str], at: int, depth: int) -> tuple[str, int
         below, at = _group(marks, at, depth)
         if name == "binom":
             return f"({above} over {below})", at
-        return f"{_bracketed(above)}/{_bracketed(below)}", at
+        above = above if above.removeprefix("√").isalnum() else _bracketed(above)
+        return f"{above}/{_bracketed(below)}", at
     if name == "sqrt":
         root, at = _optional(marks, at)
         group, at = _group(marks, at, depth)
@@ -133,6 +134,9 @@ def _command(name: str, marks: list[str], at: int, depth: int) -> tuple[str, int
         return (f"  ({group})" if name == "tag" else ""), at
     if not name[0].isalpha():
         return name, at  # an escaped sign
+    if marks[at : at + 1] == ["{"] and depth < _DEEPEST:
+        inside, at = _one(marks, at, depth)
+        return f"\\{name}{{{inside}}}", at
     return "\\" + name, at
 
 
@@ -176,5 +180,9 @@ def _moved(group: str, letters: dict[str, str], sign: str) -> str:
     return sign + (group if len(group) == 1 else f"({group})")
 
 
+_SMALL = "".join([*RAISED.values(), *LOWERED.values()])
+
+
 def _bracketed(part: str) -> str:
-    return part if len(part) == 1 or part.replace(".", "").isalnum() else f"({part})"
+    """In brackets, unless it is one number, or one letter with its powers and indices."""
+    return part if len(part.rstrip(_SMALL)) <= 1 or part.replace(".", "").isdecimal() else f"({part})"

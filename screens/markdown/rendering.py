@@ -32,7 +32,7 @@ from screens.theme import Palette
 
 _PIECE = 4096
 _LONGEST = 4096
-_TABLE_ROWS = 50
+_TABLE_ROWS = 200
 _TABLE_CHARACTERS = 16_384
 _MOST_REFERENCES = 1_000
 _MOST_WAITING = 2_000
@@ -59,12 +59,21 @@ class _State(NamedTuple):
     """What the last block stood in."""
 
 
+class _Drawn(NamedTuple):
+    """What is needed to draw a table again."""
+
+    table: Table
+    side: Margin
+    settled: tuple[int, ...] | None
+    """Widths that rows after it rely on."""
+
+
 class _Waiting:
     """A finished block with words in brackets that may yet become links."""
 
     __slots__ = ("count", "drawn", "first")
 
-    def __init__(self, first: int, count: int, drawn: Plain | tuple[Table, Margin]) -> None:
+    def __init__(self, first: int, count: int, drawn: Plain | _Drawn) -> None:
         self.first = first
         self.count = count
         self.drawn = drawn
@@ -109,7 +118,7 @@ class Rendering:
         self._offered = 0
         self._margins: dict[tuple[tuple[Container, ...], int], Margin] = {}
         self._syntax = syntax_styles(palette)
-        self._grid: tuple[tuple[int, ...], list[list[Row]]] = ((), [])
+        self._grid: tuple[tuple[int, ...], list[tuple[list[Line], bool]]] = ((), [])
 
     # What callers use
 
@@ -262,6 +271,8 @@ class Rendering:
             self._close_to(matched)
         if body:
             self._start_leaf(indent, body, rest, whole=whole)
+        elif not whole:
+            self._finish_leaf()  # thousands of quote marks, and no text yet
 
     def _more(self, text: str, *, last: bool) -> None:
         """Read on in a very long line."""
@@ -317,6 +328,7 @@ class Rendering:
         self._finish_leaf()
         if not inside:
             self._close_to(matched)
+        self._draw_empty_items()
         self._state = self._state._replace(blank=True)
 
     def _open_containers(self, matched: int, rest: str, *, whole: bool) -> tuple[bool, str]:
@@ -522,7 +534,7 @@ class Rendering:
                 rows = self._paragraph_rows(leaf._replace(text=leaf.text.rstrip(" \t\n")), side, trailing=trailing)
                 self._lines.extend(self._lay(side, rows, begun=leaf.begun))
             case Table():
-                self._finish_table(leaf)
+                self._finish_table(leaf, last=True)
             case Code():
                 self._finish_code(leaf)
             case _:
@@ -714,59 +726,78 @@ class Rendering:
     def _table_row(self, table: Table, line: str) -> None:
         table = self._with_row(table, line)
         if table.settled is not None:
-            self._lines.extend(self._table_rows(table, self._margin(), table.settled, fresh=True))
-            rows = tables.grid_row(table.rows[-1], table.settled, table.aligned, self._inks) if table.settled else []
-            table = table._replace(rows=(), source=(), wanted=frozenset(), multiline=len(rows) > 1)
+            drawn, multiline = self._more_rows(table, self._margin(), table.settled)
+            self._lines.extend(drawn)
+            table = table._replace(rows=(), source=(), wanted=frozenset(), multiline=multiline)
         elif len(table.rows) >= _TABLE_ROWS or table.size > _TABLE_CHARACTERS:
-            widths = self._finish_table(table)
-            rows = tables.grid_row(table.rows[-1], widths, table.aligned, self._inks) if widths else []
-            table = table._replace(
-                rows=(), source=(), wanted=frozenset(), settled=tuple(widths), multiline=len(rows) > 1
-            )
+            widths, multiline = self._finish_table(table, last=False)
+            table = table._replace(rows=(), source=(), wanted=frozenset(), settled=widths, multiline=multiline)
         self._state = self._state._replace(leaf=table)
 
-    def _finish_table(self, table: Table) -> tuple[int, ...]:
-        """Draw the rows that were not drawn yet. Returns the widths; none for a list."""
+    def _finish_table(self, table: Table, *, last: bool) -> tuple[tuple[int, ...], bool]:
+        """Draw the rows that were not drawn yet.
+
+        Returns the widths, none for a list, and whether the last row took several lines.
+        """
         if table.settled is not None:
-            return table.settled
+            return table.settled, table.multiline
         side = self._begin_block(spaced=True)
         first = len(self._lines)
-        widths = tuple(tables.widths(table.columns, side.width) or ())
-        self._lines.extend(self._table_rows(table, side, widths))
-        self._wait(table.wanted, first, (table, side))
-        return widths
+        widths = tables.widths(table.columns, side.width) or []
+        if widths and not last:
+            widths = tables.roomy(widths, side.width)
+        drawn, multiline = self._all_rows(table, side, tuple(widths))
+        self._lines.extend(drawn)
+        self._wait(table.wanted, first, _Drawn(table, side, None if last else tuple(widths)))
+        return tuple(widths), multiline
 
-    def _table_rows(self, table: Table, side: Margin, widths: tuple[int, ...], *, fresh: bool = False) -> list[Line]:
+    def _all_rows(self, table: Table, side: Margin, widths: tuple[int, ...]) -> tuple[list[Line], bool]:
+        """The head and the rows. Those before the last one are not laid out again while the widths stay."""
         if not widths:
-            return self._listed(table, side, fresh=fresh)
-        inks = self._inks
-        rows: list[Row] = []
-        multiline = table.multiline
-        if not fresh:
-            rows = tables.grid_row(table.head, widths, table.aligned, inks)
-            rows.append(tables.divider(widths, inks, strong=True))
+            return self._listed(table, side, fresh=False), False
+        if self._grid[0] != widths:
+            self._grid = (widths, [])
+        head = tables.grid_row(table.head, widths, table.aligned, self._inks)
+        head.append(tables.divider(widths, self._inks, strong=True))
+        lines = self._row_lines(side, head, begun=False)
+        known = self._grid[1]
+        multiline = False
         for index, row in enumerate(table.rows):
-            drawn = self._grid_row(index, row, widths, table) if not fresh else None
-            drawn = drawn or tables.grid_row(row, widths, table.aligned, inks)
-            if (index or fresh) and (multiline or len(drawn) > 1):
-                rows.append(tables.divider(widths, inks, strong=False))
-            multiline = len(drawn) > 1
-            rows.extend(drawn)
-        lines = self._lay(side, [Broken(row, None) for row in rows], begun=fresh)
-        return [line._replace(indent=side.cells) for line in lines]
+            if index < len(known) and index < len(table.rows) - 1:
+                drawn, multiline = known[index]
+            else:
+                drawn, multiline = self._row(row, table, side, widths, divided=multiline, first=not index)
+                if index == len(known) and index < len(table.rows) - 1:
+                    known.append((drawn, multiline))
+            lines.extend(drawn)
+        return lines, multiline
 
-    def _grid_row(self, index: int, row: tuple[tables.Cell, ...], widths: tuple[int, ...], table: Table) -> list[Row]:
-        """A row of the open table; those before it are not laid out again while the widths stay."""
-        known, drawn = self._grid
-        if known != widths or (drawn and len(drawn) < index):
-            drawn = []
-            self._grid = (widths, drawn)
-        if index < len(drawn) and index < len(table.rows) - 1:
-            return drawn[index]
+    def _more_rows(self, table: Table, side: Margin, widths: tuple[int, ...]) -> tuple[list[Line], bool]:
+        """The row after those that were drawn."""
+        if not widths:
+            return self._listed(table, side, fresh=True), False
+        return self._row(table.rows[-1], table, side, widths, divided=table.multiline, first=False)
+
+    def _row(
+        self,
+        row: tuple[tables.Cell, ...],
+        table: Table,
+        side: Margin,
+        widths: tuple[int, ...],
+        *,
+        divided: bool,
+        first: bool,
+    ) -> tuple[list[Line], bool]:
+        """The lines of a row. A thin line divides it from the one before where either takes several lines."""
         rows = tables.grid_row(row, widths, table.aligned, self._inks)
-        if index < len(table.rows) - 1 and index == len(drawn):
-            drawn.append(rows)
-        return rows
+        multiline = len(rows) > 1
+        if (divided or multiline) and not first:
+            rows.insert(0, tables.divider(widths, self._inks, strong=False))
+        return self._row_lines(side, rows, begun=True), multiline
+
+    def _row_lines(self, side: Margin, rows: Sequence[Row], *, begun: bool) -> list[Line]:
+        lines = self._lay(side, [Broken(row, None) for row in rows], begun=begun)
+        return [line._replace(indent=side.cells) for line in lines]
 
     def _listed(self, table: Table, side: Margin, *, fresh: bool) -> list[Line]:
         """The rows as small lists, for a table with too many columns."""
@@ -788,7 +819,7 @@ class Rendering:
 
     # References
 
-    def _wait(self, wanted: frozenset[str], first: int, drawn: Plain | tuple[Table, Margin]) -> None:
+    def _wait(self, wanted: frozenset[str], first: int, drawn: Plain | _Drawn) -> None:
         if not wanted or self._saved or len(self._waiters) >= _MOST_WAITING:
             return
         waiting = _Waiting(first, len(self._lines) - first, drawn)
@@ -799,9 +830,11 @@ class Rendering:
     def _define(self, label: str, address: str, title: str) -> None:
         """Show a reference's definition, and make links of what was waiting for it."""
         side = self._begin_block()
-        shown = f"[{label}] {address}" + (f" {title}" if title else "")
-        found = self._parse(shown.replace("\\", "\\\\"), self.palette.muted)
-        self._lines.extend(self._lay(side, wrap(found.runs, side.width)))
+        muted = self.palette.muted
+        runs = [(f"[{clean(label)}] ", muted), (clean(address), self._inks.target(muted, address))]
+        if title:
+            runs.append((f" {clean(title)}", muted))
+        self._lines.extend(self._lay(side, wrap(runs, side.width)))
         name = normal_label(label)
         if self._saved or name in self._references or len(self._references) >= _MOST_REFERENCES:
             return
@@ -811,7 +844,7 @@ class Rendering:
 
     def _redraw(self, waiting: _Waiting) -> None:
         drawn = waiting.drawn
-        size = len(drawn.text) if isinstance(drawn, Plain) else drawn[0].size
+        size = len(drawn.text) if isinstance(drawn, Plain) else drawn.table.size
         self._redrawn += size
         if self._redrawn > _MOST_REDRAWN:
             return
@@ -819,7 +852,7 @@ class Rendering:
             found = self._parse(drawn.text, drawn.base)
             lines = self._lay(drawn.margin, wrap(found.runs, drawn.margin.width))
         else:
-            lines = self._table_again(*drawn)
+            lines = self._table_again(drawn)
         first, count = waiting.first, waiting.count
         self._lines[first : first + count] = lines
         self._changed = min(self._changed, first)
@@ -835,16 +868,19 @@ class Rendering:
                     block.first += more
                     block.last += more
 
-    def _table_again(self, table: Table, side: Margin) -> list[Line]:
+    def _table_again(self, drawn: _Drawn) -> list[Line]:
+        table, side, settled = drawn
         state = self._state
         self._state = state._replace(containers=(Quote(),) if side.quoted else ())
-        self._grid = ((), [])
         again = Table((), table.aligned, (), ((1, 1),) * len(table.aligned), 0, frozenset(), (table.source[0],))
         for index, line in enumerate(table.source[1:]):
             again = self._with_row(again, line, head=index == 0)
         self._state = state
-        widths = tables.widths(again.columns, side.width)
-        return self._table_rows(again, side, tuple(widths or ()))
+        widths = settled if settled is not None else tables.widths(again.columns, side.width) or ()
+        kept, self._grid = self._grid, ((), [])
+        lines, _ = self._all_rows(again, side, tuple(widths))
+        self._grid = kept
+        return lines
 
     # The open end
 
@@ -890,7 +926,7 @@ class Rendering:
         lines, first = self._lines, self._old_first
         changed = len(lines)
         for index, old in enumerate(self._old[: max(len(lines) - first, 0)], first):
-            if lines[index] == old:
+            if lines[index] is old or lines[index] == old:
                 lines[index] = old
             elif index < changed:
                 changed = index

@@ -12,6 +12,7 @@ from screens.markdown.lines import Row, cells, wrap
 
 NARROWEST = 5
 """A column is not made narrower than this; where that is not enough, each row becomes a small list."""
+_ROOMY = 12
 _BETWEEN = " │ "
 
 Cell = tuple[Row, int, int]
@@ -40,6 +41,17 @@ def widths(columns: Sequence[tuple[int, int]], width: int) -> list[int] | None:
     whole = [min(max(word, low), max(low, room // 2)) for (_, word), low in zip(columns, least, strict=True)]
     floor = whole if sum(whole) <= room else least
     return _shared(wanted, floor, room)
+
+
+def roomy(columns: Sequence[int], width: int) -> list[int]:
+    """Widths that stay, for rows that are not known yet: narrow columns get some of the room that is left."""
+    found = list(columns)
+    spare = width - sum(found) - len(_BETWEEN) * (len(found) - 1)
+    for index, size in enumerate(found):
+        more = min(max(_ROOMY - size, 0), spare)
+        found[index] += more
+        spare -= more
+    return found
 
 
 def _shared(wanted: list[int], floor: list[int], room: int) -> list[int]:

@@ -38,7 +38,7 @@ class GlimpseView(Widget):
         self._glimpse: Glimpse | None = None
         self._query = ""
         self._words = ""
-        self._lines: list[Text] | None = None
+        self._strips: list[Strip] | None = None
 
     def show(self, glimpse: Glimpse | None, query: str = "") -> None:
         self._glimpse, self._query, self._words = glimpse, query, ""
@@ -57,16 +57,22 @@ class GlimpseView(Widget):
         self._again()
 
     def _again(self) -> None:
-        self._lines = None
+        self._strips = None
         self.refresh()
 
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips = None
+
     def render_line(self, y: int) -> Strip:
-        width, style = self.size.width, self.rich_style
-        if self._lines is None:
-            self._lines = self._drawn(width, self.size.height)
-        if y >= len(self._lines):
-            return Strip.blank(width, style)
-        return Strip(segments_of(self._lines[y])).apply_style(style).crop_extend(0, width, style)
+        if self._strips is None:
+            width, style = self.size.width, self.rich_style
+            lines = [
+                Strip(segments_of(line)).apply_style(style).crop_extend(0, width, style)
+                for line in self._drawn(width, self.size.height)
+            ]
+            self._strips = [*lines, Strip.blank(width, style)]
+        return self._strips[min(y, len(self._strips) - 1)]
 
     def _drawn(self, width: int, height: int) -> list[Text]:
         palette, glimpse = self._palette, self._glimpse

@@ -142,7 +142,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             at = old if kept is None else kept
         self._cursor = self._nearest(at or 0)
         self._strips.clear()
-        self.virtual_size = Size(0, len(rows) * self.lines)
+        self._set_length(len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
         self.scroll_to(y=max(top, 0), animate=False, force=True)
         self._show_cursor()
@@ -230,6 +230,17 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         return next((index for index in range(low, high) if keep(self._rows[index]) == key), None)
 
     # Drawing
+
+    def _set_length(self, lines: int) -> None:
+        """Lay the screen out anew only if something beside this widget's content changes by it."""
+        size, before = Size(0, lines), self.virtual_size
+        height = self.styles.height
+        is_fixed = height is not None and not height.is_auto
+        if is_fixed and (lines > self.size.height) == (before.height > self.size.height):
+            self.set_reactive(Rows.virtual_size, size)
+            self._scroll_update(size)
+        else:
+            self.virtual_size = size
 
     def _show_cursor(self) -> None:
         """Scroll until the cursor's row is in sight; the headings above the first row come along."""

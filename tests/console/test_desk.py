@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from console.chat.news import AnswerGrew, ChatChanged
 from console.chat.questions import Question
+from console.errors import ConsoleError, NotFound
 from providers.simulated.services import FaultKind
 from tests.conftest import run
 from tests.console.desk_kit import asked, box, place, q, said
@@ -299,6 +302,31 @@ def test_what_is_asked_after_a_stop_is_asked(tmp_path: Path) -> None:
     run(body())
 
 
+def test_what_is_asked_keeps_its_order(tmp_path: Path) -> None:
+    async def body() -> None:
+        ollama = box()
+        ollama.faults.once(FaultKind.ENDLESS)
+        async with place(tmp_path, ollama) as here:
+            chat = here.desk.new()
+            await chat.ask(q("go on for ever"))
+            await here.until(lambda: any(live.text for live in chat.lives.values()))
+            await chat.stop()
+            await chat.ask(q("echo one"))
+            await here.until(lambda: not chat.lives)
+            await chat.ask(q("echo two"))
+            await chat.ask(q("echo three"))
+            await chat.settled()
+
+            assert [text for role, _, text in said(chat) if role == "user"][1:] == [
+                "echo one",
+                "echo two",
+                "echo three",
+            ]
+            assert [text for role, _, text in said(chat) if role == "assistant"][1:] == ["one", "two", "three"]
+
+    run(body())
+
+
 def test_a_stop_before_the_first_step_asks_nobody(tmp_path: Path) -> None:
     async def body() -> None:
         ollama = box()
@@ -342,5 +370,64 @@ def test_a_branch_is_cut_with_all_below_it(tmp_path: Path) -> None:
             assert (chat.entries, here.rows("SELECT count(*) FROM messages")) == ((), [(0,)])
             await asked(chat, "echo again")
             assert [text for _, _, text in said(chat)] == ["echo again", "again"]
+
+    run(body())
+
+
+def test_asking_again_stops_what_still_answers_the_question(tmp_path: Path) -> None:
+    async def body() -> None:
+        ollama = box()
+        ollama.faults.once(FaultKind.ENDLESS)
+        async with place(tmp_path, ollama) as here:
+            chat = here.desk.new()
+            await chat.ask(q("go on for ever"))
+            await here.until(lambda: any(live.text for live in chat.lives.values()))
+            question, answer = [entry.message.id for entry in chat.entries]
+
+            await chat.regenerate(answer, "box/phi3:latest")
+            await here.until(lambda: not chat.is_busy)
+
+            assert [each.state for each in chat.siblings(chat.entries[1].message.id)] == ["stopped", "complete"]
+            assert (chat.entries[1].message.model, chat.entries[1].sibling) == ("phi3:latest", 2)
+            assert chat.entries[0].message.id == question
+            await ollama.until_idle()
+            assert ollama.cancelled_requests == 1
+
+    run(body())
+
+
+def test_an_attachment_is_fetched_when_it_is_wanted(tmp_path: Path) -> None:
+    from console.chat.attachments import Attachment
+
+    async def body() -> None:
+        async with place(tmp_path, box()) as here:
+            picture = Attachment("knot.png", "image/png", b"\x89PNG\r\n\x1a\n" + bytes(16))
+            for chat in (here.desk.new(), here.desk.new(off_the_record=True)):
+                await chat.ask(Question("which knot?", (picture,)), model="box/llava:7b")
+                await chat.settled()
+                (attached,) = chat.entries[0].message.attachments
+
+                assert (attached.name, attached.media_type) == ("knot.png", "image/png")
+                assert await chat.content(attached) == picture.content
+
+    run(body())
+
+
+def test_only_questions_are_edited_and_only_answers_continued(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path, box()) as here:
+            chat = here.desk.new()
+            await asked(chat, "echo one")
+            question, answer = [entry.message.id for entry in chat.entries]
+
+            with pytest.raises(ConsoleError, match="Only a question"):
+                await chat.edit(answer, "no")
+            with pytest.raises(ConsoleError, match="no answer"):
+                await chat.go_on(question)
+            with pytest.raises(NotFound):
+                await chat.regenerate("nobody")
+            with pytest.raises(NotFound):
+                await chat.show("nobody")
+            assert here.rows("SELECT count(*) FROM messages") == [(2,)]
 
     run(body())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from console.chat import open_chat
 from console.chat.questions import Question
 from console.errors import NotFound, StoreLocked
 from console.history import waiting
@@ -117,6 +118,33 @@ def test_a_question_that_cannot_be_kept_is_refused_and_nothing_is_asked(tmp_path
             assert (len(chat.entries), chat.is_busy, len(ollama.requests)) == (2, False, before)
             await asked(chat, "echo two")
             assert said(chat)[-1][2] == "two"
+
+    run(body())
+
+
+def test_an_answer_that_could_not_be_written_is_kept_when_the_store_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body() -> None:
+        ollama = box()
+        ollama.faults.once(FaultKind.ENDLESS)
+        monkeypatch.setattr(open_chat, "KEEP_AGAIN_S", (0.0,) * 1000)
+        async with place(tmp_path, ollama) as here:
+            chat = here.desk.new()
+            await chat.ask(q("go on for ever"))
+            await here.until(lambda: any(live.text for live in chat.lives.values()))
+            store = await here.store()
+            store._wait_s = 0.05
+            with closing(sqlite3.connect(store.paths.store_file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                await chat.stop()
+                await chat.settled()
+                assert said(chat)[1][1] == "stopped"
+                other.execute("ROLLBACK")
+
+            await here.until(lambda: ("store", "The answer is kept after all.") in here.notices())
+            assert here.rows("SELECT state, text FROM messages WHERE role = 'assistant'") == [said(chat)[1][1:]]
+            assert here.rows("SELECT count(*) FROM parts") == [(0,)]
 
     run(body())
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from console.chat.chat_contents import FIRST_ENTRIES
 from console.chat.live import BEGINNING, Live
 from console.chat.news import AnswerGrew
-from console.chat.open_chat import FIRST_ENTRIES
 from console.history import chats, messages
 from providers.chat.base import Delta
 from tests.conftest import run

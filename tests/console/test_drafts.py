@@ -62,6 +62,20 @@ def test_the_same_draft_is_written_once(tmp_path: Path) -> None:
     run(body())
 
 
+def test_words_beside_a_long_paste_are_kept_with_it_even_when_its_row_is_gone(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with kept(tmp_path) as (drafts, _history, store):
+            await drafts.put("chat-1", DRAFT)
+            await drafts.put("chat-1", DRAFT._replace(text="other words"))
+            assert await drafts.get("chat-1") == DRAFT._replace(text="other words")
+
+            await store.run(lambda c: c.execute("DELETE FROM drafts"), write=True)
+            await drafts.put("chat-1", DRAFT)
+            assert await drafts.get("chat-1") == DRAFT
+
+    run(body())
+
+
 def test_a_draft_follows_its_chat_when_that_gets_its_id(tmp_path: Path) -> None:
     async def body() -> None:
         async with kept(tmp_path) as (drafts, _history, _store):

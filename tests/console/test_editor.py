@@ -78,6 +78,7 @@ def test_the_file_is_private_and_gone_afterwards(tmp_path: Path) -> None:
     ("script", "words"),
     [
         ('echo lost > "$1"; exit 3', "ended with code 3"),
+        ('echo lost > "$1"; kill -TERM $$', "ended by signal 15"),
         ('rm "$1"', "cannot be read"),
         ('printf "\\377\\376\\200" > "$1"', "not UTF-8"),
         ('head -c 10000001 /dev/zero > "$1"', "more than"),

@@ -42,6 +42,9 @@ class Kit:
 
     async def titles(self, query: str = "", *, deleted: bool = False) -> list[str]:
         found = await self.chats(query, deleted=deleted)
+        await self.shelf.complete(found)
+        if len(found):
+            await self.shelf.fill(found, 0)
         return [row.title for row in found if row is not None]
 
 
@@ -171,6 +174,23 @@ def test_filter_looks_into_titles_tags_and_content(tmp_path: Path, query: str, f
             await kit.shelf.tag(anchor, ["work"])
 
             assert await kit.titles(query) == found
+
+    run(body())
+
+
+def test_chats_with_the_word_in_their_names_come_first_and_at_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with shelf_in(tmp_path) as kit:
+            await kit.chat("Rope of old")
+            await kit.chat("Cables", "and ropes", "and rope")
+            await kit.chat("Anchors")
+
+            chats = await kit.chats("rope")
+            assert [row.title for row in chats if row] == ["Rope of old"]
+            assert await kit.shelf.complete(chats)
+            await kit.shelf.fill(chats, 0)
+            assert [row.title for row in chats if row] == ["Rope of old", "Cables"]
+            assert not await kit.shelf.complete(chats)
 
     run(body())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -77,6 +77,8 @@ async def composing(
     collections: Callable[[], Sequence[str]] = tuple,
     has_library: Callable[[], bool] = bool,
     files: Path | None = None,
+    image_from_clipboard: Callable[[], Awaitable[Path | None]] | None = None,
+    app_type: type[ComposerApp] = ComposerApp,
 ) -> AsyncIterator[tuple[ComposerApp, Composer, Pilot[None]]]:
     """The app with its composer focused and its history loaded; `past` is what was asked before, oldest first."""
     async with opened(folder / "store") as store:
@@ -93,9 +95,10 @@ async def composing(
             commands=lambda: COMMANDS,
             collections=collections,
             has_library=has_library,
+            image_from_clipboard=image_from_clipboard,
             enter_sends=enter_sends,
         )
-        app = ComposerApp(composer)
+        app = app_type(composer)
         async with app.run_test(size=size) as pilot:
             await app.workers.wait_for_complete()
             await pilot.pause()

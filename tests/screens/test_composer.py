@@ -207,3 +207,18 @@ def test_the_estimate_stands_at_the_lower_edge(tmp_path: Path) -> None:
             assert "~1,204 tokens · $0.02" in screen_of(app).splitlines()[-1]
 
     run(body())
+
+
+def test_keys_that_come_in_one_burst_keep_their_order(tmp_path: Path) -> None:
+    from textual import events
+
+    async def body() -> None:
+        async with composing(tmp_path) as (app, composer, pilot):
+            keys = ["a", "x", "backspace", "ctrl+j", "b", "left", "c", "end", "enter"]
+            for key in [*keys, "d", "ctrl+u", "e", "ctrl+s", "f"]:
+                app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await until(pilot, lambda: composer.text == "f")
+
+            assert app.sent == ["a\ncb", "e"]
+
+    run(body())

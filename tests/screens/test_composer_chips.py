@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
+
+import pytest
 
 from console.chat.drafts import AttachedFile, Draft, PastedText
 from screens.widgets.composer import Composer
 from tests.conftest import run
+from tests.pictures import png
 from tests.screens.composer_kit import ComposerApp, composing, paste, press, screen_of, type_text, until
 
 LINES = "".join(f"line {number}\n" for number in range(412))
-
-
-def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" * (width + 1) for _ in range(height)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def test_a_short_paste_is_written_once_with_plain_newlines_and_without_control_codes(tmp_path: Path) -> None:
@@ -366,5 +358,72 @@ def test_a_draft_whose_file_is_gone_says_so_and_keeps_the_path(tmp_path: Path) -
             await until(pilot, lambda: "There is no file" in screen_of(app))
 
             assert composer.draft() == Draft(f"about {gone}")
+
+    run(body())
+
+
+def test_a_question_takes_only_so_much_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.widgets.composer.shelf.LARGEST_BYTES", 1_000)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("r" * 600)
+
+    async def body() -> None:
+        async with composing(tmp_path, size=(120, 24)) as (app, composer, pilot):
+            composer.set_draft(
+                Draft("", (AttachedFile(str(tmp_path / "a.txt")), AttachedFile(str(tmp_path / "b.txt"))))
+            )
+            await until(pilot, lambda: "one question takes up to 1.0 KB along" in screen_of(app))
+
+            assert len(composer.attachments) == 1
+
+    run(body())
+
+
+def test_a_question_about_files_must_be_answered_before_anything_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "report.txt"
+    file.write_text("rope")
+
+    async def body() -> None:
+        async with composing(tmp_path) as (app, composer, pilot):
+            await type_text(pilot, "what is ")
+            await paste(app, pilot, str(file))
+            await until(pilot, lambda: composer.question.is_open)
+            await press(pilot, "ctrl+s")
+
+            assert app.sent == []
+            assert composer.question.is_open
+            composer.set_draft(Draft())
+            await pilot.pause()
+            assert [each.draft.text for each in app.of(Composer.Changed)][-1] == f"what is {file}"
+
+    run(body())
+
+
+def test_a_paste_from_another_machine_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 50000 10.0.0.2 22")
+
+    async def body() -> None:
+        async with composing(tmp_path, size=(120, 24)) as (app, composer, pilot):
+            await paste(app, pilot, "/Users/ann/report.pdf ")
+
+            assert composer.text == "/Users/ann/report.pdf "
+            assert "cannot be dropped over SSH" in screen_of(app)
+
+    run(body())
+
+
+def test_a_megabyte_is_a_chip_and_the_next_keys_are_written(tmp_path: Path) -> None:
+    megabyte = "some words of a line\n" * 50_000
+
+    async def body() -> None:
+        async with composing(tmp_path) as (app, _composer, pilot):
+            await paste(app, pilot, megabyte)
+            await type_text(pilot, "what?")
+            await press(pilot, "enter")
+            await until(pilot, lambda: app.sent)
+
+            (sent,) = app.of(Composer.Sent)
+            assert sent.question.text == "what?"
+            assert sent.question.attachments[0].text == megabyte
 
     run(body())

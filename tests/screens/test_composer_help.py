@@ -268,3 +268,25 @@ def test_keys_faster_than_the_list_still_mean_what_is_written(tmp_path: Path) ->
             assert commands_of(app) == [("new", "")]
 
     run(body())
+
+
+def test_the_list_stands_above_the_text_and_never_over_it(tmp_path: Path) -> None:
+    files = tmp_path / "work"
+    files.mkdir()
+    for number in range(20):
+        (files / f"file-{number:02}.txt").write_text("x")
+
+    async def body() -> None:
+        for size in ((80, 24), (44, 12), (30, 8)):
+            async with composing(tmp_path, files=files, size=size) as (app, composer, pilot):
+                await type_text(pilot, "@file")
+                await until(pilot, lambda: composer.choices.rows)
+                await pilot.pause()
+                assert composer.choices.region.bottom == composer.region.y
+                assert composer.choices.region.y >= 0
+                assert composer.choices.region.width == composer.region.width
+
+                await press(pilot, *["down"] * 12)
+                assert "file-12.txt" in screen_of(app)
+
+    run(body())

@@ -69,7 +69,7 @@ class PromptArea(TextArea, inherit_bindings=False):
     # Handlers of the base class run after these, unless they are prevented; they must not be called from here.
 
     async def _on_key(self, event: events.Key) -> None:
-        if self._owner.takes_key(event):
+        if self._owner.takes_key(event) or (not event.is_printable and await self._runs_own_action(event.key)):
             event.stop()
             event.prevent_default()
         elif event.key == "enter" or event.key.startswith("alt+"):
@@ -78,6 +78,14 @@ class PromptArea(TextArea, inherit_bindings=False):
             event.stop()
             event.prevent_default()
             self._owner.other_enter()
+
+    async def _runs_own_action(self, key: str) -> bool:
+        """Do at once what a key is bound to here. By itself it would be done when the key has come up to the app, and
+        letters typed right behind it would have been written before."""
+        active = self.screen.active_bindings.get(key)
+        if active is None or active.node not in (self, self.parent):
+            return False
+        return await self.app.run_action(active.binding.action, active.node)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()

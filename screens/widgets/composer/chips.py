@@ -41,12 +41,12 @@ class ShownChip(NamedTuple):
     @property
     def words(self) -> str:
         told = [clip(self.label, LONGEST_LABEL)]
+        if self.warning:
+            told.append(f"⚠ {self.warning}")
         if self.attached is not None:
             told.append(self.attached.words)
         if self.reading:
             told.append("reading …")
-        if self.warning:
-            told.append(f"⚠ {self.warning}")
         return " · ".join(told)
 
 

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from screens.widgets.cells import clip, fit
 
 MOST_ROWS = 8
+BORDER = 2
 
 
 class Choice(NamedTuple):
@@ -51,6 +52,7 @@ class Choices(Widget):
         self.rows: tuple[Choice, ...] = ()
         self.here = 0
         self._first = 0
+        self._most = MOST_ROWS
         self._head = ""
 
     @property
@@ -68,9 +70,15 @@ class Choices(Widget):
         self._head = head
         self.here = next((index for index, row in enumerate(self.rows) if row.value == before), 0)
         self._first = 0
+        composer = self.parent
+        assert isinstance(composer, Widget)
+        above = composer.region.y - BORDER - (1 if head else 0)
+        self._most = max(1, min(MOST_ROWS, above))
         self._scroll()
         self.display = True
-        self.styles.offset = (0, -(self._height() + 3))  # its border, and that of the composer
+        # Right above the composer and as wide as it is: from within its border and padding, out of them.
+        self.styles.width = composer.outer_size.width
+        self.styles.offset = (-2, -(self._height() + BORDER + 1))
         self.refresh(layout=True)
 
     def shut(self) -> None:
@@ -88,11 +96,11 @@ class Choices(Widget):
     def _scroll(self) -> None:
         if self.here < self._first:
             self._first = self.here
-        elif self.here >= self._first + MOST_ROWS:
-            self._first = self.here - MOST_ROWS + 1
+        elif self.here >= self._first + self._most:
+            self._first = self.here - self._most + 1
 
     def _height(self) -> int:
-        return min(len(self.rows), MOST_ROWS) + (1 if self._head else 0)
+        return min(len(self.rows), self._most) + (1 if self._head else 0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._height()

@@ -169,6 +169,10 @@ class Composer(Widget):
         return self.area.text
 
     @property
+    def selected_text(self) -> str:
+        return self.area.selected_text
+
+    @property
     def chips(self) -> tuple[Chip, ...]:
         return self._shelf.chips
 
@@ -182,9 +186,9 @@ class Composer(Widget):
 
     def set_draft(self, draft: Draft) -> None:
         """Another chat's draft: there is no way back to the one before, which has been told."""
+        self._intake.answer("insert")
         self._tell()
         self._walk.end()
-        self._intake.answer("insert")
         self.area.load_text(draft.text)
         self.area.move_cursor(self.area.document.end)
         self._help.be_quiet()
@@ -249,7 +253,7 @@ class Composer(Widget):
 
     def action_send(self) -> None:
         draft = self.draft()
-        if not draft.text.strip() and not draft.chips:
+        if self.question.is_open or (not draft.text.strip() and not draft.chips):
             return
         command = written_command(draft.text)
         if command is not None and self._knows(command[0]):
@@ -411,9 +415,10 @@ class Composer(Widget):
             self._sends_when_read = False
             self.action_send()
 
-    def _chip_refused(self, path: str, error: ConsoleError) -> None:
+    def _chip_refused(self, chip: Chip, error: ConsoleError) -> None:
         self._sends_when_read = False
-        self.area.type(path)
+        if isinstance(chip, AttachedFile):
+            self.area.type(chip.path)
         self._tell_error(error)
 
     @on(ChipRow.Removed)

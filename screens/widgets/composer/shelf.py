@@ -9,26 +9,30 @@ from itertools import count
 from pathlib import Path
 
 from console.aside import aside
-from console.chat.attaching import Attached, attach_file, attach_text, paste_words
+from console.chat.attaching import Attached, attach_file, attach_text, paste_words, size_words
 from console.chat.drafts import AttachedFile, Chip, Collection, PastedText
-from console.errors import ConsoleError
+from console.errors import AttachmentRefused, ConsoleError
 from screens.widgets.composer.chips import ShownChip
 
 MOST_CHIPS = 60
+LARGEST_BYTES = 200_000_000
+"""How much all chips may hold together."""
+MEASURED_AT_ONCE = 50_000
+"""How many characters are counted without leaving the loop."""
 AT_ONCE = 2
 """How many files are read at the same time."""
 
 
 class ChipShelf:
-    """`changed` is called after every change, `refused` with a file's path and the reason why it is no chip."""
+    """`changed` is called after every change, `refused` with a chip that could not be and why."""
 
-    def __init__(self, changed: Callable[[], None], refused: Callable[[str, ConsoleError], None]) -> None:
+    def __init__(self, changed: Callable[[], None], refused: Callable[[Chip, ConsoleError], None]) -> None:
         self.shown: tuple[ShownChip, ...] = ()
         self._changed = changed
         self._refused = refused
         self._numbers = count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reading = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     @property
     def chips(self) -> tuple[Chip, ...]:
@@ -82,27 +86,42 @@ class ChipShelf:
         number = next(self._numbers)
         match chip:
             case PastedText():
-                return ShownChip(number, chip, paste_words(chip.text), attach_text(chip.text))
+                words = paste_words(chip.text)
+                if len(chip.text) <= MEASURED_AT_ONCE:
+                    return ShownChip(number, chip, words, attach_text(chip.text))
+                return self._read(number, chip, words, partial(attach_text, chip.text))
             case Collection():
                 return ShownChip(number, chip, f"documents: {chip.name}")
             case AttachedFile():
-                reading = self._read_file(number, chip.path)
-                task = asyncio.get_running_loop().create_task(reading, name=f"read {number}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                return ShownChip(number, chip, Path(chip.path).name, reading=True)
+                path = Path(chip.path)
+                return self._read(number, chip, path.name, partial(attach_file, path))
 
-    async def _read_file(self, number: int, path: str) -> None:
+    def _read(self, number: int, chip: Chip, words: str, read: Callable[[], Attached]) -> ShownChip:
+        task = asyncio.get_running_loop().create_task(self._reading(number, read), name=f"read {number}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return ShownChip(number, chip, words, reading=True)
+
+    async def _reading(self, number: int, read: Callable[[], Attached]) -> None:
         try:
-            async with self._reading:
+            async with self._turns:
                 if self.find(number) is None:
                     return
-                attached = await aside(partial(attach_file, Path(path)), "attachment")
+                attached = await aside(read, "attachment")
+                self._check_room(attached)
         except ConsoleError as error:
-            if self.remove(number) is not None:
-                self._refused(path, error)
+            gone = self.remove(number)
+            if gone is not None:
+                self._refused(gone.chip, error)
             return
         self.shown = tuple(
             each._replace(reading=False, attached=attached) if each.number == number else each for each in self.shown
         )
         self._changed()
+
+    def _check_room(self, attached: Attached) -> None:
+        held = sum(len(each.attachment.content) for each in self.attached)
+        if held + len(attached.attachment.content) > LARGEST_BYTES:
+            raise AttachmentRefused(
+                f"{attached.attachment.name!r} is left out: one question takes up to {size_words(LARGEST_BYTES)} along."
+            )

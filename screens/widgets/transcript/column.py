@@ -60,10 +60,10 @@ class Column:
         self.messages = messages
         self._index = {message.item.id: number for number, message in enumerate(messages)}
         self._laid = {message: message.height for message in messages if message.is_laid}
-        width = self.look.width
-        self.heights.reset(
-            message.height if message.look == self.look else message.estimate(width) for message in messages
-        )
+        self._estimate()
+        for number, message in enumerate(messages):
+            if message.look == self.look:
+                self.heights.set(number, message.height)
         if at_top is not None and at_top in self._index:
             self.place = Place(self._index[at_top], self.place.line)
         else:
@@ -121,10 +121,14 @@ class Column:
         old, self.look = self.look, look
         anchor = self._anchor(old)
         if look.width != old.width or look.raw != old.raw or look.thinking != old.thinking:
-            self.heights.reset(message.estimate(look.width) for message in self.messages)
+            self._estimate()
         if anchor is not None and not self.follows:
             self.measure(self.place.message)
             self.place = Place(self.place.message, self._at_anchor(*anchor))
+
+    def _estimate(self) -> None:
+        width = self.look.width
+        self.heights.reset([message.fixed + message.characters // width for message in self.messages])
 
     def _anchor(self, old: Look) -> tuple[bool, int] | None:
         """The place in its message as a number of lines that no wrapping made, from the text or the head on."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from rich.segment import Segment
@@ -19,6 +20,9 @@ FIRST_CHARACTERS = 60_000
 BLANK = rows.line([])
 END = rows.line([])
 """The blank line after a message; the bar of the current message does not go over it."""
+
+
+_NOTHING_UNFOLDED: Mapping[str, bool] = MappingProxyType({})
 
 
 class Row(NamedTuple):
@@ -86,33 +90,36 @@ class Message:
         "_before",
         "_body",
         "_fed",
-        "_newlines",
         "_thoughts",
         "_thoughts_fed",
         "_unfolded",
         "_words",
+        "characters",
+        "fixed",
         "item",
         "look",
+        "newlines",
         "pictures",
         "rows",
     )
 
     def __init__(self, item: Item) -> None:
+        # Most of the messages of a long chat are never looked at: they hold no container of their own.
         self.item = item
         self.look: Look | None = None
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, Row] | None = None
         """Finished rows by the identity of their lines; the window fills this."""
         self.pictures: tuple[Sequence[Line], ...] | None = None
         """Thumbnails; None until somebody has tried to make them."""
         self._body: Body | None = None
         self._thoughts: Body | None = None
-        self._before: list[Line] = []
-        self._after: list[Line] = []
+        self._before: Sequence[Line] = ()
+        self._after: Sequence[Line] = ()
         self._fed = 0
         self._thoughts_fed = 0
-        self._unfolded: dict[str, bool] = {}
-        self._newlines = item.text.count("\n")
+        self._unfolded: Mapping[str, bool] = _NOTHING_UNFOLDED
         self._words = -1
+        self._count()
 
     # ---- how high
 
@@ -125,13 +132,19 @@ class Message:
         """Characters that are not laid out yet."""
         return len(self.item.text) - self._fed if self.is_laid else 0
 
-    def estimate(self, width: int) -> int:
-        """How high it may be, without looking closely."""
+    def _count(self) -> None:
         item = self.item
         around = (
-            2 + bool(item.foot) + bool(item.thinking) + len(item.tools) + len(item.sources) + bool(item.attachments)
+            3 + bool(item.foot) + bool(item.thinking) + len(item.tools) + len(item.sources) + bool(item.attachments)
         )
-        return around + self._newlines + 1 + len(item.text) // max(width, 1)
+        self.characters = len(item.text)
+        self.newlines = item.text.count("\n")
+        self.fixed = around + self.newlines
+        """Lines that it has at any width; with `characters` this gives an estimate of the height."""
+
+    def estimate(self, width: int) -> int:
+        """How high it may be, without looking closely."""
+        return self.fixed + self.characters // width
 
     @property
     def height(self) -> int:
@@ -144,7 +157,7 @@ class Message:
         if not waits or self.look is None:
             return 0
         share = waits / max(len(self.item.text), 1)
-        return 1 + int(share * self._newlines) + waits // self.look.width
+        return 1 + int(share * self.newlines) + waits // self.look.width
 
     # ---- laying out
 
@@ -152,7 +165,7 @@ class Message:
         """Make the lines. A long text is laid out in part; `lay_more` goes on."""
         if self.look == look:
             return
-        self.rows.clear()
+        self.rows = {}
         self.look = look
         self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
         self._fed = 0
@@ -164,10 +177,9 @@ class Message:
         """Forget the lines; the source stays."""
         self.look = None
         self._body = self._thoughts = None
-        self._before = []
-        self._after = []
+        self._before = self._after = ()
         self.pictures = None
-        self.rows.clear()
+        self.rows = None
 
     def lay_more(self, characters: int) -> None:
         """Lay out so much more of the text."""
@@ -241,9 +253,12 @@ class Message:
     def take(self, text: str, thinking: str) -> None:
         """More of a streaming answer."""
         item = self.item
-        if text:
-            self._newlines += text.count("\n")
         self.item = item._replace(text=item.text + text, thinking=item.thinking + thinking)
+        if text:
+            newlines = text.count("\n")
+            self.newlines += newlines
+            self.fixed += newlines
+            self.characters += len(text)
         if thinking and self._words >= 0:
             # a word that two pieces share is counted once
             goes_on = bool(item.thinking) and not item.thinking[-1].isspace() and not thinking[0].isspace()
@@ -266,8 +281,7 @@ class Message:
     def change(self, item: Item) -> None:
         """Another item in its place; text that only went on is not laid out again."""
         old, self.item = self.item, item
-        if item.text != old.text:
-            self._newlines = item.text.count("\n")
+        self._count()
         if item.thinking != old.thinking:
             self._words = -1
         if item.attachments != old.attachments:
@@ -303,20 +317,20 @@ class Message:
     def toggle(self, key: str) -> None:
         """Open or fold one of them."""
         usual = self.look is not None and self.look.thinking and key == "thinking"
-        self._unfolded[key] = not self._is_open(key, usual)
+        self._unfolded = {**self._unfolded, key: not self._is_open(key, usual)}
         self._lay_folds()
 
     def toggle_all(self) -> None:
         """Open everything that can be folded, or fold it where something is open."""
         usual = self.look.thinking if self.look is not None else False
         to = not any(self._is_open(key, usual and key == "thinking") for key in self.folds)
-        for key in self.folds:
-            self._unfolded[key] = to
+        self._unfolded = dict.fromkeys(self.folds, to)
         self._lay_folds()
 
     def as_usual(self) -> None:
         """Thinking follows what the whole transcript does."""
-        self._unfolded.pop("thinking", None)
+        if self._unfolded:
+            self._unfolded = {key: is_open for key, is_open in self._unfolded.items() if key != "thinking"}
 
     def _lay_folds(self) -> None:
         if self.is_laid:

@@ -82,11 +82,10 @@ class Transcript(View):
     # ---- folds
 
     def action_unfold(self) -> None:
-        if self._current is None:
-            raise SkipAction
-        folds = self._column.messages[self._current].folds
-        if not folds:
-            raise SkipAction
+        """What is folded in the message opens or shuts; one without folds leads back to writing."""
+        if self._current is None or not self._column.messages[self._current].folds:
+            self.action_want("write")
+            return
         self._end_selection()
         self._reshape(self._current, Message.toggle_all)
 

@@ -63,6 +63,7 @@ class Window:
         line = message.line(number)
         if line is END:
             bar = None
+        assert message.rows is not None
         kept = message.rows.get(id(line))
         if (
             kept is not None
