@@ -276,11 +276,11 @@ class HawserApp(LivingApp):
 
     async def run_where_it_belongs(self, action: Action) -> None:
         """Do what a key would do, in the room and on the widget whose key it is."""
-        owner = self._owner_of(action)
+        owner = self.owner_of(action)
         room = keys.ROOM_OF.get(action.place)
         if owner is None and room is not None and room != self.current_mode:
             await self.switch_mode(room)
-            owner = self._owner_of(action)
+            owner = self.owner_of(action)
         if owner is None:
             self.say(f"{action.words}: there is nothing here to do it with.")
             return
@@ -289,7 +289,7 @@ class HawserApp(LivingApp):
             node.focus()
         await self.run_action(does, node)
 
-    def _owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
+    def owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
         """Whose key it is, and what the key does there."""
         if action.place == "everywhere":
             return self, action.does or action.name
