@@ -21,7 +21,7 @@ from screens import keys, theme
 from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
-from screens.leaving import Concerned, machines_that_bill
+from screens.leaving import Concerned, answers_under_way, machines_that_bill
 from screens.life import LivingApp
 from screens.standing import Standing
 from screens.theme import Palette, palette
@@ -60,7 +60,7 @@ class HawserApp(LivingApp):
         self.runtime = runtime
         self.keys = keys_of(runtime.settings)
         """The keys of each action, by its id."""
-        self.quit_concerns: list[Concerned] = [machines_that_bill]
+        self.quit_concerns: list[Concerned] = [answers_under_way, machines_that_bill]
         """Asked before leaving, each for what the user should decide about first; rooms add theirs."""
         self.recent_actions: list[str] = []
         """The ids of what was last chosen by name."""
@@ -276,11 +276,11 @@ class HawserApp(LivingApp):
 
     async def run_where_it_belongs(self, action: Action) -> None:
         """Do what a key would do, in the room and on the widget whose key it is."""
-        owner = self._owner_of(action)
+        owner = self.owner_of(action)
         room = keys.ROOM_OF.get(action.place)
         if owner is None and room is not None and room != self.current_mode:
             await self.switch_mode(room)
-            owner = self._owner_of(action)
+            owner = self.owner_of(action)
         if owner is None:
             self.say(f"{action.words}: there is nothing here to do it with.")
             return
@@ -289,7 +289,7 @@ class HawserApp(LivingApp):
             node.focus()
         await self.run_action(does, node)
 
-    def _owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
+    def owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
         """Whose key it is, and what the key does there."""
         if action.place == "everywhere":
             return self, action.does or action.name

@@ -20,13 +20,15 @@ from console.notify import AlertRaised
 from console.overview import Overview
 from console.runtime import Runtime
 from providers.clouds.base import Bills
+from providers.simulated.pace import Speed
+from providers.simulated.services import SimulatedOllama
 from screens.dialogs.confirm import ChoiceDialog, ConfirmDialog
 from screens.dialogs.login import DialogAsk
 from screens.widgets.status import Part, Snapshot, fitting, parts_of
 from tests.conftest import run
 from tests.console.money_kit import NOON, reading, record
 from tests.flows.cloud_kit import cloud, only, renter
-from tests.flows.kit import Services
+from tests.flows.kit import Hawser, Services, endpoint
 from tests.screens.kit import SIZES, press, running, screen_of, text_of, toasts_of, type_text, until
 
 CALM = Overview((), 0, (), Decimal(0), 0, Decimal(5), "nobody", ())
@@ -291,3 +293,32 @@ def test_consequences_are_read_before_a_confirmation(tmp_path: Path) -> None:
             assert "Leave it" in screen_of(app)
 
     run(body())
+
+
+def test_an_answer_that_comes_is_in_sight_and_said_before_leaving(tmp_path: Path) -> None:
+    with Services() as services:
+        ollama = services.start(SimulatedOllama(speed=Speed(tokens_per_second=20)))
+        written = Hawser(tmp_path / "user").settings(endpoint("box", ollama), model="box/llama3.1:8b")
+
+        async def body() -> None:
+            async with running(written.home, environment=written.env) as (app, pilot):
+                await type_text(pilot, "Tell me all about ropes")
+                await press(pilot, "enter")
+                await until(pilot, lambda: "tok/s" in text_of(app)[0])
+                await press(pilot, "ctrl+q")
+                await until(pilot, lambda: "An answer is still coming." in screen_of(app))
+                await press(pilot, "escape")
+                await until(pilot, lambda: not app.screen.is_modal)
+                assert app.runtime.desk.busy
+                await press(pilot, "ctrl+q")
+                await until(pilot, lambda: app.screen.is_modal)
+                await press(pilot, "l")
+                await until(pilot, lambda: not app.is_running)
+
+                assert app.return_value == 0
+
+        run(body())
+        services.until_idle(ollama)
+        answer = written.last_answer()
+        assert answer.state == "stopped"
+        assert answer.text
