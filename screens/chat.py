@@ -117,6 +117,15 @@ class ChatRoom(Room):
         await self.show_chat(chat or desk.new())
         self._read_list()
         self._learn_names()
+        self._clear_out()
+
+    @work(group="clear out")
+    async def _clear_out(self) -> None:
+        """What was deleted more than a week ago goes for good."""
+        try:
+            await self.runtime.shelf.clear_out()
+        except ConsoleError as error:
+            log.info("deleted chats could not be removed: %s", error.text)
 
     @work(group="names")
     async def _learn_names(self) -> None:

@@ -7,7 +7,8 @@
 
 Nothing here knows of widgets, and nothing of the text reaches a line unless it is harmless on a terminal. The lines
 depend on the text, the width and the palette alone, never on how the text was cut into deltas, and take time linear in
-its length whatever it holds. Begin reading in `rendering.py`; `inline.py` reads the inside of a paragraph.
+its length whatever it holds. Begin reading in `rendering.py` and `reading.py`; `inline.py` reads the inside of a
+paragraph.
 """
 
 from typing import TYPE_CHECKING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -474,5 +474,27 @@ def test_a_place_that_was_found_is_opened_in_the_room(tmp_path: Path) -> None:
             await until(k.pilot, lambda: room.chat is not None and room.chat.id == chat_id)
             answer = (await k.store.path(chat_id))[-1].id
             await until(k.pilot, lambda: room.transcript.current is not None and room.transcript.current.id == answer)
+
+    run(body())
+
+
+def test_what_was_deleted_a_week_ago_is_gone_after_a_start(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with kit(tmp_path) as k:
+            old = await k.chat("Old")
+            await k.store.put_away_chat(old)
+        later = EagerClock(NOW + timedelta(days=8))
+        async with running(tmp_path, clock=later) as (app, pilot):
+            store = await app.runtime.store()
+            left = [1]
+
+            async def look() -> None:
+                left[:] = await store.run(lambda c: c.execute("SELECT 1 FROM chats").fetchall())
+
+            while left:
+                await look()
+                await pilot.pause()
+
+            assert await app.runtime.shelf.row(old) is None
 
     run(body())

@@ -180,9 +180,10 @@ class Message:
         look, item = self.look, self.item
         assert look is not None
         width, palette = look.width, look.palette
+        beneath = [*rows.sources(item.sources, width, palette), *rows.trouble(item, width, palette)]
         self._after = [
-            *rows.sources(item.sources, width, palette),
-            *rows.trouble(item, width, palette),
+            *([BLANK] if beneath and item.text else []),
+            *beneath,
             *rows.foot(item, width, palette),
             END,
         ]
