@@ -92,6 +92,11 @@ class ChatRoom(Room):
         self.hawser.after_first_frame(self._begin)
 
     @property
+    def is_private(self) -> bool:
+        """Whether the screen that is kept for the next start must not show this."""
+        return self.chat is not None and self.chat.off_the_record
+
+    @property
     def composer(self) -> Composer:
         return self.query_one(Composer)
 
