@@ -99,7 +99,7 @@ class HawserApp(LivingApp):
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
         self.runtime.ring = self.draw
         self.call_after_refresh(self.first_room_shown)
-        self.call_after_refresh(self.standing.start)
+        self.after_first_frame(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:
             self.warn(f"There is no theme {wanted!r}; choose one with the command Theme.")
 

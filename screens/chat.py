@@ -18,9 +18,9 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.turn import TurnEnded
+from console.chat.shelf import ShelfChanged
 from console.errors import ConsoleError
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
@@ -81,6 +81,7 @@ class ChatRoom(Room):
                     history=History(runtime.store, runtime.clock),
                     folder=Path.cwd(),
                     commands=lambda: commands(self),
+                    image_from_clipboard=self._clipboard_image,
                     enter_sends=runtime.settings.chat.enter_sends,
                 )
         yield Footer()
@@ -88,7 +89,12 @@ class ChatRoom(Room):
     def on_mount(self) -> None:
         self.composer.focus()
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
-        self.call_after_refresh(self._begin)
+        self.hawser.after_first_frame(self._begin)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the screen that is kept for the next start must not show this."""
+        return self.chat is not None and self.chat.off_the_record
 
     @property
     def composer(self) -> Composer:
@@ -116,6 +122,15 @@ class ChatRoom(Room):
         await self.show_chat(chat or desk.new())
         self._read_list()
         self._learn_names()
+        self._clear_out()
+
+    @work(group="clear out")
+    async def _clear_out(self) -> None:
+        """What was deleted more than a week ago goes for good."""
+        try:
+            await self.runtime.shelf.clear_out()
+        except ConsoleError as error:
+            log.info("deleted chats could not be removed: %s", error.text)
 
     @work(group="names")
     async def _learn_names(self) -> None:
@@ -145,6 +160,7 @@ class ChatRoom(Room):
         self.transcript.show(self._items(chat), at=at)
         self._draw_around(chat)
         self._is_open.set()
+        self.composer.set_off_the_record(chat.off_the_record)
         await self._bring_draft(chat, is_first=before is None)
         self.estimate()
 
@@ -229,10 +245,27 @@ class ChatRoom(Room):
                 self._notice(happened.event)
             case TurnEnded():
                 self._read_list()
-            case event if type(event).__name__ == "ShelfChanged":
+            case ShelfChanged(chat_id=chat_id, what=what):
+                if chat is not None and chat_id == chat.id:
+                    self._kept_otherwise(chat, what)
                 self._read_list()
             case _:
                 pass
+
+    @work(exclusive=True, group="kept")
+    async def _kept_otherwise(self, chat: OpenChat, what: str) -> None:
+        """The open chat was renamed in the list of chats, or deleted there."""
+        try:
+            if what == "deleted":
+                await chat.settled()
+                if self.chat is chat:
+                    await self.show_chat(self.runtime.desk.new())
+            elif what == "renamed" and chat.id is not None and (row := await self.runtime.shelf.row(chat.id)):
+                chat.title, chat.titled_by = row.title, "person"
+                if self.chat is chat:
+                    self._draw_around(chat)
+        except ConsoleError as error:
+            self.hawser.tell(error)
 
     def _grow(self, chat: OpenChat, message_id: str) -> None:
         live = chat.lives.get(message_id)
@@ -277,6 +310,11 @@ class ChatRoom(Room):
         self.sidebar.show_chats(rows, total, self.runtime.clock.now(), current=current, live=live)
 
     # ---- the composer
+
+    async def _clipboard_image(self) -> Path | None:
+        from console.clipboard_images import ClipboardImages
+
+        return await ClipboardImages(self.runtime.paths.cache / "clipboard", self.runtime.environment).take()
 
     @on(Composer.Sent)
     def _sent(self, sent: Composer.Sent) -> None:

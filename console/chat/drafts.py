@@ -119,22 +119,33 @@ class History:
         self._clock = clock
         self.recent: Sequence[Draft] = ()
         """With chips where they were put away by this process: only the words are stored."""
+        self._unstored: set[Draft] = set()
 
     async def load(self) -> None:
         """Bring in what this and other processes stored; what was put away here keeps its chips."""
         stored = await self.search("", limit=MOST_RECENT)
         with_chips = {draft.text: draft for draft in self.recent if draft.chips}
-        without_words = [draft for draft in self.recent if not draft.text]
-        self.recent = (*without_words, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
+        only_here = [draft for draft in self.recent if not draft.text or draft in self._unstored]
+        self.recent = (*only_here, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
 
     def remember(self, draft: Draft) -> None:
-        """Put it first, at once; `add` also stores it."""
+        """Put it first, at once, for as long as nobody says `forget`; `add` stores it."""
+        self._unstored.add(draft)
+        self._put_first(draft)
+
+    def forget(self) -> None:
+        """Let go of what was only remembered."""
+        self.recent = tuple(draft for draft in self.recent if draft not in self._unstored)
+        self._unstored.clear()
+
+    def _put_first(self, draft: Draft) -> None:
         if draft:
             others = (each for each in self.recent if each.text != draft.text or (not draft.text and each != draft))
             self.recent = (draft, *others)[:MOST_RECENT]
 
     async def add(self, draft: Draft) -> None:
-        self.remember(draft)
+        self._unstored.discard(draft)
+        self._put_first(draft)
         if not draft.text.strip():
             return
         from console.history import drafts

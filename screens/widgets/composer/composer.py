@@ -118,6 +118,7 @@ class Composer(Widget):
         self._told: Draft = Draft()
         self._telling: Timer | None = None
         self._sends_when_read = False
+        self._is_off_the_record = False
         self.area = PromptArea(self)
         self.row = ChipRow()
         self.choices = Choices()
@@ -194,6 +195,13 @@ class Composer(Widget):
         self._help.be_quiet()
         self._shelf.put(draft.chips)
         self._told = draft
+
+    def set_off_the_record(self, off_the_record: bool) -> None:
+        """What is sent off the record is found again with Up only until one is back on it, and nowhere is it stored."""
+        if self._is_off_the_record and not off_the_record:
+            self._walk.end()
+            self._history.forget()
+        self._is_off_the_record = off_the_record
 
     def set_estimate(self, text: str, style: str = "muted") -> None:
         """What sending would cost, at the lower edge."""
@@ -282,7 +290,10 @@ class Composer(Widget):
             self.action_send()
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
-        self.run_worker(self._storing(self._history.add(put_away)), group="history")
+        if self._is_off_the_record:
+            self._history.remember(put_away)
+        else:
+            self.run_worker(self._storing(self._history.add(put_away)), group="history")
         self._sends_when_read = False
         self._walk.end()
         self._help.shut()
