@@ -135,7 +135,10 @@ class ChatRoom(Room):
     @work(group="names")
     async def _learn_names(self) -> None:
         try:
-            self._model_names = [row.name for row in await (await self.runtime.on_hand()).listed()]
+            on_hand = await self.runtime.on_hand()
+            self._model_names = [row.name for row in await on_hand.listed()]
+            async for _ in on_hand.refresh():  # in the background, each with its own limit
+                self._model_names = [row.name for row in await on_hand.listed()]
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 
