@@ -85,7 +85,7 @@ class Router:
         allow_fallback: bool = True,
         may_ask: bool = True,
     ) -> Choice:
-        """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two. Without `may_ask` this is
+        """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two. Without `may_ask` it is
         told from what is known, and no network is touched."""
         offers = Offers(
             self._settings.endpoints,
