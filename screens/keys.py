@@ -124,8 +124,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat", "delete_chat", (), "Delete chat", "Delete this chat; it can be brought back for a week.",
            dangerous=True),
     # Chat, on a message
-    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used."),
-    Action("messages", "write", ("enter", "tab"), "Write", "Back to writing.", footer=1),
+    Action("messages", "unfold", ("enter",), "Unfold", "Open or fold what the model thought and which tools it used; "
+           "where there is nothing to open, back to writing."),
+    Action("messages", "write", ("tab",), "Write", "Back to writing.", footer=1),
     Action("messages", "older", ("k", "up"), "Older", "The message above."),
     Action("messages", "newer", ("j", "down"), "Newer", "The message below."),
     Action("messages", "top", ("g", "home"), "First", "To the first message."),

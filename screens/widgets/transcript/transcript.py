@@ -82,11 +82,9 @@ class Transcript(View):
     # ---- folds
 
     def action_unfold(self) -> None:
-        if self._current is None:
-            raise SkipAction
-        folds = self._column.messages[self._current].folds
-        if not folds:
-            raise SkipAction
+        if self._current is None or not self._column.messages[self._current].folds:
+            self.action_want("write")
+            return
         self._end_selection()
         self._reshape(self._current, Message.toggle_all)
 
