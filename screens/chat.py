@@ -51,6 +51,8 @@ TICK_S = 0.5
 
 class ChatRoom(Room):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
+    AUTO_FOCUS = "PromptArea"
+    """From the first frame on; a focus that moves is drawn twice."""
     room_title = "Chat"
 
     def __init__(self) -> None:
@@ -87,7 +89,6 @@ class ChatRoom(Room):
         yield Footer()
 
     def on_mount(self) -> None:
-        self.composer.focus()
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
 
