@@ -21,7 +21,7 @@ from screens import keys, theme
 from screens.bridge import Happened, carry
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
-from screens.leaving import Concerned, machines_that_bill
+from screens.leaving import Concerned, answers_under_way, machines_that_bill
 from screens.life import LivingApp
 from screens.standing import Standing
 from screens.theme import Palette, palette
@@ -60,7 +60,7 @@ class HawserApp(LivingApp):
         self.runtime = runtime
         self.keys = keys_of(runtime.settings)
         """The keys of each action, by its id."""
-        self.quit_concerns: list[Concerned] = [machines_that_bill]
+        self.quit_concerns: list[Concerned] = [answers_under_way, machines_that_bill]
         """Asked before leaving, each for what the user should decide about first; rooms add theirs."""
         self.recent_actions: list[str] = []
         """The ids of what was last chosen by name."""
@@ -99,7 +99,7 @@ class HawserApp(LivingApp):
         self._carrying = asyncio.create_task(carry(self.runtime.bus, self._deliver), name="bridge")
         self.runtime.ring = self.draw
         self.call_after_refresh(self.first_room_shown)
-        self.call_after_refresh(self.standing.start)
+        self.after_first_frame(self.standing.start)
         if (wanted := self.runtime.settings.screen.theme) != self.theme:
             self.warn(f"There is no theme {wanted!r}; choose one with the command Theme.")
 
@@ -276,24 +276,27 @@ class HawserApp(LivingApp):
 
     async def run_where_it_belongs(self, action: Action) -> None:
         """Do what a key would do, in the room and on the widget whose key it is."""
-        node = self._owner_of(action)
+        owner = self.owner_of(action)
         room = keys.ROOM_OF.get(action.place)
-        if node is None and room is not None and room != self.current_mode:
+        if owner is None and room is not None and room != self.current_mode:
             await self.switch_mode(room)
-            node = self._owner_of(action)
-        if node is None:
+            owner = self.owner_of(action)
+        if owner is None:
             self.say(f"{action.words}: there is nothing here to do it with.")
             return
+        node, does = owner
         if isinstance(node, Widget) and not isinstance(node, Screen) and node.focusable:
             node.focus()
-        await self.run_action(action.does or action.name, node)
+        await self.run_action(does, node)
 
-    def _owner_of(self, action: Action) -> DOMNode | None:
+    def owner_of(self, action: Action) -> tuple[DOMNode, str] | None:
+        """Whose key it is, and what the key does there."""
         if action.place == "everywhere":
-            return self
+            return self, action.does or action.name
         for node in (self.screen, *self.screen.walk_children()):
-            if any(binding.id == action.id for _, binding in node._bindings):
-                return node
+            for _, binding in node._bindings:
+                if binding.id == action.id:
+                    return node, binding.action
         return None
 
     async def remember(self, name: str, value: str) -> None:

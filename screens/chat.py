@@ -18,10 +18,10 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.turn import TurnEnded
-from console.errors import ConsoleError, NotFound
+from console.chat.shelf import ShelfChanged
+from console.errors import ConsoleError, NotFound, explain
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
 from screens.bridge import Happened
@@ -45,12 +45,16 @@ log = logging.getLogger(__name__)
 
 LISTED = 200
 """How many chats the sidebar shows."""
+KEEP_S = 2.0
+"""How long leaving waits for a store that somebody else holds, to keep what was being written."""
 TICK_S = 0.5
 """How often the words under a growing answer are drawn anew."""
 
 
 class ChatRoom(Room):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
+    AUTO_FOCUS = "PromptArea"
+    """From the first frame on; a focus that moves is drawn twice."""
     room_title = "Chat"
 
     # Made once and held: what is under way beside the screen may end after the widgets left it.
@@ -86,16 +90,16 @@ class ChatRoom(Room):
 
     def compose(self) -> ComposeResult:
         runtime = self.runtime
-        history = History(runtime.store, runtime.clock)
         self.sidebar, self.transcript = Sidebar(self.hawser.palette), Transcript(self.hawser.palette)
         self.title_line, self.welcome = ChatTitle(), Welcome()
         self.composer = Composer(
-            history=history,
+            history=History(runtime.store, runtime.clock),
             folder=Path.cwd(),
             commands=lambda: commands(self),
+            image_from_clipboard=self._clipboard_image,
             enter_sends=runtime.settings.chat.enter_sends,
         )
-        self._drafts = RoomDrafts(self.composer, Drafts(runtime.store, runtime.clock), history)
+        self._drafts = RoomDrafts(self.composer, Drafts(runtime.store, runtime.clock))
         yield StatusLine()
         with Horizontal(id="body"):
             yield self.sidebar
@@ -107,9 +111,8 @@ class ChatRoom(Room):
         yield Footer()
 
     def on_mount(self) -> None:
-        self.composer.focus()
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
-        self.call_after_refresh(self._begin)
+        self.hawser.after_first_frame(self._begin)
         self.watch(self.app, "app_focus", self._looked_at_again, init=False)
         self.app.app_resume_signal.subscribe(self, lambda _: self._looked_at_again(True))
 
@@ -125,16 +128,16 @@ class ChatRoom(Room):
         """What is being written is kept, however the app ends."""
         assert self._drafts is not None
         try:
-            await self._drafts.end(self._set_aside if self.editing is not None else None, self._asking)
-        except ConsoleError as error:
-            log.warning("the draft is not kept: %s", error.text)
+            async with asyncio.timeout(KEEP_S):
+                await self._drafts.end(self._set_aside if self.editing is not None else None, self._asking)
+        except (ConsoleError, TimeoutError) as error:
+            log.warning("the draft is not kept: %s", explain(error).text)
 
     # ---- which chat is shown
 
-    @work(exclusive=True, group="open")
+    @work(group="begin")
     async def _begin(self) -> None:
         """After the first frame: the store is opened, and the chat that was open last comes back."""
-        self._learn_names()
         desk = self.runtime.desk
         try:
             chat = await desk.latest()
@@ -144,11 +147,24 @@ class ChatRoom(Room):
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
         self._read_list()
+        self._learn_names()
+        self._clear_out()
+
+    @work(group="clear out")
+    async def _clear_out(self) -> None:
+        """What was deleted more than a week ago goes for good."""
+        try:
+            await self.runtime.shelf.clear_out()
+        except ConsoleError as error:
+            log.info("deleted chats could not be removed: %s", error.text)
 
     @work(group="names")
     async def _learn_names(self) -> None:
         try:
-            self._model_names = [row.name for row in await (await self.runtime.on_hand()).listed()]
+            on_hand = await self.runtime.on_hand()
+            self._model_names = [row.name for row in await on_hand.listed()]
+            async for _ in on_hand.refresh():  # in the background, each with its own limit
+                self._model_names = [row.name for row in await on_hand.listed()]
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 
@@ -182,6 +198,7 @@ class ChatRoom(Room):
         self.transcript.show(self._items(chat), at=at)
         self._draw_around(chat)
         self._is_open.set()
+        self.composer.set_off_the_record(chat.off_the_record)
         self._bring_draft(chat)
         self._write_drafts()
         self._read_list()
@@ -309,10 +326,27 @@ class ChatRoom(Room):
                 self._notice(happened.event)
             case TurnEnded():
                 self._read_list()
-            case event if type(event).__name__ == "ShelfChanged":
-                self._look_again()
+            case ShelfChanged(chat_id=chat_id, what=what):
+                if chat is not None and chat_id == chat.id:
+                    self._kept_otherwise(chat, what)
+                self._read_list()
             case _:
                 pass
+
+    @work(exclusive=True, group="kept")
+    async def _kept_otherwise(self, chat: OpenChat, what: str) -> None:
+        """The open chat was renamed in the list of chats, or deleted there."""
+        try:
+            if what == "deleted":
+                await chat.settled()
+                if self.chat is chat:
+                    self.show_chat(self.runtime.desk.new())
+            elif what == "renamed" and chat.id is not None and (row := await self.runtime.shelf.row(chat.id)):
+                chat.title, chat.titled_by = row.title, "person"
+                if self.chat is chat:
+                    self._draw_around(chat)
+        except ConsoleError as error:
+            self.hawser.tell(error)
 
     def _grow(self, chat: OpenChat, message_id: str) -> None:
         live = chat.lives.get(message_id)
@@ -357,6 +391,11 @@ class ChatRoom(Room):
         self.sidebar.show_chats(rows, total, self.runtime.clock.now(), current=current, live=live)
 
     # ---- the composer
+
+    async def _clipboard_image(self) -> Path | None:
+        from console.clipboard_images import ClipboardImages
+
+        return await ClipboardImages(self.runtime.paths.cache / "clipboard", self.runtime.environment).take()
 
     @on(Composer.Sent)
     def _sent(self, sent: Composer.Sent) -> None:

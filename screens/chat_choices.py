@@ -1,20 +1,21 @@
-"""What is chosen for a whole chat, each in a dialog: which one, who answers, how, and what becomes of it."""
+"""What is chosen for a whole chat, each in a dialog: which one, who answers, how, and what becomes of it.
+
+The room has this from its first frame on; what a choice needs is loaded when it is made.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.chat import parameters
 from console.chat.drafts import Draft
-from console.chat.on_hand import OnHand
 from console.chat.questions import Question
 from console.errors import ConsoleError
-from screens.dialogs.ask import AskDialog
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from console.chat import parameters
     from console.chat.open_chat import OpenChat
     from console.chat.templates import Template
     from screens.chat import ChatRoom
@@ -39,7 +40,10 @@ def find_chat(room: ChatRoom) -> None:
     from screens.dialogs.chats import ChatsDialog
 
     async def find() -> None:
-        place = await room.app.push_screen_wait(ChatsDialog(room.runtime.shelf, room.runtime.clock.now))
+        current = room.chat.id if room.chat is not None else None
+        live = {chat.id for chat in room.runtime.desk.busy if chat.id}
+        dialog = ChatsDialog(room.runtime.shelf, room.runtime.clock.now, current=current, live=live)
+        place = await room.app.push_screen_wait(dialog)
         if place is not None:
             room.open_chat(place.chat_id, place.message_id)
 
@@ -62,6 +66,7 @@ def search(room: ChatRoom, words: str = "") -> None:
 
 async def ask_model(room: ChatRoom, title: str, *, current: str | None) -> str | None:
     """The name that was chosen."""
+    from console.chat.on_hand import OnHand
     from screens.dialogs.models import ModelsDialog
 
     on_hand = await room.runtime.on_hand()
@@ -84,6 +89,8 @@ def choose_model(room: ChatRoom) -> None:
 
 
 async def set_model(room: ChatRoom, chat: OpenChat, model: str) -> None:
+    from console.chat import parameters
+
     await chat.set_model(model)
     kind = backend_of(room, model)
     if kind is not None and (dropped := parameters.left_out(chat.params, kind)):
@@ -92,6 +99,8 @@ async def set_model(room: ChatRoom, chat: OpenChat, model: str) -> None:
 
 def backend_of(room: ChatRoom, model: str | None) -> parameters.Backend | None:
     """Which parameters who answers has; None for a name that stands for several."""
+    from console.chat import parameters
+
     name = model or room.runtime.settings.chat.model or ""
     endpoint = room.runtime.settings.endpoints.get(name.partition("/")[0])
     if endpoint is None:
@@ -165,6 +174,8 @@ async def _take_template(room: ChatRoom, name: str, *, persona: bool) -> None:
     if filled.model is not None:
         await set_model(room, chat, filled.model)
     if filled.params:
+        from console.chat import parameters
+
         known = {name: value for name, value in filled.params.items() if name in parameters.BY_NAME}
         await chat.set_params({**chat.params, **known})
     if not persona and filled.prompt:
@@ -181,6 +192,7 @@ def compare(room: ChatRoom) -> None:
 
 
 async def _compare(room: ChatRoom) -> None:
+    from console.chat.on_hand import OnHand
     from screens.compare import CompareScreen
     from screens.dialogs.several import SeveralDialog
 
@@ -218,6 +230,8 @@ def rename(room: ChatRoom, title: str = "") -> None:
             return
         new: str | None = title
         if not new:
+            from screens.dialogs.ask import AskDialog
+
             new = await room.app.push_screen_wait(AskDialog("Rename", "The title of this chat", chat.title))
         if new:
             await chat.rename(new)
@@ -227,6 +241,7 @@ def rename(room: ChatRoom, title: str = "") -> None:
 
 def export(room: ChatRoom, file: str = "") -> None:
     from console.chat.shelf import suggested_path
+    from screens.dialogs.ask import AskDialog
 
     async def ask() -> None:
         chat = room.chat

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from console.chat.drafts import Draft, Drafts, History, PassingHistory
+from console.chat.drafts import Draft, Drafts
 from console.errors import ConsoleError
 
 if TYPE_CHECKING:
@@ -32,17 +32,16 @@ def joined(*drafts: Draft) -> Draft:
 class RoomDrafts:
     """`take_away` and `bring` when another chat is shown, `changed` when something was written."""
 
-    def __init__(self, composer: Composer, drafts: Drafts, history: History) -> None:
+    def __init__(self, composer: Composer, drafts: Drafts) -> None:
         self._composer = composer
         self._drafts = drafts
-        self._history = history
         self._chat: OpenChat | None = None
         """Whose draft the composer shows; None until it was brought."""
         self._key = UNNAMED
         self._waiting: dict[str, Draft] = {}
         """What is to be written, and is on its way there."""
         self._is_writing = False
-        self._off_record: WeakKeyDictionary[OpenChat, tuple[Draft, History]] = WeakKeyDictionary()
+        self._off_record: WeakKeyDictionary[OpenChat, Draft] = WeakKeyDictionary()
 
     def take_away(self, written: Draft) -> None:
         """Another chat is about to be shown; the composer is empty until its draft is there."""
@@ -50,18 +49,15 @@ class RoomDrafts:
         if chat is None:
             return
         if chat.off_the_record:
-            self._off_record[chat] = (written, self._composer.history)
+            self._off_record[chat] = written
         else:
             self._note(chat, written)
         self._composer.set_draft(Draft())
-        self._composer.set_history(self._history)
 
     async def bring(self, chat: OpenChat) -> Draft:
         """What was written there before."""
         if chat.off_the_record:
-            draft, history = self._off_record.get(chat) or (Draft(), PassingHistory(self._history))
-            self._composer.set_history(history)
-            return draft
+            return self._off_record.get(chat, Draft())
         key = chat.id or UNNAMED
         if key in self._waiting:
             return self._waiting[key]
@@ -112,10 +108,10 @@ class RoomDrafts:
         """Write what is there at the end, behind what was sent and not asked yet. With `set_aside` the composer shows
         an old question that is being written anew: its words go to the past ones."""
         written = self._composer.draft()
-        if set_aside is not None:
-            self._composer.history.put_away(written)
-            written = set_aside
         if self._chat is not None and not self._chat.off_the_record:
+            if set_aside is not None:
+                self._composer.history.put_away(written)
+                written = set_aside
             self._note(self._chat, joined(*unasked, written))
         await self.write()
-        await self._history.write()
+        await self._composer.history.write()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from console.errors import ConsoleError
 from screens.chat_items import details_of, is_waiting
-from screens.dialogs.confirm import ConfirmDialog
 
 if TYPE_CHECKING:
     from console.chat.branches import Branch
@@ -119,6 +118,8 @@ async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
 
 
 async def _delete(room: ChatRoom, chat: OpenChat, branch: Branch) -> None:
+    from screens.dialogs.confirm import ConfirmDialog
+
     lines = [
         "This message and everything below it is removed.",
         "There is no way back; what it cost stays in the books.",

@@ -15,6 +15,9 @@ from screens.keys import ACTIONS, TRAPS, Action, Place, key_name, unbound
 if TYPE_CHECKING:
     from console.settings import Settings
 
+FIXED = frozenset({"copy_block"})
+"""Actions whose keys say which of several things is meant."""
+
 
 def keys_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """The keys of every action as they are in force, by its id."""
@@ -22,6 +25,8 @@ def keys_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     changed: dict[str, str] = {}
     for name, wanted in settings.keys.items():
         action = _action(name, settings)
+        if action.name in FIXED:
+            raise _wrong(name, settings, "has keys that stay: each is the number of what it does", None)
         keys[action.id] = tuple(_key(key, name, settings) for key in wanted)
         changed[action.id] = name
     for action in ACTIONS:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from console.errors import ConsoleError, explain
+from console.text import plural
 
 if TYPE_CHECKING:
     from screens.app import HawserApp
@@ -92,6 +93,22 @@ async def _end(app: HawserApp, concerns: Sequence[Concern]) -> bool:
         give_up="Leave now: what is not proved yet may go on costing money",
     )
     return await app.push_screen_wait(dialog) is not None
+
+
+async def answers_under_way(app: HawserApp) -> Concern | None:
+    """The concern that answers are which are still coming: leaving cuts them off."""
+    busy = app.runtime.desk.busy
+    if not busy:
+        return None
+    count, waiting = sum(len(chat.lives) for chat in busy), sum(len(chat.waiting) for chat in busy)
+    lines = [
+        "An answer is still coming. Leaving stops it; what came of it is kept."
+        if count <= 1
+        else f"{count} answers are still coming. Leaving stops them; what came of them is kept."
+    ]
+    if waiting:
+        lines.append(f"{plural(waiting, 'question')} behind {'it' if count <= 1 else 'them'} will not be asked.")
+    return Concern(tuple(lines))
 
 
 async def machines_that_bill(app: HawserApp) -> Concern | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App
@@ -13,14 +13,20 @@ from screens.last_frame import frame_of
 from screens.terminal import TerminalDriver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import RenderableType
     from textual.await_remove import AwaitRemove
     from textual.dom import DOMNode
+    from textual.screen import Screen
     from textual.widget import Widget
 
     from screens.early import EarlyScreen
 
 log = logging.getLogger(__name__)
 
+KEYS_FIRST_S = 0.04
+"""How long the first frame has to itself: what was typed is seen before anything else is loaded."""
 FIRST_FOCUS_S = 3.0
 """How long keys are held for a first focus at most."""
 
@@ -33,6 +39,7 @@ class LivingApp(App[int]):
         self.early = early
         self.last_frame = b""
         """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
+        self._waiting: list[Callable[[], Any]] | None = []
         self._held_keys: list[events.Event] | None = []
         """What was typed before anything had the focus; None from then on."""
         if self.no_color:
@@ -43,7 +50,27 @@ class LivingApp(App[int]):
 
     def on_load(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._draw_anew))
-        self.set_timer(FIRST_FOCUS_S, self._release_keys)
+        self.set_timer(FIRST_FOCUS_S, self._stop_waiting)
+
+    # ---- the first frame
+
+    def after_first_frame(self, work: Callable[[], Any]) -> None:
+        """Call this once the first whole frame has been given to the terminal; at once when it has been."""
+        if self._waiting is None:
+            self.call_later(work)
+        else:
+            self._waiting.append(work)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, renderable)
+        if self._waiting is not None and renderable is not None and screen.focused is not None:
+            self._first_frame_drawn()
+
+    def _first_frame_drawn(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.call_later(self._release_keys)
+        for work in waiting or ():
+            self.set_timer(KEYS_FIRST_S, work)
 
     # ---- the first keys
 
@@ -58,8 +85,14 @@ class LivingApp(App[int]):
         """Called when what is shown first has been drawn: where nothing takes keys, the room itself does."""
         if not self.screen.focus_chain:
             await self._release_keys()
+            self._first_frame_drawn()
 
     async def on_descendant_focus(self) -> None:
+        await self._release_keys()
+
+    async def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._first_frame_drawn()
         await self._release_keys()
 
     async def _release_keys(self) -> None:

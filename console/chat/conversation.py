@@ -23,10 +23,11 @@ from console.chat.attempts import Notice, Policy, Tried
 from console.chat.breaker import Breakers
 from console.chat.call import Call, Counted
 from console.chat.catalogue import Catalogue
+from console.chat.news import TurnEnded
 from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
 from console.chat.router import ASK_S, Candidate, Choice, Router
 from console.chat.saving import Saver
-from console.chat.turn import Answer, Begun, State, Turn, TurnEnded
+from console.chat.turn import Answer, Begun, State, Turn
 from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus

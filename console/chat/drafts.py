@@ -122,24 +122,35 @@ class History:
         self._clock = clock
         self.recent: Sequence[Draft] = ()
         """With chips where they were put away by this process: only the words are stored."""
+        self._unstored: set[Draft] = set()
         self._unwritten: list[str] = []
 
     async def load(self) -> None:
         """Bring in what this and other processes stored; what was put away here keeps its chips."""
         stored = await self.search("", limit=MOST_RECENT)
         with_chips = {draft.text: draft for draft in self.recent if draft.chips}
-        without_words = [draft for draft in self.recent if not draft.text]
-        self.recent = (*without_words, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
+        only_here = [draft for draft in self.recent if not draft.text or draft in self._unstored]
+        self.recent = (*only_here, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
 
     def remember(self, draft: Draft) -> None:
-        """Put it first, at once, without storing it."""
+        """Put it first, at once, for as long as nobody says `forget`, and never store it."""
+        self._unstored.add(draft)
+        self._put_first(draft)
+
+    def forget(self) -> None:
+        """Let go of what was only remembered."""
+        self.recent = tuple(draft for draft in self.recent if draft not in self._unstored)
+        self._unstored.clear()
+
+    def _put_first(self, draft: Draft) -> None:
         if draft:
             others = (each for each in self.recent if each.text != draft.text or (not draft.text and each != draft))
             self.recent = (draft, *others)[:MOST_RECENT]
 
     def put_away(self, draft: Draft) -> None:
         """Put it first, at once; `write` stores it."""
-        self.remember(draft)
+        self._unstored.discard(draft)
+        self._put_first(draft)
         if draft.text.strip():
             self._unwritten.append(draft.text)
 
@@ -167,22 +178,3 @@ def _add_prompt(now_ms: int, text: str, connection: Connection) -> None:
     from console.history import drafts
 
     drafts.add_prompt(connection, now_ms, text)
-
-
-class PassingHistory(History):
-    """Off the record: what was asked here is at hand as long as this is, above the kept ones, and nobody writes it."""
-
-    def __init__(self, kept: History) -> None:
-        super().__init__(kept._store, kept._clock)
-        self.recent = kept.recent
-
-    async def load(self) -> None:
-        """What is kept was brought in by the other."""
-
-    def put_away(self, draft: Draft) -> None:
-        self.remember(draft)
-
-    async def search(self, words: str, *, limit: int = 50) -> list[str]:
-        sought = words.casefold().split()
-        here = [each.text for each in self.recent if each.text and all(word in each.text.casefold() for word in sought)]
-        return list(dict.fromkeys([*here, *await super().search(words, limit=limit)]))[:limit]

@@ -1,4 +1,5 @@
-"""What the desk tells on the bus. An event only says that there is something; what it is, the reader asks the chat.
+"""What chats and their turns tell on the bus. Most events only say that there is something; what it is, the reader asks
+the chat.
 
 `chat` is the `key` of an `OpenChat`, which it has also before it has an id.
 """
@@ -7,8 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from console.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded(Event):
+    """A fact: an answer is over, however it ended."""
+
+    chat_id: str | None
+    message_id: str | None
+    state: str
+    cost_usd: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class Shelf:
         return range(first, first + len(numbers))
 
     async def recent(self, limit: int = 200) -> tuple[list[ChatRow], int]:
-        """The beginning of the list, and how many chats there are; what was deleted long ago goes after that."""
+        """The beginning of the list, and how many chats there are."""
 
         def work(connection: sqlite3.Connection) -> tuple[list[ChatRow], int]:
             return listing.rows(connection, listing.top(connection, limit)), listing.count(connection)

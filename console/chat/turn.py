@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from console.chat.attempts import AfterBreak, Tried
-from console.events import Event
 from providers.chat.base import Usage
 
 if TYPE_CHECKING:
@@ -60,16 +58,6 @@ class Turn(NamedTuple):
     """What there is of the answer: it is to be continued, and what comes is only the rest."""
     earlier: Answer | None = None
     """What `so_far` took; it is added to what the rest takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEnded(Event):
-    """A fact: an answer is over, however it ended."""
-
-    chat_id: str | None
-    message_id: str | None
-    state: str
-    cost_usd: Decimal | None
 
 
 class Answer(NamedTuple):

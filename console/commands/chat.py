@@ -11,20 +11,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from console.history.chats import Chat
+    from console.history.listing import ChatRow
     from console.history.search import Hit
     from console.history.store import Store
     from console.shell import Shell
 
-HELP = "stored chats: ls, show, search, export, import, rm"
+HELP = "stored chats: ls, show, search, export, import, rm, restore"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from console.arguments import positive_count
 
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ls|show|search|export|import|rm")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ls|show|search|export|import|rm|restore")
     listing = actions.add_parser("ls", help="the chats, the one that changed last first")
     listing.add_argument("-n", "--limit", type=positive_count, default=20, metavar="COUNT", help="at most so many (20)")
     listing.add_argument("--all", action="store_true", help="all of them")
+    listing.add_argument(
+        "--deleted",
+        action="store_true",
+        help="those deleted in the app, which `restore` brings back",
+    )
     listing.add_argument("--json", action="store_true", help="as JSON")
     show = actions.add_parser("show", help="one chat as Markdown")
     show.add_argument("chat", nargs="?", help="its id, or the beginning of it; the latest chat without one")
@@ -49,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("rm", help="remove chats; what they cost stays in the books")
     remove.add_argument("chat", nargs="+", help="its id, or the beginning of it")
     remove.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    restore = actions.add_parser("restore", help="bring back chats that were deleted in the app")
+    restore.add_argument("chat", nargs="+", help="its id, or the beginning of it")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -65,12 +73,15 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
         "export": _export,
         "import": _import,
         "rm": _remove,
+        "restore": _restore,
     }
     async with shell.runtime() as runtime:
         return await actions[arguments.action](arguments, shell, await runtime.store())
 
 
 async def _list(arguments: argparse.Namespace, shell: Shell, store: Store) -> int:
+    if arguments.deleted:
+        return await _list_deleted(arguments, shell, store)
     chats = await store.chats(limit=None if arguments.all else arguments.limit)
     if arguments.json:
         from console.chat.export import moment
@@ -108,6 +119,51 @@ async def _list(arguments: argparse.Namespace, shell: Shell, store: Store) -> in
     ]
     shell.table(("CHAT", "CHANGED", "MESSAGES", "MODEL", "TITLE"), rows)
     return 0
+
+
+async def _list_deleted(arguments: argparse.Namespace, shell: Shell, store: Store) -> int:
+    from console.text import shorten
+
+    chats = await _deleted(store, None if arguments.all else arguments.limit)
+    if arguments.json:
+        from console.chat.export import moment
+
+        shell.items(
+            [
+                {
+                    "id": chat.id,
+                    "title": chat.title,
+                    "model": chat.model,
+                    "messages": chat.message_count,
+                    "updated_at": moment(chat.updated_at),
+                    "deleted_at": None if chat.deleted_at is None else moment(chat.deleted_at),
+                }
+                for chat in chats
+            ]
+        )
+    elif not chats:
+        shell.note("Nothing was deleted in the last week.")
+    else:
+        short = _short_ids([chat.id for chat in chats])
+        rows = [
+            (
+                short[chat.id],
+                f"{(chat.deleted_at or chat.updated_at).astimezone():%Y-%m-%d %H:%M}",
+                str(chat.message_count),
+                chat.model or "-",
+                shorten(chat.title or "untitled", 60),
+            )
+            for chat in chats
+        ]
+        shell.table(("CHAT", "DELETED", "MESSAGES", "MODEL", "TITLE"), rows)
+    return 0
+
+
+async def _deleted(store: Store, limit: int | None = None) -> list[ChatRow]:
+    """The chats that can be brought back, the latest deleted first."""
+    from console.history import listing
+
+    return await store.run(lambda c: listing.rows(c, listing.top(c, -1 if limit is None else limit, deleted=True)))
 
 
 def _short_ids(ids: list[str]) -> dict[str, str]:
@@ -277,6 +333,24 @@ async def _remove(arguments: argparse.Namespace, shell: Shell, store: Store) -> 
     from console.text import plural
 
     for chat in found.values():
+        shell.paths.last_screen.unlink(missing_ok=True)  # it may show what is removed
         count = await store.delete_chat(chat.id)
         shell.note(f"Removed {chat.title or chat.id} with {plural(count, 'message')}.")
+    return 0
+
+
+async def _restore(arguments: argparse.Namespace, shell: Shell, store: Store) -> int:
+    from console.errors import NotFound
+
+    deleted = await _deleted(store)
+    found = []
+    for wanted in arguments.chat:
+        fitting = [chat for chat in deleted if chat.id.startswith(wanted.lower())]
+        if len(fitting) != 1:
+            what = "could be several deleted chats" if fitting else "is no deleted chat"
+            raise NotFound(f"{wanted!r} {what}.", hint="hawser chat ls --deleted shows them.")
+        found += fitting
+    for chat in {chat.id: chat for chat in found}.values():
+        await store.bring_back_chat(chat.id)
+        shell.note(f"{chat.title or chat.id} is back.")
     return 0

@@ -88,7 +88,6 @@ class ChatsDialog(LedDialog[Place]):
             yield Footer()
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._is_there.set()
 
     # The list

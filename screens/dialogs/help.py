@@ -30,8 +30,9 @@ class Line(NamedTuple):
 
 class HelpDialog(PickDialog[Line]):
     def __init__(self, app: HawserApp) -> None:
-        live = {each.binding.id for each in app.screen.active_bindings.values() if each.enabled}
-        here = [action for action in ACTIONS if action.id in live and action.place != "everywhere"]
+        live = dict.fromkeys(each.binding.id for each in app.screen.active_bindings.values() if each.enabled)
+        named = {action.id: action for action in ACTIONS if action.place != "everywhere"}
+        here = [named[name] for name in live if name in named]  # what has the focus comes first
         lines = [Line("Here"), *(Line("Here", action) for action in here)] if here else []
         for place, title in PLACES.items():
             its = [action for action in actions_of(place) if action not in here]
@@ -43,7 +44,10 @@ class HelpDialog(PickDialog[Line]):
             palette = app.palette
             if line.action is None:
                 return Text(f" {line.heading}", palette.heading)
-            key = shown_keys(app.keys[line.action.id]) or "-"
+            keys = list(app.keys[line.action.id]) or ["-"]
+            while len(keys) > 1 and len(shown_keys(keys)) > KEY_WIDTH:
+                keys.pop()  # all of them are under the list
+            key = shown_keys(keys)
             words = Text.assemble((f"   {key:<{KEY_WIDTH}} ", palette.accent), (line.action.help, palette.text))
             words.truncate(width, overflow="ellipsis")
             return words
@@ -71,7 +75,11 @@ class HelpDialog(PickDialog[Line]):
     def on_rows_moved(self, event: Rows.Moved[Line]) -> None:
         """What is cut in the row is whole under the list."""
         action = event.row.action if event.row is not None else None
-        self.query_one(".hint", Static).update(f"{action.id}: {action.help}" if action is not None else "")
+        text = ""
+        if action is not None:
+            keys = shown_keys(self._keys[action.id])
+            text = f"{action.help} ({action.id}{': ' if keys else ''}{keys})"
+        self.query_one(".hint", Static).update(text)
 
 
 def open_help(app: HawserApp) -> None:

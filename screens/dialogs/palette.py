@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from screens.dialogs.pick import PickDialog
-from screens.keymap import shown_keys
+from screens.keymap import FIXED, shown_keys
 from screens.keys import ACTIONS, PLACES, Action
 from screens.widgets.rows import Rows
 
@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from screens.app import HawserApp
 
 MOST_RECENT = 12
+PASSING = ("chats", "compare")
+"""Places that are not always there: what they do is offered while they are."""
 
 
 def open_palette(app: HawserApp) -> None:
     """Pick an action and run it where it belongs; what was used last comes first."""
     used = {name: number for number, name in enumerate(app.recent_actions)}
     is_read_only = app.runtime.settings.screen.read_only
-    offered = [action for action in ACTIONS if not _is_motion(action) and not (is_read_only and action.dangerous)]
+    offered = [
+        action
+        for action in ACTIONS
+        if not _is_motion(action)
+        and not (is_read_only and action.dangerous)
+        and (action.place not in PASSING or app.owner_of(action) is not None)
+    ]
     offered.sort(key=lambda action: used.get(action.id, len(used)))
     palette = app.palette
 
@@ -54,8 +62,8 @@ def open_palette(app: HawserApp) -> None:
 
 
 def _is_motion(action: Action) -> bool:
-    """Moving in a list by name would be no help."""
-    return action.place == "list" or action.name == "palette"
+    """Moving in a list by name would be no help, nor would this list."""
+    return action.place == "list" or action.name == "palette" or action.name in FIXED
 
 
 class ThemeDialog(PickDialog[str]):

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from screens import fuzzy
-from screens.dialogs.base import Dialog
+from screens.dialogs.led import LedDialog
 from screens.widgets.rows import Painted, Rows
 
 T = TypeVar("T")
 
 
-class PickDialog(Dialog[T], Generic[T]):
+class PickDialog(LedDialog[T], Generic[T]):
     """Answers with the row that was chosen. `filter` says which rows fit what was typed, the best first."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "lead('move', -1)", "Up", show=False),
-        Binding("down", "lead('move', 1)", "Down", show=False),
-        Binding("pageup", "lead('page', -1)", "Page up", show=False),
-        Binding("pagedown", "lead('page', 1)", "Page down", show=False),
-        Binding("ctrl+home", "lead('first')", "First", show=False),
-        Binding("ctrl+end", "lead('last')", "Last", show=False),
-    ]
 
     def __init__(
         self,
@@ -64,7 +54,6 @@ class PickDialog(Dialog[T], Generic[T]):
             yield Static(self._hint, classes="hint", markup=False).set_class(not self._hint, "-empty")
 
     def on_mount(self) -> None:
-        self.rows.can_focus = False  # the keys go to the filter, which leads the rows
         self.show(self.all_rows, at=self._at)
 
     def on_resize(self) -> None:
@@ -92,13 +81,6 @@ class PickDialog(Dialog[T], Generic[T]):
         words = event.value.strip()
         self.rows.show(self._filter(words, self.all_rows) if words else self.all_rows)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.rows.action_choose()
-
     def on_rows_chosen(self, event: Rows.Chosen[T]) -> None:
         event.stop()
         self.dismiss(event.row)
-
-    def action_lead(self, what: str, *how: int) -> None:
-        getattr(self.rows, f"action_{what}")(*how)

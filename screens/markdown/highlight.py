@@ -33,7 +33,7 @@ def is_worth_it(language: str, text: str) -> bool:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def highlight(text: str, language: str, palette: Palette) -> list[list[Segment]]:
     """One list of segments for each line of the code, or nothing for a language that Pygments does not know.
 

@@ -11,12 +11,11 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from console.chat.shelf import marks
-from console.history.listing import ChatRow
 from screens.widgets import times
 from screens.widgets.cells import clip, fit
 
 if TYPE_CHECKING:
+    from console.history.listing import ChatRow
     from screens.theme import Palette
 
 PINNED, LIVE, CURRENT = "★", "●", "▸"
@@ -80,6 +79,8 @@ def chat_line(
 
 def mark_text(text: Text, query: str, style: Style) -> None:
     """Draw the words of a filter where they stand."""
+    from console.chat.shelf import marks  # with a filter only
+
     for start, end in marks(text.plain, query):
         text.stylize(style, start, end)
 

@@ -55,7 +55,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         color: $block-cursor-foreground;
         text-style: $block-cursor-text-style;
     }
-    Rows > .rows--empty { color: $text-muted; }
+    Rows > .rows--empty { color: $foreground 60%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
 
@@ -282,10 +282,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
     def _paint(self, row: T, width: int, is_cursor: bool, style: Style) -> list[Strip]:
         painted = self.paint(row, width, is_cursor and self._can_choose(row))
         lines = painted if isinstance(painted, tuple) else (painted,)
-        strips = [self._strip(words, width, style) for words in lines[: self.lines]]
+        strips = [self._strip(words, width, style, is_cursor=is_cursor) for words in lines[: self.lines]]
         return strips + [Strip.blank(width, style)] * (self.lines - len(strips))
 
-    def _strip(self, words: Words, width: int, style: Style) -> Strip:
+    def _strip(self, words: Words, width: int, style: Style, *, is_cursor: bool = False) -> Strip:
         if isinstance(words, str):
             words = [Segment(words)]
         elif isinstance(words, Text):
@@ -300,7 +300,10 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             else Segment(neutralise(segment.text).replace("\n", " ").replace("\t", " "), segment.style)
             for segment in words
         ]
-        return Strip(Segment.apply_style(safe, style)).crop_extend(0, width, style)
+        over = None
+        if is_cursor and self.app.current_theme.ansi:  # its sixteen colours cannot all be read on the cursor's
+            over = Style(color=style.color, dim=False)
+        return Strip(Segment.apply_style(safe, style, over)).crop_extend(0, width, style)
 
     def _blank_line(self, y: int, width: int, style: Style) -> Strip:
         if self._rows or not self.empty:
@@ -315,7 +318,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         text = lines[y - top].copy()
         text.rstrip()
         text.pad_left(max((width - text.cell_len) // 2, 0))
-        return self._strip(text, width, style + self.get_component_rich_style("rows--empty", partial=True))
+        return self._strip(text, width, style + self.get_component_rich_style("rows--empty"))
 
     def _forget(self, index: int) -> None:
         self._strips.pop((index, True), None)

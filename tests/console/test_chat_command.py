@@ -212,9 +212,13 @@ def test_rm_asks_on_a_terminal_and_needs_yes_without_one(home: Path) -> None:
     assert "Nothing was removed." in err
     assert set(ids(home)) == {"Ropes", "About rope"}
 
+    kept_screen = home / "state" / "last-screen"
+    kept_screen.parent.mkdir(exist_ok=True)
+    kept_screen.write_text("what was said")
     code, _, err = hawser(home, "rm", chat, typed="y\n")
     assert code == 0
     assert "Removed Ropes with 3 messages." in err
+    assert not kept_screen.exists()
     assert hawser(home, "rm", "--yes", ids(home)["About rope"])[0] == 0
     assert ids(home) == {}
 
@@ -228,3 +232,27 @@ def test_a_file_that_is_no_export_is_told(home: Path, tmp_path: Path) -> None:
         assert "file.json" in err
     assert hawser(home, "import", str(tmp_path / "nowhere.json"))[0] == 2
     assert hawser(home, "import", str(tmp_path))[0] == 2
+
+
+def test_chats_deleted_in_the_app_are_listed_apart_and_brought_back(home: Path) -> None:
+    chat_id = ids(home)["Ropes"]
+
+    async def put_away() -> None:
+        async with opened(home) as store:
+            await store.put_away_chat(chat_id)
+
+    assert hawser(home, "ls", "--deleted")[2] == "Nothing was deleted in the last week.\n"
+    asyncio.run(put_away())
+    assert "Ropes" not in ids(home)
+    assert hawser(home, "search", "inches")[2] == "Nothing was found.\n"
+
+    heading, line = hawser(home, "ls", "--deleted")[1].splitlines()
+    assert heading.split() == ["CHAT", "DELETED", "MESSAGES", "MODEL", "TITLE"]
+    assert line.split()[-1] == "Ropes"
+    (item,) = json.loads(hawser(home, "ls", "--deleted", "--json")[1])["items"]
+    assert (item["id"], item["title"], item["messages"]) == (chat_id, "Ropes", 3)
+    assert item["deleted_at"].endswith("Z")
+    code, _, err = hawser(home, "restore", "nothing")
+    assert (code, "is no deleted chat" in err, "ls --deleted" in err) == (2, True, True)
+    assert hawser(home, "restore", line.split()[0]) == (0, "", "Ropes is back.\n")
+    assert ids(home)["Ropes"] == chat_id

@@ -16,9 +16,10 @@ from console.chat.attempts import Notice
 from console.chat.breaker import Breakers
 from console.chat.catalogue import Catalogue
 from console.chat.conversation import Conversation, OngoingTurn
+from console.chat.news import TurnEnded
 from console.chat.recovery import book_lost_calls
 from console.chat.router import Router
-from console.chat.turn import Turn, TurnEnded
+from console.chat.turn import Turn
 from console.clock import SystemClock
 from console.errors import BudgetReached, PriceUnknown, StoreFull
 from console.events import Bus, Event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -425,5 +425,76 @@ def test_search_reads_more_at_the_end(tmp_path: Path) -> None:
 
             await until(k.pilot, lambda: len(dialog.rows.rows) == 130)
             assert dialog.rows.cursor_index == 99
+
+    run(body())
+
+
+# In the chat room
+
+
+def room_of(k: Kit) -> Any:
+    return k.app.screen_stack[0]
+
+
+def test_the_room_follows_what_is_done_to_its_chat_in_the_list(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with kit(tmp_path) as k:
+            other = await k.chat("Other")
+            chat_id = await k.chat("Anchors")
+            room = room_of(k)
+            room.open_chat(chat_id)
+            await until(k.pilot, lambda: room.chat is not None and room.chat.id == chat_id)
+
+            await k.press("ctrl+g")
+            await k.sees("▸ Anchors", "2 chats")
+            await k.app.runtime.shelf.rename(chat_id, "Chains")
+            await until(k.pilot, lambda: room.chat.title == "Chains")
+            await k.press("ctrl+d")
+            await k.sees("Deleted “")
+            await until(k.pilot, lambda: room.chat.id is None)
+            await k.press("enter")
+            await until(k.pilot, lambda: room.chat.id == other)
+
+    run(body())
+
+
+def test_a_place_that_was_found_is_opened_in_the_room(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with kit(tmp_path) as k:
+            chat_id = await k.chat("Anchors", "made of what?", "of nickel")
+            await k.chat("Other")
+            room = room_of(k)
+
+            await k.press("ctrl+f")
+            await k.sees("Search in all chats")
+            await k.type("nickel")
+            await k.sees("1 place")
+            await k.press("enter")
+
+            await until(k.pilot, lambda: room.chat is not None and room.chat.id == chat_id)
+            answer = (await k.store.path(chat_id))[-1].id
+            await until(k.pilot, lambda: room.transcript.current is not None and room.transcript.current.id == answer)
+
+    run(body())
+
+
+def test_what_was_deleted_a_week_ago_is_gone_after_a_start(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with kit(tmp_path) as k:
+            old = await k.chat("Old")
+            await k.store.put_away_chat(old)
+        later = EagerClock(NOW + timedelta(days=8))
+        async with running(tmp_path, clock=later) as (app, pilot):
+            store = await app.runtime.store()
+            left = [1]
+
+            async def look() -> None:
+                left[:] = await store.run(lambda c: c.execute("SELECT 1 FROM chats").fetchall())
+
+            while left:
+                await look()
+                await pilot.pause()
+
+            assert await app.runtime.shelf.row(old) is None
 
     run(body())

@@ -222,3 +222,23 @@ def test_keys_that_come_in_one_burst_keep_their_order(tmp_path: Path) -> None:
             assert app.sent == ["a\ncb", "e"]
 
     run(body())
+
+
+def test_what_is_sent_off_the_record_is_not_in_the_history(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with composing(tmp_path, past=["said before"]) as (app, composer, pilot):
+            composer.set_off_the_record(True)
+            await type_text(pilot, "between us")
+            await press(pilot, "enter", "up")
+            assert composer.text == "between us"
+
+            composer.set_draft(Draft())
+            composer.set_off_the_record(False)
+            await press(pilot, "up")
+            assert composer.text == "said before"
+            await press(pilot, "ctrl+u", "ctrl+r")
+            await until(pilot, lambda: composer.choices.rows)
+            assert [choice.value for choice in composer.choices.rows] == ["said before"]
+            assert app.sent == ["between us"]
+
+    run(body())

@@ -290,3 +290,15 @@ def test_the_list_stands_above_the_text_and_never_over_it(tmp_path: Path) -> Non
                 assert "file-12.txt" in screen_of(app)
 
     run(body())
+
+
+def test_what_commands_do_stands_in_a_column(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with composing(tmp_path) as (app, _composer, pilot):
+            await press(pilot, "slash")
+            lines = screen_of(app).splitlines()
+            words = ("Choose who answers", "Begin a chat", "Another title")
+
+            assert len({line.index(word) for word in words for line in lines if word in line}) == 1
+
+    run(body())

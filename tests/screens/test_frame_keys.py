@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +12,16 @@ from console.errors import SettingsError
 from console.paths import find_paths
 from console.settings import Settings, load_settings
 from screens.app import HawserApp
+from screens.chat import ChatRoom
+from screens.compare import CompareScreen
+from screens.dialogs.chats import ChatsDialog
 from screens.keymap import keymap_of, keys_of
 from screens.keys import ACTIONS, PLACES, TRAPS, Action, key_name
 from screens.keys_page import page, readme_table, with_table
 from screens.logs import LogRoom
+from screens.widgets.composer import Composer
 from screens.widgets.rows import Rows
+from screens.widgets.transcript import Transcript
 from tests.conftest import run
 from tests.screens.kit import press, running, text_of, until
 
@@ -98,6 +104,7 @@ def test_settings_give_an_action_other_keys(tmp_path: Path) -> None:
         ('quit = "ctrl+nonsense"', "names no key"),
         ('quit = "ctrl+n"', "chat.new_chat"),
         ("quit = 7", "a key such as"),
+        ('copy_block = "x"', "has keys that stay"),
     ],
 )
 def test_mistaken_keys_are_refused_with_their_place(tmp_path: Path, written: str, told: str) -> None:
@@ -147,15 +154,25 @@ def test_mistaken_screen_settings_are_refused(tmp_path: Path, written: str) -> N
         settings(tmp_path, f"[screen]\n{written}\n")
 
 
-OWNERS = {
+OWNERS: dict[str, type] = {
     "everywhere": HawserApp,
+    "chat": ChatRoom,
+    "composer": Composer,
+    "messages": Transcript,
+    "compare": CompareScreen,
+    "chats": ChatsDialog,
     "list": Rows,
     "log": LogRoom,
 }
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action.place in OWNERS], ids=lambda each: each.id)
-def test_every_action_has_a_method_where_it_belongs(action: Action) -> None:
-    method = (action.does or action.name).partition("(")[0]
+def test_every_place_has_its_owner() -> None:
+    assert set(OWNERS) == set(PLACES)
 
-    assert callable(getattr(OWNERS[action.place], f"action_{method}", None))
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda each: each.id)
+def test_every_action_has_a_method_where_it_belongs(action: Action) -> None:
+    owner: Any = OWNERS[action.place]
+    does = {binding.id: binding.action for binding in owner.BINDINGS}.get(action.id, action.name)
+
+    assert callable(getattr(owner, f"action_{does.partition('(')[0]}", None))

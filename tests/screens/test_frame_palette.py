@@ -68,7 +68,8 @@ def test_palette_offers_every_action_but_motions(tmp_path: Path) -> None:
             offered = {action.id for action in app.screen.all_rows}  # type: ignore[attr-defined]
 
             missing = {action.id for action in ACTIONS if action.id not in offered}
-            assert missing == {action.id for action in ACTIONS if action.place == "list"} | {"everywhere.palette"}
+            motions = {action.id for action in ACTIONS if action.place in ("list", "chats", "compare")}
+            assert missing == motions | {"everywhere.palette", "messages.copy_block"}
 
     run(body())
 
@@ -105,11 +106,10 @@ def test_help_tells_what_works_here_first_and_finds(tmp_path: Path, size: tuple[
 def test_a_click_in_the_footer_presses_the_key(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as (app, pilot):
-            at = text_of(app)[-1].index("Commands")
-            await pilot.click(Footer, offset=(at, 0))
+            await pilot.click(app.screen.query_one(Footer), offset=(text_of(app)[-1].index("Help"), 0))
             await until(pilot, lambda: app.screen.is_modal)
 
-            assert "Type what you want to do" in screen_of(app)
+            assert "Type to search" in screen_of(app)
 
     run(body())
 

@@ -552,30 +552,53 @@ def test_a_storm_of_sizes_while_an_answer_streams() -> None:
     run(body())
 
 
-def test_five_megabytes_in_one_message_do_not_block() -> None:
+def test_of_five_megabytes_the_end_and_the_beginning_are_there_at_once() -> None:
     async def body() -> None:
-        async with viewing([item(1, WORDS * 90_000)]) as view:
+        text = "The very first words. " + WORDS * 90_000 + "\n\nThe very last words."
+        async with viewing([item(1, text)]) as view:
             message = view.transcript._column.messages[0]
             assert len(message.item.text) > 5_000_000
-            assert message.waits > 4_000_000  # only a first part is there with the first frame
+            assert message.waits > 4_900_000
+            assert "▌ The very last words." in view.lines
 
             await view.press("g")
-            assert view.lines[1].startswith("▌ The rope")
-            waits = message.waits
-            await view.until(lambda: message.waits < waits)
+            assert view.lines[1].startswith("▌ The very first words.")
+            assert message.waits > 4_900_000  # nobody came near the rest
 
     run(body())
 
 
-def test_a_long_message_is_laid_out_to_its_end_in_slices() -> None:
+def test_the_middle_of_a_long_message_is_laid_out_when_somebody_comes_there() -> None:
     async def body() -> None:
-        text = "".join(f"line {number}\n\n" for number in range(30_000))
+        text = "".join(f"line {number}\n\n" for number in range(8_000))
         async with viewing([item(1, text)]) as view:
             message = view.transcript._column.messages[0]
             assert message.waits
-            await view.until(lambda: not message.waits)
+            assert "line 7999" in view.screen
+
+            view.transcript.scroll_to(y=view.transcript.max_scroll_y / 2, animate=False)
+            await view.until(lambda: "line" in view.lines[0] + view.lines[1] and "⋯" not in view.screen)
+            assert message.waits  # not more than is near
+            await view.press("pageup")
+            assert "⋯" not in view.screen
             await view.press("G")
-            assert "line 29999" in view.screen
+            assert "line 7999" in view.screen
+            numbers = [line.text for line in view.transcript._window.rows if "line" in line.text]
+            assert [int(each.split()[-1]) for each in numbers] == list(range(8_000 - len(numbers), 8_000))
+
+    run(body())
+
+
+def test_a_long_answer_streams_on_while_its_beginning_waits() -> None:
+    async def body() -> None:
+        begun = "".join(f"line {number}\n\n" for number in range(8_000)) + "```python\n"
+        async with viewing([item(1, begun, state="streaming")]) as view:
+            view.transcript.grow("m1", "x = 'the newest'\n")
+            await view.until(lambda: "x = 'the newest'" in view.screen)
+            assert view.transcript._column.messages[0].waits
+            view.transcript.replace("m1", item(1, begun + "x = 'the newest'\n```\nEnd."))
+            await view.pilot.pause()
+            assert view.lines[-2] == "▌ End."
 
     run(body())
 

@@ -9,7 +9,7 @@ from screens import theme
 from screens.widgets.transcript.column import KEPT_MESSAGES, Column, Place
 from screens.widgets.transcript.heights import Heights
 from screens.widgets.transcript.item import Item
-from screens.widgets.transcript.message import Look
+from screens.widgets.transcript.text import Look
 
 PALETTE = theme.palette({}, dark=True)
 WORDS = "The rope that holds a ship to its berth is called a hawser. "

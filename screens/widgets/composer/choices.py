@@ -17,6 +17,8 @@ from screens.widgets.cells import clip, fit
 
 MOST_ROWS = 8
 BORDER = 2
+LONGEST_BESIDE = 24
+"""How far right the fainter words may begin so that they stand in a column."""
 
 
 class Choice(NamedTuple):
@@ -53,6 +55,7 @@ class Choices(Widget):
         self.here = 0
         self._first = 0
         self._most = MOST_ROWS
+        self._beside_at = 0
         self._head = ""
 
     @property
@@ -70,6 +73,7 @@ class Choices(Widget):
         self._head = head
         self.here = next((index for index, row in enumerate(self.rows) if row.value == before), 0)
         self._first = 0
+        self._beside_at = min(max((cell_len(row.label) for row in self.rows if row.words), default=0), LONGEST_BESIDE)
         composer = self.parent
         assert isinstance(composer, Widget)
         above = composer.region.y - BORDER - (1 if head else 0)
@@ -120,6 +124,7 @@ class Choices(Widget):
         row = self.rows[index]
         is_here = index == self.here
         label = clip(row.label, width)
+        label += " " * (self._beside_at - cell_len(label) if row.words else 0)
         style = self.get_component_rich_style("choices--here" if is_here else "choices--row")
         beside = style if is_here else self.get_component_rich_style("choices--words")
         room = width - cell_len(label) - 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 _WRITTEN = re.compile(r"/([A-Za-z][\w-]*)(?:[ \t]+(.*))?", re.DOTALL)
@@ -27,4 +26,6 @@ def written_command(text: str) -> tuple[str, str] | None:
 
 
 def nearest(name: str, commands: Sequence[Command]) -> str | None:
+    from difflib import get_close_matches
+
     return next(iter(get_close_matches(name, [command.name for command in commands], n=1, cutoff=0.6)), None)

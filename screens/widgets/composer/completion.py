@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from console.aside import aside
-from console.files_here import files_below
 from screens.fuzzy import fitting
 from screens.widgets.composer.choices import Choice
 from screens.widgets.composer.commands import Command
@@ -100,6 +99,8 @@ class Files:
             await asyncio.wait([self._task])
 
     async def _list(self) -> None:
+        from console.files_here import files_below  # not before somebody wants a file
+
         try:
             work = partial(files_below, self._folder, stopped=lambda: self._is_stopped)
             found = await aside(work, "files")

@@ -111,14 +111,14 @@ class Composer(Widget):
     ) -> None:
         super().__init__(id=id)
         self.history = history
-        """The prompts of the past, which `set_history` replaces."""
         self._commands = commands
         self._enter_sends = enter_sends
         self._image_from_clipboard = image_from_clipboard
-        self._walk = Walk(lambda: self.history.recent)
+        self._walk = Walk(lambda: history.recent)
         self._told: Draft = Draft()
         self._telling: Timer | None = None
         self._sends_when_read = False
+        self._is_off_the_record = False
         self.area = PromptArea(self)
         self.row = ChipRow()
         self.choices = Choices()
@@ -128,7 +128,7 @@ class Composer(Widget):
         self._help = Help(
             self.area,
             self.choices,
-            lambda: self.history,
+            history,
             folder,
             commands=commands,
             collections=collections,
@@ -196,10 +196,12 @@ class Composer(Widget):
         self._shelf.put(draft.chips)
         self._told = draft
 
-    def set_history(self, history: History) -> None:
-        """Prompts of another past, where a chat has one of its own."""
-        self._walk.end()
-        self.history = history
+    def set_off_the_record(self, off_the_record: bool) -> None:
+        """What is sent off the record is found again with Up only until one is back on it, and nowhere is it stored."""
+        if self._is_off_the_record and not off_the_record:
+            self._walk.end()
+            self.history.forget()
+        self._is_off_the_record = off_the_record
 
     def set_estimate(self, text: str, style: str = "muted") -> None:
         """What sending would cost, at the lower edge."""
@@ -288,8 +290,11 @@ class Composer(Widget):
             self.action_send()
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
-        self.history.put_away(put_away)
-        self.run_worker(self._storing(self.history.write()), group="history")
+        if self._is_off_the_record:
+            self.history.remember(put_away)
+        else:
+            self.history.put_away(put_away)
+            self.run_worker(self._storing(self.history.write()), group="history")
         self._sends_when_read = False
         self._walk.end()
         self._help.shut()

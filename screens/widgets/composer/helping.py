@@ -28,7 +28,7 @@ class Help:
         self,
         area: PromptArea,
         choices: Choices,
-        history: Callable[[], History],
+        history: History,
         folder: Path,
         *,
         commands: Callable[[], Sequence[Command]],
@@ -186,7 +186,7 @@ class Help:
         if words is None:
             return
         try:
-            found = await self._history().search(words)
+            found = await self._history.search(words)
         except ConsoleError as error:
             self.shut()
             self._note(error.text, "warn")

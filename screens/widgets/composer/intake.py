@@ -1,4 +1,7 @@
-"""What is pasted or dropped: written, held as a chip, or asked about when it is made of files."""
+"""What is pasted or dropped: written, held as a chip, or asked about when it is made of files.
+
+What tells files and secrets from words is imported when something is pasted, not for the first frame.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ from textual import events
 
 from console.aside import aside
 from console.chat.drafts import AttachedFile, Chip, PastedText
-from console.dropped import dropped_paths, is_remote_session, may_be_paths
-from console.secret_marks import secret_in
 from screens.widgets.composer.area import PromptArea
 from screens.widgets.composer.pastes import clean, fits, is_long
 from screens.widgets.composer.question import Answer, Dropped, DropQuestion
@@ -45,6 +46,9 @@ class Intake:
 
     async def paste(self, text: str) -> None:
         """Keys that come after it wait until it has its place."""
+        from console.dropped import is_remote_session, may_be_paths
+        from console.secret_marks import secret_in
+
         self.answer("insert")
         text = clean(text)
         if not text:
@@ -65,6 +69,8 @@ class Intake:
 
     def may_be_dropped(self, text: str) -> bool:
         """Some terminals type what is dropped on them: a text to be sent that may be nothing but files."""
+        from console.dropped import may_be_paths
+
         return may_be_paths(text) and text != self._kept_as_text
 
     async def is_dropped(self, text: str) -> bool:
@@ -108,6 +114,8 @@ class Intake:
 
     async def _paths_in(self, text: str) -> tuple[Path, ...]:
         """The files that a text consists of; a disk that does not answer soon has none."""
+        from console.dropped import dropped_paths, may_be_paths
+
         if not may_be_paths(text):
             return ()
         try:

@@ -7,7 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from screens.markdown import CodeBlock, Line, Rendering
+from screens import markdown
+from screens.markdown import CodeBlock, Line
 from screens.theme import Palette
 from screens.widgets.transcript.item import Attached
 from screens.widgets.transcript.message import Message
@@ -23,7 +24,7 @@ class Aside:
 
     def __init__(self, changed: Callable[[Message, Callable[[Message], None]], None]) -> None:
         self._changed = changed
-        self._code: deque[tuple[Message, Rendering, CodeBlock, Palette]] = deque()
+        self._code: deque[tuple[Message, markdown.Rendering, CodeBlock, Palette]] = deque()
         self._pictures: deque[tuple[Message, tuple[Attached, ...], tuple[int, int, int]]] = deque()
         self._works = False
 
@@ -31,7 +32,7 @@ class Aside:
         """Note what there is to do for these. True where `work` is to be called for it."""
         for message in messages:
             body = message.body
-            if isinstance(body, Rendering):
+            if isinstance(body, markdown.Rendering):
                 self._code.extend((message, body, block, palette) for block in message.to_colour())
             attachments = message.item.attachments
             if message.pictures is None:
@@ -52,7 +53,7 @@ class Aside:
         finally:
             self._works = False
 
-    async def _colour(self, message: Message, body: Rendering, block: CodeBlock, palette: Palette) -> None:
+    async def _colour(self, message: Message, body: markdown.Rendering, block: CodeBlock, palette: Palette) -> None:
         if message.body is not body:
             return
         from screens.markdown.highlight import highlight  # Pygments

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from screens.widgets.transcript.heights import Heights
 from screens.widgets.transcript.item import Item
-from screens.widgets.transcript.message import Look, Message
+from screens.widgets.transcript.message import Message
+from screens.widgets.transcript.text import Look
 
 KEPT_MESSAGES = 300
 """How many messages stay laid out, the last ones seen."""
@@ -108,9 +109,28 @@ class Column:
         else:
             self.heights.set(index, message.estimate(self.look.width))
 
-    def changed(self, index: int) -> None:
-        """The message was folded, unfolded or laid out further."""
+    def lay_more(self, index: int, characters: int, until: Callable[[], bool]) -> None:
+        """Lay out what waits of a message, slice by slice, until it is enough. What is in the window stays there."""
+        message = self.messages[index]
+        tail_start = message.tail_start
+        while message.waits:
+            message.lay_more(characters)
+            if until():
+                break
         self._corrected(index)
+        if self.place.message == index and self.place.line >= tail_start:
+            line = self.place.line + message.tail_start - tail_start
+            self.place = Place(index, max(0, min(line, self.heights[index] - 1)))
+
+    def wanted(self) -> int | None:
+        """A message that has lines in sight, or soon in sight, which are still an estimate."""
+        for index in sorted({index for index, _ in self.visible()}):
+            message = self.messages[index]
+            if message.look == self.look and message.waits:
+                first = self.top - self.heights.start(index)
+                if message.is_wanted(first - self.room // 4, first + 2 * self.room):
+                    return index
+        return None
 
     # ---- how it looks
 

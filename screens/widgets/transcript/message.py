@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from screens.markdown import CodeBlock, Line, Rendering, raw_lines
-from screens.theme import Palette
+from screens.markdown import CodeBlock, Line, Rendering
 from screens.widgets.transcript import rows
 from screens.widgets.transcript.item import Item
+from screens.widgets.transcript.text import BLANK, Body, Look, Text, body
 
-FIRST_CHARACTERS = 60_000
-"""How much of a long message is laid out before it is shown; the rest follows in slices."""
-BLANK = rows.line([])
 END = rows.line([])
 """The blank line after a message; the bar of the current message does not go over it."""
 
@@ -34,62 +30,13 @@ class Row(NamedTuple):
     strip: Strip
 
 
-class Look(NamedTuple):
-    """What the lines of every message depend on."""
-
-    width: int
-    """Cells of the text, without the gutter."""
-    palette: Palette
-    raw: bool = False
-    thinking: bool = False
-    """Whether thinking is unfolded."""
-
-
-class Body(Protocol):
-    """Growing text as lines: `screens.markdown.Rendering`, or the raw view."""
-
-    @property
-    def lines(self) -> Sequence[Line]: ...
-    @property
-    def blocks(self) -> Sequence[CodeBlock]: ...
-    def feed(self, text: str) -> int: ...
-    def close(self) -> int: ...
-
-
-class RawBody:
-    """Text as it was written. Only what stands after the last newline is wrapped again when more comes."""
-
-    def __init__(self, width: int, palette: Palette) -> None:
-        self._width = width
-        self._palette = palette
-        self._rest = ""
-        self._settled = 0
-        self.lines: list[Line] = []
-        self.blocks: Sequence[CodeBlock] = ()
-
-    def feed(self, text: str) -> int:
-        changed = self._settled
-        done, newline, self._rest = (self._rest + text).rpartition("\n")
-        del self.lines[changed:]
-        if newline:
-            self.lines.extend(raw_lines(done, self._width, self._palette))
-            self._settled = len(self.lines)
-        if self._rest:
-            self.lines.extend(raw_lines(self._rest, self._width, self._palette))
-        return changed
-
-    def close(self) -> int:
-        return len(self.lines)
-
-
 class Message:
     """Lines are counted from 0 at the head to the blank line that parts it from the next message."""
 
     __slots__ = (
         "_after",
         "_before",
-        "_body",
-        "_fed",
+        "_text",
         "_thoughts",
         "_thoughts_fed",
         "_unfolded",
@@ -111,11 +58,10 @@ class Message:
         """Finished rows by the identity of their lines; the window fills this."""
         self.pictures: tuple[Sequence[Line], ...] | None = None
         """Thumbnails; None until somebody has tried to make them."""
-        self._body: Body | None = None
+        self._text: Text | None = None
         self._thoughts: Body | None = None
         self._before: Sequence[Line] = ()
         self._after: Sequence[Line] = ()
-        self._fed = 0
         self._thoughts_fed = 0
         self._unfolded: Mapping[str, bool] = _NOTHING_UNFOLDED
         self._words = -1
@@ -130,7 +76,7 @@ class Message:
     @property
     def waits(self) -> int:
         """Characters that are not laid out yet."""
-        return len(self.item.text) - self._fed if self.is_laid else 0
+        return self._text.waits if self._text is not None else 0
 
     def _count(self) -> None:
         item = self.item
@@ -149,15 +95,8 @@ class Message:
     @property
     def height(self) -> int:
         """Of what is laid out, with an estimate for the rest."""
-        assert self._body is not None
-        return len(self._before) + len(self._body.lines) + self._rest_lines() + len(self._after)
-
-    def _rest_lines(self) -> int:
-        waits = self.waits
-        if not waits or self.look is None:
-            return 0
-        share = waits / max(len(self.item.text), 1)
-        return 1 + int(share * self.newlines) + waits // self.look.width
+        assert self._text is not None
+        return len(self._before) + self._text.height + len(self._after)
 
     # ---- laying out
 
@@ -167,29 +106,30 @@ class Message:
             return
         self.rows = {}
         self.look = look
-        self._body = RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
-        self._fed = 0
         self._lay_thoughts()
         self._lay_around()
-        self.lay_more(FIRST_CHARACTERS)
+        self._text = Text(look, self.item.text, complete=self.item.state != "streaming")
 
     def drop(self) -> None:
         """Forget the lines; the source stays."""
         self.look = None
-        self._body = self._thoughts = None
+        self._text = None
+        self._thoughts = None
         self._before = self._after = ()
         self.pictures = None
         self.rows = None
 
     def lay_more(self, characters: int) -> None:
         """Lay out so much more of the text."""
-        assert self._body is not None
-        piece = self.item.text[self._fed : self._fed + characters]
-        self._fed += len(piece)
-        if piece:
-            self._body.feed(piece)
-        if not self.waits and self.item.state != "streaming":
-            self._body.close()
+        assert self._text is not None
+        self._text.lay_more(characters)
+
+    def is_wanted(self, first: int, last: int) -> bool:
+        """Whether any of these lines is still an estimate."""
+        if self._text is None:
+            return False
+        start, end = (self.body_start + number for number in self._text.gap)
+        return start < last and first < end
 
     def _lay_thoughts(self) -> None:
         look = self.look
@@ -200,8 +140,7 @@ class Message:
             quiet = look.palette._replace(
                 text=look.palette.thinking, strong=look.palette.thinking, heading=look.palette.thinking
             )
-            width = max(look.width - 2, 1)
-            self._thoughts = RawBody(width, quiet) if look.raw else Rendering(width, quiet)
+            self._thoughts = body(look._replace(width=max(look.width - 2, 1), palette=quiet))
             self._feed_thoughts()
 
     def _feed_thoughts(self) -> None:
@@ -241,9 +180,10 @@ class Message:
         look, item = self.look, self.item
         assert look is not None
         width, palette = look.width, look.palette
+        beneath = [*rows.sources(item.sources, width, palette), *rows.trouble(item, width, palette)]
         self._after = [
-            *rows.sources(item.sources, width, palette),
-            *rows.trouble(item, width, palette),
+            *([BLANK] if beneath and item.text else []),
+            *beneath,
             *rows.foot(item, width, palette),
             END,
         ]
@@ -275,8 +215,9 @@ class Message:
             else:
                 self._lay_thoughts()
             self._lay_before()
-        if text and self._fed == len(item.text):
-            self.lay_more(len(text))
+        if text:
+            assert self._text is not None
+            self._text.append(text)
 
     def change(self, item: Item) -> None:
         """Another item in its place; text that only went on is not laid out again."""
@@ -297,8 +238,11 @@ class Message:
         if item.thinking != old.thinking or item.state != old.state:
             self._lay_thoughts()
         self._lay_around()
-        if self._fed == len(old.text):
-            self.lay_more(len(item.text) - self._fed)
+        assert self._text is not None
+        if len(item.text) > len(old.text):
+            self._text.append(item.text[len(old.text) :])
+        if old.state == "streaming" and item.state != "streaming":
+            self._text.complete()
 
     def _lay_again(self, look: Look) -> None:
         self.look = None
@@ -344,24 +288,12 @@ class Message:
     # ---- reading
 
     def line(self, number: int) -> Line:
-        assert self._body is not None
+        assert self._text is not None
         if number < len(self._before):
             return self._before[number]
         number -= len(self._before)
-        lines = self._body.lines
-        if number < len(lines):
-            return lines[number]
-        number -= len(lines)
-        rest = self._rest_lines()
-        if number < rest:
-            return self._not_yet if number == 0 else BLANK
-        return self._after[number - rest]
-
-    @property
-    def _not_yet(self) -> Line:
-        assert self.look is not None
-        share = self._fed / max(len(self.item.text), 1)
-        return rows.line([Segment(f"⋯ laying out, {share:.0%}", self.look.palette.faint)])
+        height = self._text.height
+        return self._text.line(number) if number < height else self._after[number - height]
 
     def lines(self, first: int = 0, last: int | None = None) -> Iterator[Line]:
         for number in range(first, self.height if last is None else last):
@@ -372,35 +304,35 @@ class Message:
         return len(self._before)
 
     @property
-    def body_height(self) -> int:
-        return len(self._body.lines) if self._body is not None else 0
-
-    @property
-    def blocks(self) -> Sequence[CodeBlock]:
-        return self._body.blocks if self._body is not None else ()
-
-    def to_colour(self) -> Sequence[CodeBlock]:
-        """Finished code that a lexer can colour better. Each is given once."""
-        return self._body.to_highlight() if isinstance(self._body, Rendering) else ()
+    def tail_start(self) -> int:
+        """The first line after those that are an estimate."""
+        return self.body_start + self._text.gap[1] if self._text is not None else 0
 
     @property
     def body(self) -> Body | None:
-        return self._body
+        """The text from its beginning as far as it is laid out."""
+        return self._text.body if self._text is not None else None
+
+    @property
+    def body_height(self) -> int:
+        return self._text.height if self._text is not None else 0
+
+    @property
+    def blocks(self) -> Sequence[CodeBlock]:
+        return self._text.body.blocks if self._text is not None else ()
+
+    def to_colour(self) -> Sequence[CodeBlock]:
+        """Finished code that a lexer can colour better. Each is given once."""
+        body = self.body
+        return body.to_highlight() if isinstance(body, Rendering) else ()
 
     @property
     def links(self) -> tuple[str, ...]:
         """Where the links of the message lead, each once, in their order."""
         found: dict[str, None] = {}
-        if self._body is not None:
-            for each in self._body.lines:
+        if self._text is not None:
+            for each in self._text.body.lines:
                 for segment in each.strip:
                     if segment.style is not None and segment.style.meta and "link" in segment.style.meta:
                         found[str(segment.style.meta["link"])] = None
         return tuple(found)
-
-    def lay_on(self, characters: int, enough: Callable[[], bool]) -> None:
-        """Lay out what waits, slice by slice, until it is enough."""
-        while self.waits:
-            self.lay_more(characters)
-            if enough():
-                return

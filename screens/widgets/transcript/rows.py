@@ -13,7 +13,8 @@ from rich.style import Style
 from textual.strip import Strip
 
 from console.text import neutralise, plural
-from screens.markdown import Line, raw_lines
+from screens import markdown
+from screens.markdown import Line
 from screens.theme import Palette
 from screens.widgets.transcript.item import Attached, Item, ToolCall
 
@@ -127,7 +128,7 @@ def tool(call: ToolCall, number: int, is_open: bool, width: int, palette: Palett
         quiet = palette._replace(text=palette.muted)
         for text in filter(None, (call.arguments, call.result)):
             shown = text[:TOOL_TEXT_LIMIT]
-            lines.extend(shifted(raw_lines(shown, max(width - 2, 1), quiet)))
+            lines.extend(shifted(markdown.raw_lines(shown, max(width - 2, 1), quiet)))
             if len(text) > TOOL_TEXT_LIMIT:
                 left_out = f"… {len(text) - TOOL_TEXT_LIMIT:,} more characters"
                 lines.append(line([Segment("  "), Segment(cut(left_out, width - 2), palette.faint)], indent=2))
@@ -190,7 +191,7 @@ def trouble(item: Item, width: int, palette: Palette) -> list[Line]:
 
 
 def _told(words: str, width: int, palette: Palette) -> Sequence[Line]:
-    return raw_lines(plain(words), max(width, 1), palette)
+    return markdown.raw_lines(plain(words), max(width, 1), palette)
 
 
 def foot(item: Item, width: int, palette: Palette) -> list[Line]:

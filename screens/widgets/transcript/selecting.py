@@ -58,6 +58,9 @@ def selected_text(selection: Selection, column: Column) -> str:
     parts: list[str] = []
     for index in range(start.message, last + 1):
         message = column.messages[index]
+        if message.waits and start.message < index < end.message:
+            parts.append(("\n" if parts else "") + message.item.text + "\n")
+            continue
         if message.look != column.look:
             to_lay -= 1
             if to_lay < 0:

@@ -11,16 +11,18 @@ from textual.message import Message as Told
 from textual.widget import Widget
 
 from screens import keys
-from screens.markdown import CodeBlock
+from screens.markdown import CodeBlock, render
 from screens.widgets.transcript.finding import Search
 from screens.widgets.transcript.item import Item
 from screens.widgets.transcript.message import Message
 from screens.widgets.transcript.rows import plain
-from screens.widgets.transcript.view import SLICE_CHARACTERS, View
+from screens.widgets.transcript.view import View
 
 if TYPE_CHECKING:
     from screens.widgets.transcript.find_line import FindLine
 
+MOST_TO_RENDER = 100_000
+"""Characters that are laid out to find code in the raw view."""
 OWN_ACTIONS = frozenset(
     {"older", "newer", "top", "bottom", "page_down", "page_up"}
     | {"copy", "copy_block", "pick_block", "open_link", "unfold", "thinking", "raw"}
@@ -30,9 +32,7 @@ OWN_ACTIONS = frozenset(
 
 
 def _bindings() -> Iterable[Binding]:
-    for action, binding in zip(
-        (each for each in keys.actions_of("messages") if each.keys), keys.bindings("messages"), strict=True
-    ):
+    for action, binding in zip(keys.actions_of("messages"), keys.bindings("messages"), strict=True):
         if action.name == "copy_block":
             for number, key in enumerate(action.keys, 1):
                 yield Binding(key, f"copy_block({number})", action.words, show=False, tooltip=action.help)
@@ -156,16 +156,17 @@ class Transcript(View):
 
     @property
     def blocks(self) -> Sequence[CodeBlock]:
-        """The code blocks of the current message."""
+        """The code blocks of the current message; of a very long one those of its beginning."""
         if self._current is None:
             return ()
         self._flush()
-        message = self._column.messages[self._current]
-        if message.look != self._column.look or self._column.look.raw:
-            message = Message(message.item)
-            message.lay(self._column.look._replace(raw=False))
-        message.lay_on(SLICE_CHARACTERS, lambda: False)
-        return message.blocks
+        if not self.is_raw:
+            self._column.measure(self._current)
+            self._lay_whole(self._current)
+            self._settle()
+            return self._column.messages[self._current].blocks
+        text = self._column.messages[self._current].item.text
+        return render(text[:MOST_TO_RENDER], self._column.look.width, self._palette).blocks
 
     def action_copy_block(self, number: int) -> None:
         blocks = self.blocks
@@ -256,8 +257,7 @@ class Transcript(View):
             index = search.here[0]
             self._set_current(index)
             self._column.measure(index)
-            self._column.messages[index].lay_on(SLICE_CHARACTERS, lambda: False)
-            self._column.changed(index)
+            self._lay_whole(index)
             hit = self._window.hit(search)
             line = hit[3] if hit is not None else 0
             if not 1 <= self._column.row_of(index, line) < self._column.room - 2:

@@ -24,16 +24,19 @@ from screens.widgets.transcript.aside import Aside
 from screens.widgets.transcript.column import Column
 from screens.widgets.transcript.finding import logical
 from screens.widgets.transcript.item import Item
-from screens.widgets.transcript.message import Look, Message
+from screens.widgets.transcript.message import Message
+from screens.widgets.transcript.text import Look
 from screens.widgets.transcript.window import Window
 
 FRAMES_PER_S = 30
 MEASURE = 112
 """No line of text is longer; longer ones are hard to read."""
-SLICE_CHARACTERS = 16_000
+SLICE_CHARACTERS = 2_000
 SLICE_S = 0.008
 """How long one frame may go on with laying out a long message."""
-HEAVY_CHARACTERS = 60_000
+KEY_S = 0.15
+"""How long a key may go on with it."""
+HEAVY_CHARACTERS = 30_000
 """With more text than this in sight, a resize waits until no other follows it before lines are wrapped anew."""
 QUIET_S = 0.08
 
@@ -181,14 +184,16 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             self._ticker.pause()
 
     def _lay_slice(self) -> bool:
-        until = monotonic() + SLICE_S
-        for index in self._indexes_in_sight():
-            message = self._column.messages[index]
-            if message.look == self._column.look and message.waits:
-                message.lay_on(SLICE_CHARACTERS, lambda: monotonic() >= until)
-                self._column.changed(index)
-                return True
-        return False
+        index = self._column.wanted()
+        if index is not None:
+            until = monotonic() + SLICE_S
+            self._column.lay_more(index, SLICE_CHARACTERS, lambda: monotonic() >= until)
+        return index is not None
+
+    def _lay_whole(self, index: int) -> None:
+        """As much of a message as can be laid out while somebody waits for a key to work."""
+        until = monotonic() + KEY_S
+        self._column.lay_more(index, SLICE_CHARACTERS, lambda: monotonic() >= until)
 
     def _indexes_in_sight(self) -> list[int]:
         return sorted({index for index, _ in self._column.visible()})
@@ -341,7 +346,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
     def _begin_what_waits(self) -> None:
         """Slices of long messages with the next frames; colours and thumbnails in a thread."""
         messages = [self._column.messages[index] for index in self._indexes_in_sight()]
-        if self._ticker is not None and any(message.waits for message in messages):
+        if self._ticker is not None and self._column.wanted() is not None:
             self._ticker.resume()
         colour = self._window.base.bgcolor
         background = tuple(colour.get_truecolor()) if colour is not None else (0, 0, 0)
