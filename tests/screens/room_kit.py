@@ -162,17 +162,15 @@ async def room(
     settings: str = "",
     model: str = MODEL,
     prices: Sequence[str] = (),
-    started: bool = True,
     lines: Sequence[str] = (),
     **how: Any,
 ) -> AsyncIterator[RoomKit]:
     """The app whose settings name these services as endpoints; those in `prices` are paid by the token.
 
-    A service that runs already may be given with `started=False`. `lines` are added to every endpoint.
-    """
+    `lines` are added to every endpoint."""
     async with AsyncExitStack() as stack:
         environment: dict[str, str] = dict(how.pop("environment", {}))
-        for service in services if started else ():
+        for service in services:
             await stack.enter_async_context(service)
         for service in services:
             if service.key is not None:
