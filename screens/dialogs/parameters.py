@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.chat import parameters
@@ -36,7 +37,7 @@ class ParametersDialog(Dialog[dict[str, Any]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
-            box.border_title = neutralise(f"Parameters · {self._answers}")
+            box.border_title = Content(neutralise(f"Parameters · {self._answers}"))
             with VerticalScroll(can_focus=False, classes="scroll"):
                 for each in self.parameters:
                     with Horizontal(classes="row"):

@@ -11,6 +11,7 @@ from textual.widgets import Static, TextArea
 
 from console.chat.context import estimate_tokens
 from screens.dialogs.base import Dialog
+from screens.widgets.composer.pastes import clean
 
 
 class SystemDialog(Dialog[str]):
@@ -27,7 +28,7 @@ class SystemDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog system") as box:
             box.border_title = "System prompt of this chat"
-            yield TextArea(self._text, soft_wrap=True, compact=True)
+            yield TextArea(clean(self._text), soft_wrap=True, compact=True)
             yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:

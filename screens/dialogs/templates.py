@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.chat.templates import Template
@@ -63,7 +64,7 @@ class VariablesDialog(Dialog[dict[str, str]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
-            box.border_title = neutralise(self.template.name)
+            box.border_title = Content(neutralise(self.template.name))
             if self.template.about:
                 yield Static(neutralise(self.template.about), classes="lines", markup=False)
             with VerticalScroll(can_focus=False, classes="scroll"):
