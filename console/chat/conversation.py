@@ -552,7 +552,12 @@ def _params(turn: Turn, candidate: Candidate) -> Mapping[str, Any]:
     from console.chat.parameters import backend, for_wire
 
     endpoint = candidate.endpoint
-    return {**for_wire(turn.wishes, backend(endpoint.wire, is_own=endpoint.is_own)), **turn.params}
+    wishes = dict(turn.wishes)
+    if turn.thinking is not None:
+        wishes["thinking"] = "on" if turn.thinking else "off"
+    if turn.max_tokens is not None:
+        wishes["max_tokens"] = turn.max_tokens
+    return {**for_wire(wishes, backend(endpoint.wire, is_own=endpoint.is_own)).params, **turn.params}
 
 
 def _least(*limits: int | None) -> int | None:
