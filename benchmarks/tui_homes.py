@@ -57,7 +57,7 @@ def home(folder: Path, base_url: str = "http://127.0.0.1:9") -> dict[str, str]:
 
 def forget_frame(environment: dict[str, str]) -> None:
     """Begin with an outline, so that nothing of the app's own is on screen before the app."""
-    (find_paths(environment).state / "last-screen").unlink(missing_ok=True)
+    find_paths(environment).last_screen.unlink(missing_ok=True)
 
 
 def fill(environment: dict[str, str], chats: Iterator[tuple[str, Sequence[Message]]]) -> None:

@@ -37,6 +37,11 @@ class Paths(NamedTuple):
         return self.data / "backups"
 
     @property
+    def last_screen(self) -> Path:
+        """The frame that the app's next start begins with."""
+        return self.state / "last-screen"
+
+    @property
     def log_file(self) -> Path:
         return self.state / "hawser.log"
 

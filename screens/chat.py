@@ -52,6 +52,8 @@ TICK_S = 0.5
 
 class ChatRoom(Room):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("chat")]
+    AUTO_FOCUS = "PromptArea"
+    """From the first frame on; a focus that moves is drawn twice."""
     room_title = "Chat"
 
     def __init__(self) -> None:
@@ -88,9 +90,13 @@ class ChatRoom(Room):
         yield Footer()
 
     def on_mount(self) -> None:
-        self.composer.focus()
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the screen that is kept for the next start must not show this."""
+        return self.chat is not None and self.chat.off_the_record
 
     @property
     def composer(self) -> Composer:
@@ -133,6 +139,8 @@ class ChatRoom(Room):
         try:
             self._on_hand = await self.runtime.on_hand()
             await self._on_hand.listed()
+            async for _ in self._on_hand.refresh():  # in the background, each with its own limit
+                await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 

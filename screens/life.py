@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+KEYS_FIRST_S = 0.04
+"""How long the first frame has to itself: what was typed is seen before anything else is loaded."""
 FIRST_FOCUS_S = 3.0
 """How long keys are held for a first focus at most."""
 
@@ -34,7 +36,7 @@ class LivingApp(App[int]):
         self.early = early
         self.last_frame = b""
         """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
-        self._waiting: list[Callable[[], object]] | None = []
+        self._waiting: list[Callable[[], Any]] | None = []
         self._held_keys: list[events.Event] | None = []
         """What was typed before anything had the focus; None from then on."""
         if self.no_color:
@@ -49,7 +51,7 @@ class LivingApp(App[int]):
 
     # ---- the first frame
 
-    def after_first_frame(self, work: Callable[[], object]) -> None:
+    def after_first_frame(self, work: Callable[[], Any]) -> None:
         """Call this once the first whole frame has been given to the terminal; at once when it has been."""
         if self._waiting is None:
             self.call_later(work)
@@ -63,8 +65,9 @@ class LivingApp(App[int]):
 
     def _first_frame_drawn(self) -> None:
         waiting, self._waiting = self._waiting, None
+        self.call_later(self._release_keys)
         for work in waiting or ():
-            self.call_later(work)
+            self.set_timer(KEYS_FIRST_S, work)
 
     # ---- the first keys
 
@@ -85,7 +88,8 @@ class LivingApp(App[int]):
         await self._release_keys()
 
     async def _stop_waiting(self) -> None:
-        self._first_frame_drawn()
+        if self._waiting is not None:
+            self._first_frame_drawn()
         await self._release_keys()
 
     async def _release_keys(self) -> None:

@@ -118,10 +118,9 @@ def _keep_now(app: HawserApp, shell: Shell) -> None:
 def _write_frame(shell: Shell, frame: bytes) -> None:
     from console.errors import SettingsError
     from console.paths import write_privately
-    from screens.early import FRAME_FILE
 
     try:
-        write_privately(shell.paths.state / FRAME_FILE, frame)
+        write_privately(shell.paths.last_screen, frame)
     except (OSError, SettingsError) as error:  # it only makes the next start look better
         log.info("the frame was not kept: %s", error)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.pty_drive import PtyProgram
 from tests.conftest import unmeasured
 
 ROOT = Path(__file__).parent.parent
@@ -107,11 +108,26 @@ def test_first_paint_loads_next_to_nothing() -> None:
 
 
 FIRST_FRAME = """
-    import os, sys, time
-    from console.cli import main
-    from screens.app import HawserApp
-    def leave(self):
-        self.call_after_refresh(self.exit)
-    HawserApp.on_ready = leave
-    main([])
+import sys
+from screens.life import LivingApp
+def drawn(self):
+    with open("loaded", "w") as file:
+        file.write(" ".join(sys.modules))
+    self.exit()
+LivingApp._first_frame_drawn = drawn
+from console.cli import entry
+entry()
 """
+
+
+def test_first_frame_loads_only_what_it_shows(tmp_path: Path) -> None:
+    home = {"HAWSER_HOME": str(tmp_path), "HAWSER_ISOLATED": "1", "PYTHONPATH": str(ROOT)}
+    with PtyProgram([sys.executable, "-c", FIRST_FRAME], environment=home, folder=tmp_path) as program:
+        assert program.ended() == 0
+    modules = (tmp_path / "loaded").read_text().split()
+
+    loaded = {name.partition(".")[0] for name in modules}
+    assert "textual" in loaded
+    assert not loaded & {"httpx", "asyncssh", "ollama", "keyring", "sqlite_utils", "pydantic", "anyio", "jsonschema"}
+    assert not loaded & {"markdown_it", "pygments", "PIL", "tomlkit", "chromadb", "numpy", "pypdfium2", "click"}
+    assert not set(modules) & {"screens.markdown.rendering", "console.chat.conversation", "screens.dialogs.ask"}

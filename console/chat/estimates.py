@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 200
 KNOWN_FOR_S = 30.0
-"""How long who would answer is taken for known; finding out may ask the endpoints."""
+"""How long who would answer is taken for known."""
 
 
 class Estimate(NamedTuple):
@@ -81,7 +81,7 @@ class Estimates:
         since_s, candidate = self._candidates.get(model, (now_s - KNOWN_FOR_S - 1, None))
         if now_s - since_s > KNOWN_FOR_S:
             try:
-                candidate = (await conversation.router.choose(model, "")).candidates[0]
+                candidate = (await conversation.router.choose(model, "", may_ask=False)).candidates[0]
             except ConsoleError:
                 candidate = None
             self._candidates[model] = (now_s, candidate)

@@ -50,8 +50,12 @@ class Offers:
         breakers: Breakers | None,
         ask_s: float,
         is_near: Callable[[Endpoint], Awaitable[bool]] | None = None,
+        *,
+        may_ask: bool = True,
     ) -> None:
-        """`is_near` tells whether the machine of an endpoint is connected."""
+        """`is_near` tells whether the machine of an endpoint is connected. Without `may_ask` only what is known counts,
+        and no endpoint is asked."""
+        self._may_ask = may_ask
         self._is_near = is_near
         self._endpoints, self._seen, self._remember = endpoints, seen, remember
         self._provider, self._breakers, self._ask_s = provider, breakers, ask_s
@@ -142,7 +146,7 @@ class Offers:
 
     async def _ask(self, names: Sequence[str], limit_s: float) -> None:
         """Ask the endpoints at once, each but once; whoever has not answered within the limit is passed over."""
-        names = [name for name in names if name not in self._asked]
+        names = [name for name in names if name not in self._asked] if self._may_ask else []
         if self._breakers is not None and len(names) > 1:
             names = [name for name in names if not await self._is_left_alone(name, self._breakers)]
         self._asked.update(names)

@@ -77,9 +77,16 @@ class Router:
         self._breakers, self._seen, self._remember, self._ask_s = breakers, seen, remember, ask_s
 
     async def choose(
-        self, name: str | None, prompt: str, *, needs_images: bool = False, allow_fallback: bool = True
+        self,
+        name: str | None,
+        prompt: str,
+        *,
+        needs_images: bool = False,
+        allow_fallback: bool = True,
+        may_ask: bool = True,
     ) -> Choice:
-        """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two."""
+        """Who answers this prompt. Raises `NoModel` when nobody can, or when the name fits two. Without `may_ask` it is
+        told from what is known, and no network is touched."""
         offers = Offers(
             self._settings.endpoints,
             self._seen,
@@ -88,6 +95,7 @@ class Router:
             self._breakers,
             self._ask_s,
             self._is_near,
+            may_ask=may_ask,
         )
         turn = _Turn(self._settings, self._catalogue, offers, prompt)
         candidates, reason = await turn.resolve(name)

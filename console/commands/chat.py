@@ -333,6 +333,7 @@ async def _remove(arguments: argparse.Namespace, shell: Shell, store: Store) -> 
     from console.text import plural
 
     for chat in found.values():
+        shell.paths.last_screen.unlink(missing_ok=True)  # it may show what is removed
         count = await store.delete_chat(chat.id)
         shell.note(f"Removed {chat.title or chat.id} with {plural(count, 'message')}.")
     return 0

@@ -64,9 +64,10 @@ class DialogAsk:
             if not answered.done():
                 answered.set_result(answer)
 
-        await self._app.push_screen(dialog, note)
+        # Links have tasks of their own, which know nothing of the app; it does both in its own.
+        self._app.call_later(self._app.push_screen, dialog, note)
         try:
             return await answered
         except asyncio.CancelledError:
-            dialog.withdraw()
+            self._app.call_later(dialog.withdraw)
             raise

@@ -55,7 +55,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         color: $block-cursor-foreground;
         text-style: $block-cursor-text-style;
     }
-    Rows > .rows--empty { color: $text-muted; }
+    Rows > .rows--empty { color: $foreground 60%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("list")]
 
@@ -318,7 +318,7 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         text = lines[y - top].copy()
         text.rstrip()
         text.pad_left(max((width - text.cell_len) // 2, 0))
-        return self._strip(text, width, style + self.get_component_rich_style("rows--empty", partial=True))
+        return self._strip(text, width, style + self.get_component_rich_style("rows--empty"))
 
     def _forget(self, index: int) -> None:
         self._strips.pop((index, True), None)

@@ -212,9 +212,13 @@ def test_rm_asks_on_a_terminal_and_needs_yes_without_one(home: Path) -> None:
     assert "Nothing was removed." in err
     assert set(ids(home)) == {"Ropes", "About rope"}
 
+    kept_screen = home / "state" / "last-screen"
+    kept_screen.parent.mkdir(exist_ok=True)
+    kept_screen.write_text("what was said")
     code, _, err = hawser(home, "rm", chat, typed="y\n")
     assert code == 0
     assert "Removed Ropes with 3 messages." in err
+    assert not kept_screen.exists()
     assert hawser(home, "rm", "--yes", ids(home)["About rope"])[0] == 0
     assert ids(home) == {}
 

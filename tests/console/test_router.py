@@ -554,3 +554,15 @@ def test_what_a_machine_is_to_have_counts_until_it_has_said_what_it_has() -> Non
 
     assert names(Place(expecting).choose("qwen3:8b")) == ["gpubox/qwen3:8b"]
     assert "on no endpoint" in Place(expecting, seen=[("gpubox", "phi3")]).refuses("qwen3:8b").text
+
+
+def test_what_is_known_is_told_without_asking_anybody() -> None:
+    place = Place(BOX + GPUBOX, {"box": ScriptedChat(models=["qwen3:8b"]), "gpubox": ScriptedChat(models=["qwen3:8b"])})
+
+    with pytest.raises(NoModel):
+        run(place.router.choose("qwen3:8b", "", may_ask=False))
+    assert place.remembered == {}
+
+    place.seen = [SeenModel("qwen3:8b", "box")]
+    assert run(place.router.choose("qwen3:8b", "", may_ask=False)).candidates[0].name == "box/qwen3:8b"
+    assert place.remembered == {}

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from console.paths import find_paths
 from screens.early import (
+    FRAME_FILE,
     LARGEST_FRAME,
     EarlyScreen,
     colour_manner,
@@ -42,7 +43,7 @@ def test_state_folder_is_the_programs(settled: dict[str, str], monkeypatch: pyte
     for name, value in {"HOME": str(tmp_path), **settled}.items():
         monkeypatch.setenv(name, value)
 
-    assert state_folder(os.environ) == str(find_paths(os.environ).state)
+    assert f"{state_folder(os.environ)}/{FRAME_FILE}" == str(find_paths(os.environ).last_screen)
 
 
 def test_frame_is_read_as_it_was_kept(tmp_path: Path) -> None:

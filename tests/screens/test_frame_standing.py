@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -190,6 +191,21 @@ def test_what_a_login_asks_is_asked_by_dialogs(tmp_path: Path) -> None:
             await press(pilot, "enter")
 
             assert await answering == ["123", "xyzzy"]
+
+    run(body())
+
+
+def test_a_task_that_knows_nothing_of_the_app_may_ask(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            nowhere, target = contextvars.Context(), cast("Any", Target())
+            pinning = asyncio.get_running_loop().create_task(
+                DialogAsk(app).accept_host_key(target, "SHA256:abc"), context=nowhere
+            )
+            await until(pilot, lambda: "SHA256:abc" in screen_of(app))
+            await press(pilot, "enter")
+
+            assert await pinning is False
 
     run(body())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.geometry import Offset
 
 from screens.widgets.transcript import Item, Transcript
@@ -121,5 +122,27 @@ def test_text_in_the_hit_test_is_where_it_is_drawn() -> None:
             assert widget is view.transcript
             assert offset is not None
             assert Offset(offset.x, 0) == Offset(3, 0)  # after two wide characters and a blank
+
+    run(body())
+
+
+def test_a_drag_over_the_edge_scrolls_and_selects_on() -> None:
+    async def body() -> None:
+        async with viewing([item(number, f"message {number}") for number in range(100)], size=(60, 12)) as view:
+            view.transcript.go_to("m50")
+            await view.pilot.pause()
+            await view.pilot.mouse_down(Transcript, offset=(2, 6))
+            for row in (2, 0):
+                moved = events.MouseMove(
+                    view.transcript, 10, row, 0, -2, 1, False, False, False, screen_x=10, screen_y=row
+                )
+                view.app.screen._forward_event(moved)
+            await view.until(lambda: view.transcript._column.place.message < 47)
+            await view.pilot.mouse_up(Transcript, offset=(10, 0))
+            await view.pilot.pause()
+
+            text = view.transcript.selected_text()
+            assert "message 50" in text
+            assert "message 48" in text
 
     run(body())

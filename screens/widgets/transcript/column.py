@@ -128,7 +128,7 @@ class Column:
             message = self.messages[index]
             if message.look == self.look and message.waits:
                 first = self.top - self.heights.start(index)
-                if message.is_wanted(first - 2 * self.room, first + 3 * self.room):
+                if message.is_wanted(first - self.room // 4, first + 2 * self.room):
                     return index
         return None
 

@@ -17,7 +17,7 @@ from screens.theme import Palette
 from screens.widgets.transcript.rows import line
 
 FIRST_CHARACTERS = 16_000
-LAST_CHARACTERS = 8_000
+LAST_CHARACTERS = 12_000
 """How much of a long text is laid out before it is shown: of its beginning, and of its end."""
 BLANK = line([])
 _FENCE = "\n```"
@@ -156,10 +156,9 @@ class Text:
 
     def _lay_tail(self) -> None:
         earliest = len(self._source) - LAST_CHARACTERS
-        cut = self._source.find("\n\n", earliest)
-        if cut < 0:
-            cut = self._source.find("\n", earliest)
-        self._tail_start = cut + 1 if cut >= 0 else earliest
+        latest = earliest + LAST_CHARACTERS // 4
+        cuts = (self._source.find(end, earliest, latest) for end in ("\n\n", "\n", " "))
+        self._tail_start = next((cut + 1 for cut in cuts if cut >= 0), earliest)
         self._tail = body(self._look)
         if not self._look.raw:
             opener = self._open_fence()
