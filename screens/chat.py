@@ -336,6 +336,7 @@ class ChatRoom(Room):
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
             else:
+                await chat.check(sent.question)
                 await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)

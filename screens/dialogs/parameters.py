@@ -109,7 +109,7 @@ class ParametersDialog(Dialog[dict[str, Any]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
-            box.border_title = clip(f"Parameters · {self._answers}", 60)
+            box.border_title = Text(clip(f"Parameters · {self._answers}", 60))
             with VerticalScroll(can_focus=False, classes="scroll"):
                 for each in self.parameters:
                     with Horizontal(classes="row"):
