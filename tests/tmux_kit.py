@@ -132,8 +132,8 @@ class Tmux:
 
     def ended(self) -> int:
         """The exit code of the program."""
-        self.until(lambda: self.value("pane_dead") == "1", "the end")
-        return int(self.value("pane_dead_status") or -1)
+        self.until(lambda: self.value("pane_dead_status") or self.value("pane_dead_signal"), "the end")
+        return int(self.value("pane_dead_status") or f"-{self.value('pane_dead_signal')}")
 
     # ---- what is done to it
 
