@@ -27,7 +27,6 @@ PATIENCE_S = 30.0
 """How long anything may take before a test gives up; a busy machine is not a failure."""
 LOOK_AGAIN_S = 0.1
 """How soon a condition is looked at again that no output tells of."""
-
 _SETTINGS = """
 set -s default-terminal tmux-256color
 set -s escape-time 10
@@ -38,6 +37,8 @@ set -g mouse on
 set -g remain-on-exit on
 set -g default-size {columns}x{rows}
 """
+_KEEPING_ITS_CODE = '"$@"; echo $? >"$0"'
+"""tmux itself sometimes misses the end of what it runs."""
 
 
 class NotShown(AssertionError):
@@ -48,7 +49,7 @@ class Tmux:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], *, size: tuple[int, int] = (100, 30)
     ) -> None:
-        """`size` is columns and rows; the command is run without a shell."""
+        """`size` is columns and rows; the command is taken as it is."""
         self._command = list(command)
         self._environment = {**environment, "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
         self._size = size
@@ -60,11 +61,24 @@ class Tmux:
         # the path of a socket must be short, and that of a test's own folder may be long
         self._folder = Path(tempfile.mkdtemp(prefix="hawser-tmux-"))
         settings = self._folder / "tmux.conf"
+        self._code = self._folder / "code"
+        self._code.touch()
         columns, rows = self._size
         settings.write_text(_SETTINGS.format(columns=columns, rows=rows))
         self._start = [TMUX, "-u", "-S", str(self._folder / "socket"), "-f", str(settings)]
         self._client = subprocess.Popen(
-            [*self._start, "-C", "new-session", "-s", "room", *self._command],
+            [
+                *self._start,
+                "-C",
+                "new-session",
+                "-s",
+                "room",
+                "/bin/sh",
+                "-c",
+                _KEEPING_ITS_CODE,
+                str(self._code),
+                *self._command,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environment,
@@ -101,7 +115,7 @@ class Tmux:
         raise NotShown(f"{words!r} is not on the screen:\n{self.screen()}")
 
     def value(self, name: str) -> str:
-        """What tmux knows of the pane, such as `pane_dead_status`."""
+        """What tmux knows of the pane, such as `alternate_on`."""
         return "".join(self.tell("display-message", "-p", f"#{{{name}}}"))
 
     def buffer(self) -> str:
@@ -132,8 +146,8 @@ class Tmux:
 
     def ended(self) -> int:
         """The exit code of the program."""
-        self.until(lambda: self.value("pane_dead_status") or self.value("pane_dead_signal"), "the end")
-        return int(self.value("pane_dead_status") or f"-{self.value('pane_dead_signal')}")
+        self.until(lambda: self._code.read_text().endswith("\n"), "the end")
+        return int(self._code.read_text())
 
     # ---- what is done to it
 
