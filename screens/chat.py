@@ -524,8 +524,7 @@ class ChatRoom(Room):
         return self.composer.clear_to_history()
 
     def action_sidebar(self) -> None:
-        if self.sidebar.toggle():
-            self._read_list()
+        self.sidebar.toggle()
 
     def action_new_chat(self) -> None:
         self.show_chat(self.runtime.desk.new())
@@ -572,6 +571,13 @@ class ChatRoom(Room):
         picked.stop()
         self.open_chat(picked.chat_id)
         self.composer.focus()
+
+    @on(Sidebar.Shown)
+    def _list_shown(self, shown: Sidebar.Shown) -> None:
+        """By its key, or because the terminal became wide enough."""
+        shown.stop()
+        if self.chat is not None:  # else it is the first frame, which waits for no store
+            self._read_list()
 
     @on(Sidebar.AllWanted)
     def _all_wanted(self, wanted: Sidebar.AllWanted) -> None:

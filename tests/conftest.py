@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.tmux_kit import TMUX
+
 T = TypeVar("T")
 ON_ONE_WORKER = ("tests/peers/test_litellm.py",)
 """Files whose tests share something that takes long to start."""
@@ -46,6 +48,10 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HAWSER_ISOLATED", "1")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(socket.socket, "connect", _connect_on_loopback_only)
+
+
+def pytest_report_header() -> list[str]:
+    return [] if TMUX else ["tmux is not installed: tests/flows/test_app_tmux.py is left out"]
 
 
 @pytest.hookimpl(optionalhook=True)
