@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from rich.style import Style
 from textual.pilot import Pilot
 
-from tests.screens.kit import until
+from tests.screens.kit import screen_of, until
 
 FOLDER = Path(__file__).parents[1] / "data" / "screens"
 THEMES = {"dark": "hawser-dark", "light": "hawser-light", "ansi-dark": "ansi-dark", "textual-dark": "textual-dark"}
@@ -155,7 +155,8 @@ class Shots:
     async def take(
         self, name: str, *, sizes: Sequence[tuple[int, int]] = (USUAL,), themes: Sequence[str] = ("dark",)
     ) -> None:
-        """The screen as it is, at every size in every theme."""
+        """The screen as it is, at every size in every theme; afterwards it is as it was."""
+        before = self.app.size
         for size in sizes:
             if self.app.size != size:
                 await self.pilot.resize_terminal(*size)
@@ -163,6 +164,13 @@ class Shots:
                 self.app.theme = THEMES[theme]
                 await self.pilot.pause()
                 await self._take(FOLDER / f"{name}.{size[0]}x{size[1]}.{theme}.txt")
+        self.app.theme = THEMES["dark"]
+        if self.app.size != before:
+            await self.pilot.resize_terminal(*before)
+
+    async def sees(self, words: str) -> None:
+        """Go on when these words are on the screen."""
+        await until(self.pilot, lambda: words in screen_of(self.app))
 
     async def _take(self, file: Path) -> None:
         if self._writes:
