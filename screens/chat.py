@@ -37,6 +37,7 @@ from screens.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
     from console.chat.live import Position
+    from console.chat.on_hand import ModelsOnHand
     from console.chat.open_chat import Entry, OpenChat
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class ChatRoom(Room):
         self._is_open = asyncio.Event()
         self._ticker: Timer | None = None
         self._drafts: Drafts | None = None
-        self._model_names: list[str] = []
+        self._on_hand: ModelsOnHand | None = None
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
@@ -136,10 +137,10 @@ class ChatRoom(Room):
     @work(group="names")
     async def _learn_names(self) -> None:
         try:
-            on_hand = await self.runtime.on_hand()
-            self._model_names = [row.name for row in await on_hand.listed()]
-            async for _ in on_hand.refresh():  # in the background, each with its own limit
-                self._model_names = [row.name for row in await on_hand.listed()]
+            self._on_hand = await self.runtime.on_hand()
+            await self._on_hand.listed()
+            async for _ in self._on_hand.refresh():  # in the background, each with its own limit
+                await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 
@@ -335,6 +336,7 @@ class ChatRoom(Room):
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
             else:
+                await chat.check(sent.question)
                 await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
@@ -501,7 +503,7 @@ class ChatRoom(Room):
     @property
     def model_names(self) -> Sequence[str]:
         """What `/model` can be followed by, as far as it is known without asking anybody."""
-        return self._model_names
+        return [row.name for row in self._on_hand.latest.rows] if self._on_hand is not None else []
 
     @property
     def template_names(self) -> Sequence[str]:
