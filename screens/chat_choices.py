@@ -318,7 +318,7 @@ def export(room: ChatRoom, file: str = "") -> None:
     async def ask() -> None:
         chat = room.chat
         if chat is None or chat.id is None:
-            room.hawser.say("There is nothing to export yet.")
+            room.hawser.say(_why_nothing(chat, "export"))
             return
         path: str | None = file
         if not path:
@@ -332,18 +332,25 @@ def export(room: ChatRoom, file: str = "") -> None:
     _begin(room, ask())
 
 
+def _why_nothing(chat: OpenChat | None, deed: str) -> str:
+    if chat is not None and chat.off_the_record:
+        return f"This chat is off the record; there is nothing to {deed}."
+    return f"This chat has not begun; there is nothing to {deed}."
+
+
 def delete(room: ChatRoom) -> None:
     """Delete the open chat; it can be brought back, so nobody is asked."""
 
     async def remove() -> None:
         chat = room.chat
         if chat is None or chat.id is None:
-            room.hawser.say("This chat has not begun; there is nothing to delete.")
+            room.hawser.say(_why_nothing(chat, "delete"))
             return
         await chat.stop()
         await chat.settled()
         await room.runtime.shelf.delete(chat.id)
-        await room.show_chat(room.runtime.desk.new())
+        if room.chat is chat:
+            room.show_chat(room.runtime.desk.new())
         room.hawser.say("Deleted. /undo brings it back, and so does ^G for a week.")
 
     _begin(room, remove())

@@ -96,8 +96,8 @@ async def _step(room: ChatRoom, chat: OpenChat, item: Item, by: int) -> None:
     siblings = [each.id for each in chat.siblings(entry.message.id)]
     shown = {each.message.id for each in chat.entries}
     at = next((each for each in siblings if each in shown), None)
-    if at is not None:
-        room.transcript.go_to(at)
+    if at is not None and room.chat is chat:
+        room.show_message(at)
 
 
 async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
@@ -114,7 +114,8 @@ async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
         await _delete(room, chat, branch)
     else:
         await chat.show(branch.message.id)
-        room.transcript.go_to(branch.message.id)
+        if room.chat is chat:
+            room.show_message(branch.message.id)
 
 
 async def _delete(room: ChatRoom, chat: OpenChat, branch: Branch) -> None:

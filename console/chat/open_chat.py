@@ -232,7 +232,7 @@ class OpenChat(ChatContents):
         """Somebody removed the chat, or the branch, in another window: ask where that is still possible."""
         path = self.branches.path()
         try:
-            await self.read_again()
+            await self._read_again()
             nearest = next((each for each in reversed(path) if each in self.branches), None)
             if nearest is not None:
                 self.branches.leaf = nearest
