@@ -118,6 +118,20 @@ class HawserApp(LivingApp):
                 if screen.is_running:
                     screen.post_message(Happened(event))
 
+    def _rooms(self) -> list[Room]:
+        """Those that were looked at."""
+        screens = (screen for stack in self._screen_stacks.values() for screen in stack)
+        return [screen for screen in screens if isinstance(screen, Room) and screen.is_running]
+
+    def on_app_focus(self) -> None:
+        """Somebody comes back to this window: another one may have changed what is shown."""
+        for room in self._rooms():
+            room.looked_at_again()
+
+    def about_to_leave(self) -> None:
+        for room in self._rooms():
+            room.leaving()
+
     def on_happened(self, message: Happened) -> None:
         """What concerns the user wherever they are becomes a toast."""
         event = message.event
@@ -316,6 +330,12 @@ class HawserApp(LivingApp):
 
 class Room(Screen[None]):
     """Base of the rooms: what is in the frame of each."""
+
+    def looked_at_again(self) -> None:
+        """The terminal got the focus back. A room that shows what others change too looks whether they did."""
+
+    def leaving(self) -> None:
+        """The app begins to leave: the last chance to see what its widgets hold."""
 
     @property
     def hawser(self) -> HawserApp:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,7 +22,7 @@ from console.chat.drafts import Draft, Drafts, History
 from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
 from console.chat.questions import Question
 from console.chat.shelf import ShelfChanged
-from console.errors import ConsoleError
+from console.errors import ConsoleError, NotFound
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
 from screens.bridge import Happened
@@ -45,6 +46,8 @@ UNNAMED = "new"
 """Under this word the draft of a chat is kept that has no id yet."""
 LISTED = 200
 """How many chats the sidebar shows."""
+LAST_DRAFT_S = 1.0
+"""How long leaving waits for the draft to be kept."""
 TICK_S = 0.5
 """How often the words under a growing answer are drawn anew."""
 
@@ -65,6 +68,8 @@ class ChatRoom(Room):
         self._is_open = asyncio.Event()
         self._ticker: Timer | None = None
         self._drafts: Drafts | None = None
+        self._left_behind: tuple[str, Draft] | None = None
+        """What was being written when the app began to leave, and where."""
         self._model_names: list[str] = []
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
@@ -96,6 +101,17 @@ class ChatRoom(Room):
     def is_private(self) -> bool:
         """Whether the screen that is kept for the next start must not show this."""
         return self.chat is not None and self.chat.off_the_record
+
+    def leaving(self) -> None:
+        if self.chat is not None and not self.chat.off_the_record and self.editing is None:
+            self._left_behind = (self.chat.id or UNNAMED, self.composer.draft())
+
+    async def on_unmount(self) -> None:
+        """What was written in the last moment is kept, if that can be done soon: leaving waits for nobody."""
+        if self._left_behind is not None and self._drafts is not None:
+            with suppress(TimeoutError, ConsoleError):
+                async with asyncio.timeout(LAST_DRAFT_S):
+                    await self._drafts.put(*self._left_behind)
 
     @property
     def composer(self) -> Composer:
@@ -270,6 +286,19 @@ class ChatRoom(Room):
                     self._draw_around(chat)
         except ConsoleError as error:
             self.hawser.tell(error)
+
+    @work(exclusive=True, group="again")
+    async def looked_at_again(self) -> None:
+        chat = self.chat
+        if chat is None:
+            return
+        self._read_list()
+        try:
+            await chat.read_again()
+        except NotFound:
+            self.hawser.warn("This chat was deleted in another window. A question here begins a new one.")
+        except ConsoleError as error:
+            log.info("the chat could not be read again: %s", error.text)
 
     def _grow(self, chat: OpenChat, message_id: str) -> None:
         live = chat.lives.get(message_id)

@@ -110,7 +110,11 @@ class LivingApp(App[int]):
 
     def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
         self.last_frame = self.frame()
+        self.about_to_leave()
         super().exit(result, return_code)
+
+    def about_to_leave(self) -> None:
+        """Widgets are still there, and what they hold can be taken."""
 
     def frame(self) -> bytes:
         """What is on screen, in the form in which the next start paints it; without content while that is private."""
