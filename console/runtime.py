@@ -16,8 +16,6 @@ from console.paths import Paths
 from console.runtime_machines import MachineRuntime
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
-from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.services import Service
+    from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -179,11 +178,19 @@ class Runtime(MachineRuntime):
 
     def host(self, endpoint: Endpoint, key: str | None = None) -> Host:
         """Where an endpoint is: at its address, or behind the link to its machine."""
+        from providers.chat.base import Host
+
         reach: Reach | None = None
         if endpoint.machine is not None:
             reach = self.ways.reach(*self._service_of(endpoint))
         headers = {"user-agent": f"hawser/{__version__}", **endpoint.headers}
         return Host(endpoint.name, endpoint.base_url, key, headers, endpoint.connect_s, reach)
+
+    def load_providers(self) -> None:
+        """Import what speaks to the endpoints there are. It takes a while and is for a thread."""
+        from providers.registry import load
+
+        load({endpoint.wire for endpoint in self.settings.endpoints.values()})
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
@@ -191,6 +198,8 @@ class Runtime(MachineRuntime):
             endpoint = self.settings.endpoint(endpoint)
         provider = self._providers.get(endpoint.name)
         if provider is None:
+            from providers.registry import chat_provider
+
             host = self.host(endpoint, self.keys.for_endpoint(endpoint))
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
             while self.keys.notes:

@@ -18,9 +18,8 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.shelf import ShelfChanged
 from console.errors import ConsoleError
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
@@ -66,6 +65,7 @@ class ChatRoom(Room):
         self._ticker: Timer | None = None
         self._drafts: Drafts | None = None
         self._model_names: list[str] = []
+        self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
@@ -122,7 +122,6 @@ class ChatRoom(Room):
             chat = None
         await self.show_chat(chat or desk.new())
         self._read_list()
-        self._learn_names()
         self._clear_out()
 
     @work(group="clear out")
@@ -135,9 +134,12 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
+        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
+        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
         try:
             on_hand = await self.runtime.on_hand()
             self._model_names = [row.name for row in await on_hand.listed()]
+            await asyncio.to_thread(self.runtime.load_providers)  # longer than a key may wait
             async for _ in on_hand.refresh():  # in the background, each with its own limit
                 self._model_names = [row.name for row in await on_hand.listed()]
         except ConsoleError as error:
@@ -346,6 +348,9 @@ class ChatRoom(Room):
     @on(Composer.Changed)
     def _changed(self, changed: Composer.Changed) -> None:
         changed.stop()
+        if not self._has_asked_names and changed.draft.text:
+            self._has_asked_names = True
+            self._learn_names()
         if self.chat is not None and not self.chat.off_the_record and self.editing is None:
             self.run_worker(self._put_draft(self.chat.id or UNNAMED, changed.draft), group="draft", exclusive=True)
         self.estimate()

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from console.clock import Clock
-from console.history.rows import to_ms
-
 if TYPE_CHECKING:
+    from console.clock import Clock
     from console.history.store import Store
 
 MOST_RECENT = 500
@@ -93,6 +91,7 @@ class Drafts:
         if kept == draft:
             return
         from console.history import drafts
+        from console.history.rows import to_ms
 
         store = await self._store()
         now_ms, chips = to_ms(self._clock.now()), [chip_row(chip) for chip in draft.chips]
@@ -149,6 +148,7 @@ class History:
         if not draft.text.strip():
             return
         from console.history import drafts
+        from console.history.rows import to_ms
 
         store, now_ms = await self._store(), to_ms(self._clock.now())
         await store.run(lambda connection: drafts.add_prompt(connection, now_ms, draft.text), write=True)
