@@ -302,12 +302,12 @@ class Runtime(MachineRuntime):
         store, machines, lease, now = await self.store(), self.settings.machines, self.settings.lease, self.clock.now()
         return await store.run(lambda connection: outlooks(connection, machines, lease, now)) if machines else {}
 
-    async def _loaded(self, endpoint: Endpoint) -> list[str]:
+    async def _loaded(self, endpoint: Endpoint) -> frozenset[str]:
         """The models that an Ollama host has in memory."""
-        from providers.chat.ollama_admin import OllamaAdmin
+        from providers.chat.ollama import Ollama
 
-        async with OllamaAdmin(self.host(endpoint, self.keys.for_endpoint(endpoint))) as admin:
-            return [model.name for model in await admin.loaded()]
+        provider = self.provider(endpoint)
+        return await provider.loaded() if isinstance(provider, Ollama) else frozenset()
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)
