@@ -72,9 +72,8 @@ class HawserApp(LivingApp):
         for each in theme.THEMES:
             self.register_theme(each)
         self._palette: Palette | None = None
-        self.theme = theme.DARK
-        if runtime.settings.screen.theme in self.available_themes:
-            self.theme = runtime.settings.screen.theme
+        wanted = runtime.settings.screen.theme
+        self.read_css_with(wanted if wanted in self.available_themes else theme.DARK)
         self.animation_level = "full" if runtime.settings.screen.animations else "none"
         self.set_keymap(keymap_of(runtime.settings))
         runtime.login_manners = self._login_manners
