@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from console.links.shared import Shared
     from console.links.tunnels import Tunnels
     from console.links.ways import Readied, Ready, Tell, Ways
+    from console.machines.outlook import Outlook
     from console.machines.services import Service
     from providers.reach import Reach
 
@@ -275,8 +276,22 @@ class Runtime(MachineRuntime):
                 self._is_near,
                 self._loaded,
                 self.clock,
+                lately=self._models_lately,
+                outlooks=self._outlooks,
             )
         return self._on_hand
+
+    async def _models_lately(self, most: int) -> list[str]:
+        from console.history import models_seen
+
+        store = await self.store()
+        return await store.run(lambda connection: models_seen.lately(connection, most))
+
+    async def _outlooks(self) -> Mapping[str, Outlook]:
+        from console.machines.outlook import outlooks
+
+        store, machines, lease, now = await self.store(), self.settings.machines, self.settings.lease, self.clock.now()
+        return await store.run(lambda connection: outlooks(connection, machines, lease, now)) if machines else {}
 
     async def _loaded(self, endpoint: Endpoint) -> list[str]:
         """The models that an Ollama host has in memory."""

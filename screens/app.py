@@ -215,6 +215,11 @@ class HawserApp(LivingApp):
         """Textual's own widgets copy as we do."""
         self.copy(text)
 
+    def on_text_selected(self) -> None:
+        """What the mouse has just selected is copied, and stays selected."""
+        if selected := self.screen.get_selected_text():
+            self.copy(selected, "the selection")
+
     async def _copy(self, text: str, what: str) -> None:
         if self._clipboards is None:
             self._clipboards = self.runtime.clipboard(self.draw)

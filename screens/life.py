@@ -9,6 +9,7 @@ from textual import events
 from textual.app import App
 from textual.filter import Monochrome, NoColor
 
+from screens.in_turn import Turns
 from screens.last_frame import frame_of
 from screens.terminal import TerminalDriver
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import RenderableType
+    from textual.await_remove import AwaitRemove
+    from textual.dom import DOMNode
     from textual.screen import Screen
+    from textual.widget import Widget
 
     from screens.early import EarlyScreen
 
@@ -37,8 +41,7 @@ class LivingApp(App[int]):
         self.last_frame = b""
         """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
         self._waiting: list[Callable[[], Any]] | None = []
-        self._held_keys: list[events.Event] | None = []
-        """What was typed before anything had the focus; None from then on."""
+        self._turns = Turns(self, super().on_event)
         if self.no_color:
             from screens.colourless import Colourless
 
@@ -65,37 +68,32 @@ class LivingApp(App[int]):
 
     def _first_frame_drawn(self) -> None:
         waiting, self._waiting = self._waiting, None
-        self.call_later(self._release_keys)
+        self.call_later(self._turns.begin)
         for work in waiting or ():
             self.set_timer(KEYS_FIRST_S, work)
 
-    # ---- the first keys
+    # ---- keys
 
     async def on_event(self, event: events.Event) -> None:
         """Textual drops keys while nothing has the focus; held, they reach whatever gets it first, in their order."""
-        if self._held_keys is not None and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            self._held_keys.append(event)
-            return
-        await super().on_event(event)
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self._turns.take(event)
+        else:
+            await super().on_event(event)
 
     async def first_room_shown(self) -> None:
         """Called when what is shown first has been drawn: where nothing takes keys, the room itself does."""
         if not self.screen.focus_chain:
-            await self._release_keys()
+            await self._turns.begin()
             self._first_frame_drawn()
 
     async def on_descendant_focus(self) -> None:
-        await self._release_keys()
+        await self._turns.begin()
 
     async def _stop_waiting(self) -> None:
         if self._waiting is not None:
             self._first_frame_drawn()
-        await self._release_keys()
-
-    async def _release_keys(self) -> None:
-        held, self._held_keys = self._held_keys, None
-        for event in held or ():
-            await super().on_event(event)
+        await self._turns.begin()
 
     # ---- stopping and going on
 
@@ -112,6 +110,14 @@ class LivingApp(App[int]):
             self._driver.write(codes)
 
     # ---- the end
+
+    def _prune(self, *nodes: Widget, parent: DOMNode | None = None) -> AwaitRemove:
+        """What a screen has under way ends before its widgets leave it, for it would look for them in vain; Textual
+        ends it after that."""
+        for node in nodes:
+            for each in node.walk_children(with_self=True):
+                self.workers.cancel_node(each)
+        return super()._prune(*nodes, parent=parent)
 
     def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
         self.last_frame = self.frame()

@@ -100,6 +100,7 @@ class Router:
         turn = _Turn(self._settings, self._catalogue, offers, prompt)
         candidates, reason = await turn.resolve(name)
         if needs_images:
+            await offers.read()  # what the endpoints said of their models' eyes
             candidates = turn.seeing(candidates)
         if not allow_fallback:
             candidates = candidates[:1]

@@ -156,7 +156,7 @@ def body_of(request: ChatRequest) -> JsonObject:
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
     if request.thinking is not None:
-        body["think"] = request.thinking
+        body["think"] = request.thinking and body.get("think", True)  # a parameter may say how much
     if request.keep_alive is not None:
         body["keep_alive"] = keep_alive(request.keep_alive)
     return body

@@ -68,6 +68,9 @@ class Sidebar(Rows[Entry]):
             super().__init__()
             self.chat_id = chat_id
 
+    class Shown(Message):
+        """It was hidden, and what it has may be old."""
+
     class AllWanted(Message):
         """The row that leads to the list of all chats was chosen."""
 
@@ -122,6 +125,9 @@ class Sidebar(Rows[Entry]):
         self.set_class(not shows, "-off")
         self.set_class(shows, "-on")
         return shows
+
+    def on_show(self) -> None:
+        self.post_message(self.Shown())
 
     def on_rows_chosen(self, event: Rows.Chosen[Entry]) -> None:
         event.stop()

@@ -1,4 +1,4 @@
-"""Dialogs that are kept while they are left, and what showing one again takes: counted, since times depend on others."""
+"""Dialogs that are kept while they are left, and what showing one again takes: counted, as times tell little."""
 
 from __future__ import annotations
 

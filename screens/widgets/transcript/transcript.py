@@ -266,13 +266,13 @@ class Transcript(View):
         if self._find_line is not None:
             self._find_line.count()
 
-    def action_find(self) -> None:
+    async def action_find(self) -> None:
         if self._find_line is None:
             from screens.widgets.transcript.find_line import FindLine
 
             assert isinstance(self.parent, Widget)
             self._find_line = FindLine(self)
-            self.parent.mount(self._find_line, after=self)
+            await self.parent.mount(self._find_line, after=self)  # the next key is already meant for it
         else:
             self._find_line.begin()
 
