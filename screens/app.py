@@ -19,6 +19,7 @@ from console.errors import ConsoleError, explain
 from console.text import neutralise
 from screens import keys, theme
 from screens.bridge import Happened, carry
+from screens.kept import KeptDialogs
 from screens.keymap import keymap_of, keys_of
 from screens.keys import Action, key_name
 from screens.leaving import Concerned, answers_under_way, machines_that_bill
@@ -64,6 +65,7 @@ class HawserApp(LivingApp):
         """Asked before leaving, each for what the user should decide about first; rooms add theirs."""
         self.recent_actions: list[str] = []
         """The ids of what was last chosen by name."""
+        self.kept_dialogs = KeptDialogs(self)
         self.standing = Standing(runtime, self._show_standing)
         self._toasted: dict[str, float] = {}
         self._carrying: asyncio.Task[None] | None = None
