@@ -18,9 +18,8 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.shelf import ShelfChanged
 from console.errors import ConsoleError, NotFound, explain
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
@@ -40,6 +39,7 @@ from screens.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
     from console.chat.live import Position
+    from console.chat.on_hand import ModelsOnHand
     from console.chat.open_chat import Entry, OpenChat
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,8 @@ class ChatRoom(Room):
         """The chat off the record that was left last; nothing else leads back to it."""
         self._gone: OpenChat | None = None
         """A chat of which it was told that it is deleted."""
-        self._model_names: list[str] = []
+        self._on_hand: ModelsOnHand | None = None
+        self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
@@ -114,15 +115,13 @@ class ChatRoom(Room):
     def on_mount(self) -> None:
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
-        self.watch(self.app, "app_focus", self._looked_at_again, init=False)
-        self.app.app_resume_signal.subscribe(self, lambda _: self._looked_at_again(True))
+        self.app.app_resume_signal.subscribe(self, lambda _: self.looked_at_again())
 
     def on_screen_resume(self) -> None:
-        if self.chat is not None:
-            self._look_again()
+        self.looked_at_again()
 
-    def _looked_at_again(self, has_focus: bool) -> None:
-        if has_focus:
+    def looked_at_again(self) -> None:
+        if self.chat is not None:
             self._look_again()
 
     async def on_unmount(self) -> None:
@@ -148,7 +147,6 @@ class ChatRoom(Room):
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
         self._read_list()
-        self._learn_names()
         self._clear_out()
 
     @work(group="clear out")
@@ -161,11 +159,14 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
+        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
+        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
         try:
-            on_hand = await self.runtime.on_hand()
-            self._model_names = [row.name for row in await on_hand.listed()]
-            async for _ in on_hand.refresh():  # in the background, each with its own limit
-                self._model_names = [row.name for row in await on_hand.listed()]
+            self._on_hand = await self.runtime.on_hand()
+            await self._on_hand.listed()
+            await asyncio.to_thread(self.runtime.load_providers)  # longer than a key may wait
+            async for _ in self._on_hand.refresh():  # in the background, each with its own limit
+                await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 
@@ -418,6 +419,7 @@ class ChatRoom(Room):
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
             else:
+                await chat.check(sent.question)
                 await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
@@ -437,6 +439,9 @@ class ChatRoom(Room):
     @on(Composer.Changed)
     def _changed(self, changed: Composer.Changed) -> None:
         changed.stop()
+        if not self._has_asked_names and changed.draft.text:
+            self._has_asked_names = True
+            self._learn_names()
         self._note_draft()
         self.estimate()
 
@@ -524,8 +529,7 @@ class ChatRoom(Room):
         return self.composer.clear_to_history()
 
     def action_sidebar(self) -> None:
-        if self.sidebar.toggle():
-            self._read_list()
+        self.sidebar.toggle()
 
     def action_new_chat(self) -> None:
         self.show_chat(self.runtime.desk.new())
@@ -573,6 +577,13 @@ class ChatRoom(Room):
         self.open_chat(picked.chat_id)
         self.composer.focus()
 
+    @on(Sidebar.Shown)
+    def _list_shown(self, shown: Sidebar.Shown) -> None:
+        """By its key, or because the terminal became wide enough."""
+        shown.stop()
+        if self.chat is not None:  # else it is the first frame, which waits for no store
+            self._read_list()
+
     @on(Sidebar.AllWanted)
     def _all_wanted(self, wanted: Sidebar.AllWanted) -> None:
         wanted.stop()
@@ -598,7 +609,7 @@ class ChatRoom(Room):
     @property
     def model_names(self) -> Sequence[str]:
         """What `/model` can be followed by, as far as it is known without asking anybody."""
-        return self._model_names
+        return [row.name for row in self._on_hand.latest.rows] if self._on_hand is not None else []
 
     @property
     def template_names(self) -> Sequence[str]:

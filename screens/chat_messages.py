@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from console.chat.branches import Branch
     from console.chat.open_chat import Entry, OpenChat
     from screens.chat import ChatRoom
+    from screens.compare import CompareScreen
     from screens.widgets.transcript import Item
 
 
@@ -167,16 +168,16 @@ DEEDS: dict[str, Callable[[ChatRoom, OpenChat, Item], Awaitable[None]]] = {
 }
 
 
-def open_link(room: ChatRoom, url: str) -> None:
+def open_link(room: ChatRoom | CompareScreen, url: str) -> None:
     room.run_worker(_open_link(room, url), group="link")
 
 
-async def _open_link(room: ChatRoom, url: str) -> None:
+async def _open_link(room: ChatRoom | CompareScreen, url: str) -> None:
     """In the browser where there is one to see; else it is copied."""
     from console.browser import open_url
 
     try:
-        if await open_url(url, room.runtime.environment):
+        if await open_url(url, room.hawser.runtime.environment):
             room.hawser.say(f"Opened {url}")
         else:
             room.hawser.copy(url, "the link, for there is no browser here")

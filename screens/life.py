@@ -9,6 +9,7 @@ from textual import events
 from textual.app import App
 from textual.filter import Monochrome, NoColor
 
+from screens.in_turn import Turns
 from screens.last_frame import frame_of
 from screens.terminal import TerminalDriver
 
@@ -40,8 +41,9 @@ class LivingApp(App[int]):
         self.last_frame = b""
         """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
         self._waiting: list[Callable[[], Any]] | None = []
-        self._held_keys: list[events.Event] | None = []
-        """What was typed before anything had the focus; None from then on."""
+        self._read_with: dict[str, str] = {}
+        """The colours that the style rules were read with."""
+        self._turns = Turns(self, super().on_event)
         if self.no_color:
             from screens.colourless import Colourless
 
@@ -51,6 +53,24 @@ class LivingApp(App[int]):
     def on_load(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._draw_anew))
         self.set_timer(FIRST_FOCUS_S, self._stop_waiting)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the rules anew when colours have changed. Textual asks for that at the start too, when they are those
+        that the rules were read with."""
+        variables = self.get_css_variables()
+        if variables == self._read_with:
+            self.stylesheet.update(self, animate=animate)
+            for screen in self.screen_stack:
+                screen._css_update_count = self._css_update_count
+            return
+        self._read_with = variables
+        super().refresh_css(animate)
+
+    def read_css_with(self, theme: str) -> None:
+        """Say before the first frame which colours it has."""
+        self.theme = theme
+        self._read_with = self.get_css_variables()
+        self.stylesheet.set_variables(self._read_with)
 
     # ---- the first frame
 
@@ -68,37 +88,32 @@ class LivingApp(App[int]):
 
     def _first_frame_drawn(self) -> None:
         waiting, self._waiting = self._waiting, None
-        self.call_later(self._release_keys)
+        self.call_later(self._turns.begin)
         for work in waiting or ():
             self.set_timer(KEYS_FIRST_S, work)
 
-    # ---- the first keys
+    # ---- keys
 
     async def on_event(self, event: events.Event) -> None:
         """Textual drops keys while nothing has the focus; held, they reach whatever gets it first, in their order."""
-        if self._held_keys is not None and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            self._held_keys.append(event)
-            return
-        await super().on_event(event)
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self._turns.take(event)
+        else:
+            await super().on_event(event)
 
     async def first_room_shown(self) -> None:
         """Called when what is shown first has been drawn: where nothing takes keys, the room itself does."""
         if not self.screen.focus_chain:
-            await self._release_keys()
+            await self._turns.begin()
             self._first_frame_drawn()
 
     async def on_descendant_focus(self) -> None:
-        await self._release_keys()
+        await self._turns.begin()
 
     async def _stop_waiting(self) -> None:
         if self._waiting is not None:
             self._first_frame_drawn()
-        await self._release_keys()
-
-    async def _release_keys(self) -> None:
-        held, self._held_keys = self._held_keys, None
-        for event in held or ():
-            await super().on_event(event)
+        await self._turns.begin()
 
     # ---- stopping and going on
 

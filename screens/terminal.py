@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import select
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.drivers.linux_driver import LinuxDriver
 
 from screens.early import STDERR
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from screens.life import LivingApp
 
 ALTERNATE = "\x1b[?1049h"
+
+for _digit in "0123456789":
+    # Esc and a digit is Alt and the digit, as with letters; Textual takes it for what Option types on one keyboard of
+    # one system, whose terminals send such a sign as itself
+    cast("dict[str, object]", ANSI_SEQUENCES_KEYS).pop(f"\x1b{_digit}", None)
 
 
 class TerminalDriver(LinuxDriver):

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.tmux_kit import TMUX
+
 T = TypeVar("T")
 ON_ONE_WORKER = ("tests/peers/test_litellm.py",)
 """Files whose tests share something that takes long to start."""
@@ -34,6 +36,12 @@ def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
     _REAL_CONNECT(self, address)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-screens", action="store_true", help="store what the app draws as the pictures it is compared with"
+    )
+
+
 @pytest.fixture(autouse=True)
 def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
@@ -46,6 +54,10 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HAWSER_ISOLATED", "1")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(socket.socket, "connect", _connect_on_loopback_only)
+
+
+def pytest_report_header() -> list[str]:
+    return [] if TMUX else ["tmux is not installed: tests/flows/test_app_tmux.py is left out"]
 
 
 @pytest.hookimpl(optionalhook=True)

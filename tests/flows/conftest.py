@@ -9,6 +9,9 @@ import pytest
 
 from providers.simulated.services import SimulatedOllama, SimulatedOpenAI
 from tests.flows.kit import Hawser, Services, endpoint, key_of
+from tests.tmux_kit import TMUX
+
+collect_ignore = [] if TMUX else ["test_app_tmux.py"]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message as Told
 from textual.widget import Widget
 
-from screens import keys
-from screens.markdown import CodeBlock, render
+from screens import keys, markdown
+from screens.markdown import CodeBlock
 from screens.widgets.transcript.finding import Search
 from screens.widgets.transcript.item import Item
 from screens.widgets.transcript.message import Message
@@ -166,7 +166,7 @@ class Transcript(View):
             self._settle()
             return self._column.messages[self._current].blocks
         text = self._column.messages[self._current].item.text
-        return render(text[:MOST_TO_RENDER], self._column.look.width, self._palette).blocks
+        return markdown.render(text[:MOST_TO_RENDER], self._column.look.width, self._palette).blocks
 
     def action_copy_block(self, number: int) -> None:
         blocks = self.blocks
@@ -266,13 +266,13 @@ class Transcript(View):
         if self._find_line is not None:
             self._find_line.count()
 
-    def action_find(self) -> None:
+    async def action_find(self) -> None:
         if self._find_line is None:
             from screens.widgets.transcript.find_line import FindLine
 
             assert isinstance(self.parent, Widget)
             self._find_line = FindLine(self)
-            self.parent.mount(self._find_line, after=self)
+            await self.parent.mount(self._find_line, after=self)  # the next key is already meant for it
         else:
             self._find_line.begin()
 

@@ -490,6 +490,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             return
         begins, ends = Offset(start, selecting.offset_y(index, first)), Offset(end, selecting.offset_y(index, last))
         self.screen.selections = {self: Selection(begins, ends)}
+        self.post_message(events.TextSelected())
 
     def toggle_fold(self, index: int, key: str) -> None:
         """Open or fold something in a message; what is above it stays where it is."""
