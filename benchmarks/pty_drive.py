@@ -28,7 +28,7 @@ from typing import Self
 
 CELL = (10, 20)
 """Pixels of a character, for programs that ask."""
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 FRAME_END = b"\x1b[?2026l"
 """What ends a synchronised update; counting these counts frames."""
 _ON_THE_TERMINAL = 'exec "$@" 0<>"$0" 1>&0 2>&0'

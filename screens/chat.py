@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -376,7 +377,10 @@ class ChatRoom(Room):
     def _changed(self, changed: Composer.Changed) -> None:
         changed.stop()
         if self.chat is not None and not self.chat.off_the_record and self.editing is None:
-            self.run_worker(self._put_draft(self.chat.id or UNNAMED, changed.draft), group="draft", exclusive=True)
+            put = partial(
+                self._put_draft, self.chat.id or UNNAMED, changed.draft
+            )  # may never run: the app may be leaving
+            self.run_worker(put, group="draft", exclusive=True)
         self.estimate()
 
     @on(Composer.Command)
