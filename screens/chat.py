@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,15 +18,16 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.shelf import ShelfChanged
-from console.errors import ConsoleError, NotFound
+from console.errors import ConsoleError, NotFound, explain
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
 from screens.bridge import Happened
 from screens.chat_commands import commands, run_command
+from screens.chat_drafts import RoomDrafts, joined
 from screens.chat_items import estimate_words, foot_of_live, item_of, waiting_item
+from screens.keys import key_name
 from screens.widgets.chat_title import ChatTitle
 from screens.widgets.composer import Composer
 from screens.widgets.footer import Footer
@@ -39,16 +38,15 @@ from screens.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
     from console.chat.live import Position
+    from console.chat.on_hand import ModelsOnHand
     from console.chat.open_chat import Entry, OpenChat
 
 log = logging.getLogger(__name__)
 
-UNNAMED = "new"
-"""Under this word the draft of a chat is kept that has no id yet."""
 LISTED = 200
 """How many chats the sidebar shows."""
-LAST_DRAFT_S = 1.0
-"""How long leaving waits for the draft to be kept."""
+KEEP_S = 2.0
+"""How long leaving waits for a store that somebody else holds, to keep what was being written."""
 TICK_S = 0.5
 """How often the words under a growing answer are drawn anew."""
 
@@ -59,76 +57,86 @@ class ChatRoom(Room):
     """From the first frame on; a focus that moves is drawn twice."""
     room_title = "Chat"
 
+    # Made once and held: what is under way beside the screen may end after the widgets left it.
+    sidebar: Sidebar
+    transcript: Transcript
+    composer: Composer
+    title_line: ChatTitle
+    welcome: Welcome
+
     def __init__(self) -> None:
         super().__init__()
         self.chat: OpenChat | None = None
         self.editing: str | None = None
         """The question that is being written anew."""
+        self._edited = ""
+        """Its words as they were."""
         self._set_aside = Draft()
         """What was being written before that."""
         self._is_open = asyncio.Event()
         self._ticker: Timer | None = None
-        self._drafts: Drafts | None = None
-        self._left_behind: tuple[str, Draft] | None = None
-        """What was being written when the app began to leave, and where."""
-        self._model_names: list[str] = []
+        self._drafts: RoomDrafts | None = None
+        self._asking: list[Draft] = []
+        """What was sent and is not kept as a question yet."""
+        self._sent_drafts: list[tuple[Question, Draft]] = []
+        """How questions that may have to wait were written, for when they come back."""
+        self._off_record: OpenChat | None = None
+        """The chat off the record that was left last; nothing else leads back to it."""
+        self._gone: OpenChat | None = None
+        """A chat of which it was told that it is deleted."""
+        self._on_hand: ModelsOnHand | None = None
+        self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
     def compose(self) -> ComposeResult:
         runtime = self.runtime
-        self._drafts = Drafts(runtime.store, runtime.clock)
+        self.sidebar, self.transcript = Sidebar(self.hawser.palette), Transcript(self.hawser.palette)
+        self.title_line, self.welcome = ChatTitle(), Welcome()
+        self.composer = Composer(
+            history=History(runtime.store, runtime.clock),
+            folder=Path.cwd(),
+            commands=lambda: commands(self),
+            image_from_clipboard=self._clipboard_image,
+            enter_sends=runtime.settings.chat.enter_sends,
+        )
+        self._drafts = RoomDrafts(self.composer, Drafts(runtime.store, runtime.clock))
         yield StatusLine()
         with Horizontal(id="body"):
-            yield Sidebar(self.hawser.palette)
+            yield self.sidebar
             with Vertical(id="talk"):
-                yield ChatTitle()
-                yield Welcome()
-                yield Transcript(self.hawser.palette)
-                yield Composer(
-                    history=History(runtime.store, runtime.clock),
-                    folder=Path.cwd(),
-                    commands=lambda: commands(self),
-                    image_from_clipboard=self._clipboard_image,
-                    enter_sends=runtime.settings.chat.enter_sends,
-                )
+                yield self.title_line
+                yield self.welcome
+                yield self.transcript
+                yield self.composer
         yield Footer()
 
     def on_mount(self) -> None:
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
+        self.watch(self.app, "app_focus", self._looked_at_again, init=False)
+        self.app.app_resume_signal.subscribe(self, lambda _: self._looked_at_again(True))
 
-    @property
-    def is_private(self) -> bool:
-        """Whether the screen that is kept for the next start must not show this."""
-        return self.chat is not None and self.chat.off_the_record
+    def on_screen_resume(self) -> None:
+        if self.chat is not None:
+            self._look_again()
 
-    def leaving(self) -> None:
-        if self.chat is not None and not self.chat.off_the_record and self.editing is None:
-            self._left_behind = (self.chat.id or UNNAMED, self.composer.draft())
+    def _looked_at_again(self, has_focus: bool) -> None:
+        if has_focus:
+            self._look_again()
 
     async def on_unmount(self) -> None:
-        """What was written in the last moment is kept, if that can be done soon: leaving waits for nobody."""
-        if self._left_behind is not None and self._drafts is not None:
-            with suppress(TimeoutError, ConsoleError):
-                async with asyncio.timeout(LAST_DRAFT_S):
-                    await self._drafts.put(*self._left_behind)
-
-    @property
-    def composer(self) -> Composer:
-        return self.query_one(Composer)
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
-    @property
-    def sidebar(self) -> Sidebar:
-        return self.query_one(Sidebar)
+        """What is being written is kept, however the app ends."""
+        assert self._drafts is not None
+        try:
+            async with asyncio.timeout(KEEP_S):
+                await self._drafts.end(self._set_aside if self.editing is not None else None, self._asking)
+        except (ConsoleError, TimeoutError) as error:
+            log.warning("the draft is not kept: %s", explain(error).text)
 
     # ---- which chat is shown
 
-    @work(exclusive=True, group="open")
+    @work(group="begin")
     async def _begin(self) -> None:
         """After the first frame: the store is opened, and the chat that was open last comes back."""
         desk = self.runtime.desk
@@ -137,9 +145,9 @@ class ChatRoom(Room):
         except ConsoleError as error:  # one can write all the same, and is told again when sending fails
             self.hawser.tell(error)
             chat = None
-        await self.show_chat(chat or desk.new())
+        if self.chat is None:  # nobody chose another one meanwhile
+            self.show_chat(chat or desk.new())
         self._read_list()
-        self._learn_names()
         self._clear_out()
 
     @work(group="clear out")
@@ -152,11 +160,14 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
+        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
+        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
         try:
-            on_hand = await self.runtime.on_hand()
-            self._model_names = [row.name for row in await on_hand.listed()]
-            async for _ in on_hand.refresh():  # in the background, each with its own limit
-                self._model_names = [row.name for row in await on_hand.listed()]
+            self._on_hand = await self.runtime.on_hand()
+            await self._on_hand.listed()
+            await asyncio.to_thread(self.runtime.load_providers)  # longer than a key may wait
+            async for _ in self._on_hand.refresh():  # in the background, each with its own limit
+                await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
 
@@ -167,51 +178,103 @@ class ChatRoom(Room):
             chat = await self.runtime.desk.open(chat_id, message_id)
         except ConsoleError as error:
             self.hawser.tell(error)
-            self._read_list()
-            return
-        await self.show_chat(chat, at=message_id)
+            if self.chat is None:
+                self.show_chat(self.runtime.desk.new())
+        else:
+            self.show_chat(chat, at=message_id)
+        self._read_list()
 
-    async def show_chat(self, chat: OpenChat, *, at: str | None = None) -> None:
-        before, self.chat = self.chat, chat
-        if before is not None:
-            self.end_editing()
-            await self._keep_draft(before)
+    def show_chat(self, chat: OpenChat, *, at: str | None = None) -> None:
+        """Show it now; what was being written in it comes as soon as it is read."""
+        assert self._drafts is not None
+        before = self.chat
+        if before is chat:
+            self.transcript.show(self._items(chat), at=at)
+            return
+        self.workers.cancel_group(self, "look")
+        self.end_editing()
+        self._drafts.take_away(self.composer.draft())
+        self._leave(before, chat)
+        self.chat, self._gone = chat, None
         self._positions.clear()
         self.transcript.clear()
         self.transcript.show(self._items(chat), at=at)
         self._draw_around(chat)
         self._is_open.set()
         self.composer.set_off_the_record(chat.off_the_record)
-        await self._bring_draft(chat, is_first=before is None)
-        self.estimate()
+        self._bring_draft(chat)
+        self._write_drafts()
+        self._read_list()
 
-    async def _keep_draft(self, chat: OpenChat) -> None:
-        if chat.off_the_record:
+    def _leave(self, before: OpenChat | None, chat: OpenChat) -> None:
+        """A chat off the record is in no list, so the room holds the one that was left last."""
+        if chat is self._off_record:
+            self._off_record = None
+        if before is None or not before.off_the_record or not before.entries:
             return
-        await self._put_draft(chat.id or UNNAMED, self.composer.draft())
+        if self._off_record is not None:
+            self._end_unseen(self._off_record)
+        self._off_record = before
+        if not chat.off_the_record:
+            key = next(iter(self.hawser.keys["chat.off_record"]), None)
+            way = key_name(key) if key is not None else "/off"
+            self.hawser.say(f"The chat off the record is there until you leave Hawser; {way} comes back to it.")
 
-    async def _put_draft(self, key: str, draft: Draft) -> None:
+    @work(group="stop")
+    async def _end_unseen(self, chat: OpenChat) -> None:
+        """What arrives in a chat that nobody can come back to is not paid for."""
+        await chat.stop()
+
+    @work(exclusive=True, group="bring")
+    async def _bring_draft(self, chat: OpenChat) -> None:
+        assert self._drafts is not None
+        draft = await self._drafts.bring(chat)
+        if self.chat is chat:
+            self._drafts.place(chat, draft)
+            self._write_drafts()
+            self.estimate()
+
+    @work(group="draft")
+    async def _write_drafts(self) -> None:
         assert self._drafts is not None
         try:
-            await self._drafts.put(key, draft)
+            await self._drafts.write()
         except ConsoleError as error:
             log.warning("the draft is not kept: %s", error.text)
             self.composer.note(f"What you write is not kept: {error.text}", "warn")
 
-    async def _bring_draft(self, chat: OpenChat, *, is_first: bool) -> None:
-        """What was written here before; what was typed while the store was opened comes after it."""
+    def put_back(self, draft: Draft) -> None:
+        """Words that were sent and not asked, in front of what was written since."""
+        self.composer.set_draft(joined(draft, self.composer.draft()))
+        self._note_draft()
+
+    def _note_draft(self) -> None:
         assert self._drafts is not None
+        if self.editing is None and self._drafts.changed():
+            self._write_drafts()
+
+    @work(exclusive=True, group="look")
+    async def _look_again(self) -> None:
+        """Another window may have changed what is shown here."""
+        chat = self.chat
+        if chat is None:
+            return
+        self._read_list()
         try:
-            draft = Draft() if chat.off_the_record else await self._drafts.get(chat.id or UNNAMED)
-        except ConsoleError:
-            return
-        if self.chat is not chat:
-            return
-        typed = self.composer.draft() if is_first else Draft()
-        if not typed:
-            self.composer.set_draft(draft)
-        elif draft:
-            self.composer.set_draft(Draft(draft.text + typed.text, (*draft.chips, *typed.chips)))
+            await chat.read_again()
+        except NotFound:
+            if self.chat is chat and self._gone is not chat:
+                self._gone = chat
+                self.composer.note("This chat is deleted. What you ask next begins a new one.", "warn")
+        except ConsoleError as error:
+            log.info("the chat could not be read again: %s", error.text)
+        else:
+            self._gone = None
+
+    def show_message(self, message_id: str) -> None:
+        """Show the branch as it is now, at a message of it."""
+        if self.chat is not None:
+            self.transcript.show(self._items(self.chat), at=message_id)
 
     def _items(self, chat: OpenChat) -> list[Item]:
         items = [self._item(chat, entry) for entry in chat.entries]
@@ -229,7 +292,7 @@ class ChatRoom(Room):
         return item_of(entry, self.runtime.clock.now(), live)
 
     def _draw_around(self, chat: OpenChat) -> None:
-        self.query_one(ChatTitle).show(chat, self.runtime.settings.chat.model)
+        self.title_line.show(chat, self.runtime.settings.chat.model)
         if self._ticker is not None:
             if chat.is_busy:
                 self._ticker.resume()
@@ -239,11 +302,10 @@ class ChatRoom(Room):
             self.hawser.standing.set_speed(None)
         is_empty = not chat.entries and not chat.waiting
         self.transcript.display = not is_empty
-        welcome = self.query_one(Welcome)
-        welcome.display = is_empty
+        self.welcome.display = is_empty
         if is_empty:
             settings = self.runtime.settings
-            welcome.show(
+            self.welcome.show(
                 model=chat.model or settings.chat.model,
                 has_endpoints=bool(settings.endpoints),
                 off_the_record=chat.off_the_record,
@@ -260,6 +322,7 @@ class ChatRoom(Room):
                 if chat is not None and key == chat.key:
                     self.transcript.show(self._items(chat))
                     self._draw_around(chat)
+                    self._note_draft()  # it may be kept in another place from now on
                     self.estimate()
                 self._read_list()
             case AnswerNotice(chat=key) if chat is not None and key == chat.key:
@@ -280,26 +343,13 @@ class ChatRoom(Room):
             if what == "deleted":
                 await chat.settled()
                 if self.chat is chat:
-                    await self.show_chat(self.runtime.desk.new())
+                    self.show_chat(self.runtime.desk.new())
             elif what == "renamed" and chat.id is not None and (row := await self.runtime.shelf.row(chat.id)):
                 chat.title, chat.titled_by = row.title, "person"
                 if self.chat is chat:
                     self._draw_around(chat)
         except ConsoleError as error:
             self.hawser.tell(error)
-
-    @work(exclusive=True, group="again")
-    async def looked_at_again(self) -> None:
-        chat = self.chat
-        if chat is None:
-            return
-        self._read_list()
-        try:
-            await chat.read_again()
-        except NotFound:
-            self.hawser.warn("This chat was deleted in another window. A question here begins a new one.")
-        except ConsoleError as error:
-            log.info("the chat could not be read again: %s", error.text)
 
     def _grow(self, chat: OpenChat, message_id: str) -> None:
         live = chat.lives.get(message_id)
@@ -353,34 +403,47 @@ class ChatRoom(Room):
     @on(Composer.Sent)
     def _sent(self, sent: Composer.Sent) -> None:
         sent.stop()
-        self._ask(sent)
+        editing = self.editing
+        self.end_editing(bring_back=False)
+        self._asking.append(sent.draft)
+        self._ask(self.chat, sent, editing)
 
     @work(group="ask")
-    async def _ask(self, sent: Composer.Sent) -> None:
-        await self._is_open.wait()
-        chat, editing = self.chat, self.editing
+    async def _ask(self, chat: OpenChat | None, sent: Composer.Sent, editing: str | None) -> None:
+        if chat is None:
+            await self._is_open.wait()
+            chat = self.chat
         assert chat is not None
-        self.end_editing(bring_back=False)
+        written = (sent.question, sent.draft)
+        self._sent_drafts.append(written)
         try:
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
             else:
+                await chat.check(sent.question)
                 await chat.ask(sent.question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
-            if not self.composer.draft():
-                self.composer.set_draft(sent.draft)
+            self._asking.remove(sent.draft)
+            self._sent_drafts.remove(written)
+            if editing is not None and self.chat is chat and not self.composer.draft():
+                self.begin_editing(editing, sent.draft.text)
+            else:
+                self.put_back(sent.draft)
             return
-        self.transcript.to_end()
+        self._asking.remove(sent.draft)
+        waiting = [id(each) for each in chat.waiting]
+        self._sent_drafts = [each for each in self._sent_drafts if id(each[0]) in waiting]
+        if self.chat is chat:
+            self.transcript.to_end()
 
     @on(Composer.Changed)
     def _changed(self, changed: Composer.Changed) -> None:
         changed.stop()
-        if self.chat is not None and not self.chat.off_the_record and self.editing is None:
-            put = partial(
-                self._put_draft, self.chat.id or UNNAMED, changed.draft
-            )  # may never run: the app may be leaving
-            self.run_worker(put, group="draft", exclusive=True)
+        if not self._has_asked_names and changed.draft.text:
+            self._has_asked_names = True
+            self._learn_names()
+        self._note_draft()
         self.estimate()
 
     @on(Composer.Command)
@@ -389,11 +452,11 @@ class ChatRoom(Room):
         run_command(self, command.name, command.rest)
 
     @on(Composer.Left)
-    async def _left(self, left: Composer.Left) -> None:
+    def _left(self, left: Composer.Left) -> None:
         """Esc: what is under way is stopped first; without that, to the messages."""
         left.stop()
         if left.by_escape and (self.editing is not None or (self.chat is not None and self._can_stop(self.chat))):
-            await self.action_stop()
+            self.action_stop()
         elif self.transcript.items:
             self.transcript.focus()
 
@@ -409,7 +472,7 @@ class ChatRoom(Room):
         except ConsoleError as error:
             log.info("no estimate: %s", error.text)
             return
-        self.query_one(ChatTitle).show_window(estimate)
+        self.title_line.show_window(estimate)
         composer.set_estimate(*estimate_words(estimate) if composer.draft() else ("", "muted"))
 
     def end_editing(self, *, bring_back: bool = True) -> None:
@@ -418,14 +481,17 @@ class ChatRoom(Room):
             return
         self.editing = None
         self.composer.note("")
+        if bring_back and self.composer.text != self._edited:
+            self.composer.clear_to_history()
         if bring_back or self._set_aside:
             self.composer.set_draft(self._set_aside)
         self._set_aside = Draft()
 
     def begin_editing(self, message_id: str, text: str) -> None:
         if self.editing is None:
+            self._note_draft()
             self._set_aside = self.composer.draft()
-        self.editing = message_id
+        self.editing, self._edited = message_id, text
         self.composer.set_draft(Draft(text))
         self.composer.note("Enter asks it in these words, beside the old question. Esc leaves it as it was.")
         self.composer.focus()
@@ -435,42 +501,45 @@ class ChatRoom(Room):
     def _can_stop(self, chat: OpenChat) -> bool:
         return chat.is_busy or bool(chat.waiting)
 
-    async def action_stop(self) -> None:
+    def action_stop(self) -> None:
+        chat = self.chat
         if self.editing is not None:
             self.end_editing()
-            return
-        chat = self.chat
-        if chat is None or not self._can_stop(chat):
+        elif chat is not None and self._can_stop(chat):
+            self._stop(chat)
+        else:
             self.composer.focus()
-            return
+
+    @work(group="stop")
+    async def _stop(self, chat: OpenChat) -> None:
         try:
             stopped = await chat.stop()
         except ConsoleError as error:
             self.hawser.tell(error)
             return
         if stopped.waiting:
-            texts = "\n\n".join(question.text for question in stopped.waiting)
-            if self.composer.draft():
-                self.hawser.copy(texts, "the questions that waited")
-            else:
-                self.composer.set_draft(Draft(texts))
+            written = {id(question): draft for question, draft in self._sent_drafts}
+            self.put_back(joined(*(written.get(id(each)) or Draft(each.text) for each in stopped.waiting)))
 
     def cancel_something(self) -> bool:
         """Ctrl+C: stop what is under way, else put what is written into the history."""
         if self.editing is not None or (self.chat is not None and self._can_stop(self.chat)):
-            self.run_worker(self.action_stop(), group="stop")
+            self.action_stop()
             return True
         return self.composer.clear_to_history()
 
     def action_sidebar(self) -> None:
         self.sidebar.toggle()
 
-    async def action_new_chat(self) -> None:
-        await self.show_chat(self.runtime.desk.new())
+    def action_new_chat(self) -> None:
+        self.show_chat(self.runtime.desk.new())
         self.composer.focus()
 
-    async def action_off_record(self) -> None:
-        await self.show_chat(self.runtime.desk.new(off_the_record=True))
+    def action_off_record(self) -> None:
+        """Back to the chat off the record that was left; from one in which something was said, another one."""
+        is_in_one = self.chat is not None and self.chat.off_the_record and bool(self.chat.entries)
+        left = None if is_in_one else self._off_record
+        self.show_chat(left or self.runtime.desk.new(off_the_record=True))
         self.composer.focus()
 
     def action_chats(self) -> None:
@@ -540,7 +609,7 @@ class ChatRoom(Room):
     @property
     def model_names(self) -> Sequence[str]:
         """What `/model` can be followed by, as far as it is known without asking anybody."""
-        return self._model_names
+        return [row.name for row in self._on_hand.latest.rows] if self._on_hand is not None else []
 
     @property
     def template_names(self) -> Sequence[str]:
@@ -548,6 +617,7 @@ class ChatRoom(Room):
 
         return template_names(self.runtime.paths.templates)
 
-    def is_on_record(self) -> bool:
-        """Whether what is shown may be kept as the last frame."""
-        return self.chat is None or not self.chat.off_the_record
+    @property
+    def is_private(self) -> bool:
+        """Whether what is shown must leave no trace, such as the last frame."""
+        return self.chat is not None and self.chat.off_the_record

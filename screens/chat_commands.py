@@ -21,31 +21,10 @@ class Slash(NamedTuple):
 
 
 def _model(room: ChatRoom, name: str) -> None:
-    chat = room.chat
-    if name and chat is not None:
-        room.run_worker(_set_model(room, name), group="choice")
+    if name:
+        chat_choices.name_model(room, name)
     else:
         chat_choices.choose_model(room)
-
-
-async def _set_model(room: ChatRoom, name: str) -> None:
-    from console.errors import ConsoleError
-
-    assert room.chat is not None
-    try:
-        conversation = await room.runtime.conversation()
-        await conversation.router.choose(name, "")  # a wrong name is told now, with the near ones
-        await chat_choices.set_model(room, room.chat, name)
-    except ConsoleError as error:
-        room.hawser.tell(error)
-
-
-def _send_waiting(room: ChatRoom, _rest: str) -> None:
-    async def send() -> None:
-        if room.chat is not None:
-            await room.chat.send_waiting()
-
-    room.run_worker(send(), group="ask")
 
 
 SLASHES: tuple[Slash, ...] = (
@@ -60,7 +39,7 @@ SLASHES: tuple[Slash, ...] = (
           lambda room, name: chat_choices.take_template(room, name, persona=False), "NAME", lambda r: r.template_names),
     Slash("system", "the instruction of this chat", lambda room, _: chat_choices.write_system(room)),
     Slash("parameters", "temperature and the like", lambda room, _: chat_choices.set_parameters(room)),
-    Slash("send", "send the questions that wait", _send_waiting),
+    Slash("send", "send the questions that wait", lambda room, _: chat_choices.send_waiting(room)),
     Slash("chats", "the list of chats", lambda room, _: chat_choices.find_chat(room)),
     Slash("search", "search in everything that was said", chat_choices.search, "WORDS"),
     Slash("rename", "give this chat another title", chat_choices.rename, "TITLE"),

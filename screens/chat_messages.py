@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from console.chat.branches import Branch
     from console.chat.open_chat import Entry, OpenChat
     from screens.chat import ChatRoom
+    from screens.compare import CompareScreen
     from screens.widgets.transcript import Item
 
 
@@ -95,8 +96,8 @@ async def _step(room: ChatRoom, chat: OpenChat, item: Item, by: int) -> None:
     siblings = [each.id for each in chat.siblings(entry.message.id)]
     shown = {each.message.id for each in chat.entries}
     at = next((each for each in siblings if each in shown), None)
-    if at is not None:
-        room.transcript.go_to(at)
+    if at is not None and room.chat is chat:
+        room.show_message(at)
 
 
 async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
@@ -113,7 +114,8 @@ async def branches(room: ChatRoom, chat: OpenChat, item: Item) -> None:
         await _delete(room, chat, branch)
     else:
         await chat.show(branch.message.id)
-        room.transcript.go_to(branch.message.id)
+        if room.chat is chat:
+            room.show_message(branch.message.id)
 
 
 async def _delete(room: ChatRoom, chat: OpenChat, branch: Branch) -> None:
@@ -166,16 +168,16 @@ DEEDS: dict[str, Callable[[ChatRoom, OpenChat, Item], Awaitable[None]]] = {
 }
 
 
-def open_link(room: ChatRoom, url: str) -> None:
+def open_link(room: ChatRoom | CompareScreen, url: str) -> None:
     room.run_worker(_open_link(room, url), group="link")
 
 
-async def _open_link(room: ChatRoom, url: str) -> None:
+async def _open_link(room: ChatRoom | CompareScreen, url: str) -> None:
     """In the browser where there is one to see; else it is copied."""
     from console.browser import open_url
 
     try:
-        if await open_url(url, room.runtime.environment):
+        if await open_url(url, room.hawser.runtime.environment):
             room.hawser.say(f"Opened {url}")
         else:
             room.hawser.copy(url, "the link, for there is no browser here")

@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from screens.keys import PLACES, TRAPS, Action, Place, actions_of, key_name
 
 BEGIN = "<!-- keys: made by `python -m screens.keys_page` -->"
 END = "<!-- /keys -->"
-IN_README: tuple[Place, ...] = ("everywhere", "chat", "composer", "messages")
+IN_README: Mapping[Place, tuple[str, ...]] = {
+    "everywhere": ("help", "palette", "room_chat", "room_machines", "room_logs", "cancel", "quit", "suspend"),
+    "chat": ("new_chat", "model", "chats", "search", "parameters", "system", "compare", "sidebar"),
+    "composer": ("enter", "newline", "edit_in_editor", "search_history", "leave"),
+    "messages": (
+        *("older", "newer", "copy", "copy_block", "edit", "regenerate", "go_on", "branch_left", "branch_right"),
+        *("branches", "exclude", "thinking", "raw", "details", "find", "write"),
+    ),
+}
+"""What a newcomer needs, in this order; all others are in docs/keys.md."""
 
 
 def page() -> str:
@@ -31,13 +40,12 @@ def page() -> str:
 
 
 def readme_table() -> str:
-    """Between the marks in README.md: a row for each place, the first key of each action."""
+    """Between the marks in README.md: a row for each place, the first key of each action that a newcomer needs."""
     rows = ["| where | keys |", "|---|---|"]
-    for place in IN_README:
-        keyed = [action for action in actions_of(place) if action.keys]
-        if keyed:
-            words = " · ".join(f"`{_cell(key_name(action.keys[0]))}` {_cell(action.words)}" for action in keyed)
-            rows.append(f"| {PLACES[place]} | {words} |")
+    for place, names in IN_README.items():
+        actions = {action.name: action for action in actions_of(place)}
+        words = " · ".join(f"{_keys_in_short(actions[name])} {_cell(actions[name].words)}" for name in names)
+        rows.append(f"| {PLACES[place]} | {words} |")
     return "\n".join([BEGIN, "", *rows, "", END])
 
 
@@ -59,6 +67,12 @@ def _table(actions: Iterable[Action]) -> str:
 
 def _keys(action: Action) -> str:
     return " ".join(f"`{_cell(key_name(key))}`" for key in action.keys) or "-"
+
+
+def _keys_in_short(action: Action) -> str:
+    """The first key, or a row of digits as a range."""
+    digits = [key for key in action.keys if key.isdigit()]
+    return f"`{digits[0]}`–`{digits[-1]}`" if len(digits) > 1 else f"`{_cell(key_name(action.keys[0]))}`"
 
 
 def _cell(text: str) -> str:

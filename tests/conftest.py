@@ -36,6 +36,12 @@ def _connect_on_loopback_only(self: socket.socket, address: Any) -> None:
     _REAL_CONNECT(self, address)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-screens", action="store_true", help="store what the app draws as the pictures it is compared with"
+    )
+
+
 @pytest.fixture(autouse=True)
 def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):

@@ -198,6 +198,10 @@ class ChatContents:
 
     async def read_again(self) -> None:
         """Read what is in the store, if somebody else has changed it."""
+        async with self._one_at_a_time:  # a question that is being kept would be missing in what is read
+            await self._read_again()
+
+    async def _read_again(self) -> None:
         if self.id is None or self._answering:
             return
         from console.history import turns

@@ -24,7 +24,14 @@ from console.chat.breaker import Breakers
 from console.chat.call import Call, Counted
 from console.chat.catalogue import Catalogue
 from console.chat.news import TurnEnded
-from console.chat.question import question_message, sendable, summary_prompt, window_to_ask_for, with_material
+from console.chat.question import (
+    question_message,
+    sendable,
+    summary_prompt,
+    window_to_ask_for,
+    with_material,
+    without_images,
+)
 from console.chat.router import ASK_S, Candidate, Choice, Router
 from console.chat.saving import Saver
 from console.chat.turn import Answer, Begun, State, Turn
@@ -356,7 +363,12 @@ class OngoingTurn:
         known = at.catalogue.find(candidate.model)
         window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
         assert self._before is not None
-        messages = [*self._before, question_message(self._question, self._attachments)]
+        before = self._before
+        if known is not None and known.sees_images is False and any(message.images for message in before):
+            before = without_images(before)
+            told = f"{candidate.name} cannot see images: those above the question are left out."
+            self._notices.append(Notice("context", told))
+        messages = [*before, question_message(self._question, self._attachments)]
         if turn.so_far:
             messages += [Message("assistant", turn.so_far), Message("user", attempts.CONTINUE)]
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
@@ -552,7 +564,12 @@ def _params(turn: Turn, candidate: Candidate) -> Mapping[str, Any]:
     from console.chat.parameters import backend, for_wire
 
     endpoint = candidate.endpoint
-    return {**for_wire(turn.wishes, backend(endpoint.wire, is_own=endpoint.is_own)), **turn.params}
+    wishes = dict(turn.wishes)
+    if turn.thinking is not None:
+        wishes["thinking"] = "on" if turn.thinking else "off"
+    if turn.max_tokens is not None:
+        wishes["max_tokens"] = turn.max_tokens
+    return {**for_wire(wishes, backend(endpoint.wire, is_own=endpoint.is_own)).params, **turn.params}
 
 
 def _least(*limits: int | None) -> int | None:

@@ -7,12 +7,13 @@ the draft comes back, and says so if it is gone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from console.clock import Clock
-from console.history.rows import to_ms
-
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from console.clock import Clock
     from console.history.store import Store
 
 MOST_RECENT = 500
@@ -89,11 +90,12 @@ class Drafts:
 
     async def put(self, chat_key: str, draft: Draft) -> None:
         """Done when it returns; the same draft twice is written once."""
-        kept = self._kept.get(chat_key)
-        if kept == draft:
+        if self._kept.get(chat_key) == draft:
             return
         from console.history import drafts
+        from console.history.rows import to_ms
 
+        kept = self._kept.pop(chat_key, None)  # whether it is written is not known to one who is cancelled below
         store = await self._store()
         now_ms, chips = to_ms(self._clock.now()), [chip_row(chip) for chip in draft.chips]
         # A long paste is not written again at every key beside it.
@@ -120,6 +122,7 @@ class History:
         self.recent: Sequence[Draft] = ()
         """With chips where they were put away by this process: only the words are stored."""
         self._unstored: set[Draft] = set()
+        self._unwritten: list[str] = []
 
     async def load(self) -> None:
         """Bring in what this and other processes stored; what was put away here keeps its chips."""
@@ -129,7 +132,7 @@ class History:
         self.recent = (*only_here, *(with_chips.get(text, Draft(text)) for text in stored))[:MOST_RECENT]
 
     def remember(self, draft: Draft) -> None:
-        """Put it first, at once, for as long as nobody says `forget`; `add` stores it."""
+        """Put it first, at once, for as long as nobody says `forget`, and never store it."""
         self._unstored.add(draft)
         self._put_first(draft)
 
@@ -143,15 +146,26 @@ class History:
             others = (each for each in self.recent if each.text != draft.text or (not draft.text and each != draft))
             self.recent = (draft, *others)[:MOST_RECENT]
 
-    async def add(self, draft: Draft) -> None:
+    def put_away(self, draft: Draft) -> None:
+        """Put it first, at once; `write` stores it."""
         self._unstored.discard(draft)
         self._put_first(draft)
-        if not draft.text.strip():
-            return
-        from console.history import drafts
+        if draft.text.strip():
+            self._unwritten.append(draft.text)
 
-        store, now_ms = await self._store(), to_ms(self._clock.now())
-        await store.run(lambda connection: drafts.add_prompt(connection, now_ms, draft.text), write=True)
+    async def add(self, draft: Draft) -> None:
+        self.put_away(draft)
+        await self.write()
+
+    async def write(self) -> None:
+        """Store what was put away and is not stored yet; what cannot be stays for the next time."""
+        from console.history.rows import to_ms
+
+        while self._unwritten:
+            text, now_ms = self._unwritten[0], to_ms(self._clock.now())
+            await (await self._store()).run(partial(_add_prompt, now_ms, text), write=True)
+            if self._unwritten and self._unwritten[0] is text:  # two may write at once
+                del self._unwritten[0]
 
     async def search(self, words: str, *, limit: int = 50) -> list[str]:
         """Those that hold every word, in any case and order."""
@@ -159,3 +173,9 @@ class History:
 
         store = await self._store()
         return await store.run(lambda connection: drafts.prompts(connection, words.split(), limit))
+
+
+def _add_prompt(now_ms: int, text: str, connection: Connection) -> None:
+    from console.history import drafts
+
+    drafts.add_prompt(connection, now_ms, text)

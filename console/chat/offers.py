@@ -83,7 +83,7 @@ class Offers:
     async def having(self, model: str, *, asks_all: bool = True) -> list[tuple[Endpoint, str]]:
         """The endpoints that have a model. When none is known to, the endpoints are asked: all of them, or only those
         of which nothing was ever seen."""
-        await self._read()
+        await self.read()
         if not self._with(model):
             await self._ask_near(only_unseen=not asks_all)
         if not self._with(model) and asks_all:
@@ -93,7 +93,7 @@ class Offers:
     async def everything(self) -> list[tuple[Endpoint, str]]:
         """All models there are; endpoints of which nothing was ever seen are asked, machines that are not connected
         only when there is nothing else."""
-        await self._read()
+        await self.read()
         await self._ask_near(only_unseen=True)
         if not self.known():
             await self._ask(self._far, CONNECT_S)
@@ -111,7 +111,8 @@ class Offers:
             if model in models or latest in models
         ]
 
-    async def _read(self) -> None:
+    async def read(self) -> None:
+        """Take in what the store has seen."""
         if self._has_read:
             return
         self._has_read = True

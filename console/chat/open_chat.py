@@ -102,6 +102,18 @@ class OpenChat(ChatContents):
         """Ask at the end of the branch, or let the question wait for its turn."""
         await self._ask_or_wait(Waiting(question, (model,)))
 
+    async def check(self, question: Question, *, model: str | None = None) -> None:
+        """Before a question with images is sent: raises `NoModel` if nobody who would answer it can see. Waits for no
+        network; a name that is not known yet is given the chance."""
+        if not any(each.media_type.startswith("image/") for each in question.attachments):
+            return
+        name, router = model or self.model, (await self._at.conversation()).router
+        try:
+            await router.choose(name, question.text, may_ask=False)
+        except ConsoleError:
+            return
+        await router.choose(name, question.text, needs_images=True, may_ask=False)
+
     async def compare(self, question: Question, models: Sequence[str]) -> None:
         """Ask several models at once. Their answers stand beside each other, and none knows of the others' fate."""
         if not models:
@@ -220,7 +232,7 @@ class OpenChat(ChatContents):
         """Somebody removed the chat, or the branch, in another window: ask where that is still possible."""
         path = self.branches.path()
         try:
-            await self.read_again()
+            await self._read_again()
             nearest = next((each for each in reversed(path) if each in self.branches), None)
             if nearest is not None:
                 self.branches.leaf = nearest

@@ -51,6 +51,17 @@ def sendable(path: Sequence[StoredMessage]) -> list[Message]:
     return messages
 
 
+UNSEEN = "(An image was shown here, which you cannot see.)"
+
+
+def without_images(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The same for a model that cannot see: a word stands where an image was."""
+    return tuple(
+        message._replace(text=f"{message.text}\n\n{UNSEEN}".lstrip(), images=()) if message.images else message
+        for message in messages
+    )
+
+
 def summary_prompt(dropped: Sequence[Message], most_tokens: int) -> str:
     said = "\n\n".join(f"{message.role}: {message.text}" for message in dropped)
     return (

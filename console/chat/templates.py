@@ -57,6 +57,18 @@ def templates(folder: Path) -> list[Template]:
     return [find_template(folder, name) for name in template_names(folder)]
 
 
+def readable(folder: Path) -> tuple[list[Template], list[SettingsError]]:
+    """Those that can be read, and what is wrong with the others."""
+    found: list[Template] = []
+    broken: list[SettingsError] = []
+    for name in template_names(folder):
+        try:
+            found.append(find_template(folder, name))
+        except SettingsError as error:
+            broken.append(error)
+    return found, broken
+
+
 def find_template(folder: Path, name: str) -> Template:
     """The user's template of this name, else the shipped one."""
     if re.fullmatch(_NAME, name):  # no separators: a name can never lead out of the two folders
@@ -74,8 +86,12 @@ def find_template(folder: Path, name: str) -> Template:
 
 def fill(folder: Path, name: str, values: Mapping[str, str], typed: str | None = None) -> Filled:
     """A template with its variables set and what the user typed in its place."""
-    template = find_template(folder, name)
-    known = template.variables
+    return filled(find_template(folder, name), values, typed)
+
+
+def filled(template: Template, values: Mapping[str, str], typed: str | None = None) -> Filled:
+    """The same for a template that was read."""
+    name, known = template.name, template.variables
     for given in values:
         if given not in known:
             from console.settings_kinds import nearest

@@ -75,6 +75,24 @@ def every(connection: sqlite3.Connection, endpoint: str | None = None) -> list[S
     ]
 
 
+_LATELY = """
+SELECT name FROM (
+    SELECT endpoint || '/' || model AS name, at FROM (
+        SELECT endpoint, model, at, task, outcome FROM ledger ORDER BY seq DESC LIMIT 300)
+    WHERE task = 'chat' AND outcome <> 'failed'
+    UNION ALL
+    SELECT model, updated_at FROM (
+        SELECT model, updated_at, deleted_at FROM chats ORDER BY updated_at DESC LIMIT 200)
+    WHERE model IS NOT NULL AND deleted_at IS NULL
+) GROUP BY name ORDER BY max(at) DESC LIMIT ?
+"""
+
+
+def lately(connection: sqlite3.Connection, most: int) -> list[str]:
+    """The names that were chosen or have answered lately, the last one first. Looks back a few hundred calls."""
+    return [name for (name,) in connection.execute(_LATELY, (most,))]
+
+
 def seen(model: ModelInfo) -> SeenModel:
     """A line of a host's list as it is kept."""
     return SeenModel(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,11 +13,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from console.chat.templates import Template
-from console.text import neutralise
+from console.text import neutralise, plural
 from screens.dialogs.base import Dialog
 from screens.dialogs.pick import PickDialog
 from screens.theme import Palette
-from screens.widgets.cells import clip
+from screens.widgets.cells import clip, fit
 
 
 class TemplatesDialog(PickDialog[Template]):
@@ -30,7 +31,7 @@ class TemplatesDialog(PickDialog[Template]):
             lambda template: template.name,
             text_of=lambda template: f"{template.name} {template.about}",
             empty=f"Nothing here yet. A file NAME.md or NAME.toml in {folder} is one.",
-            hint=f"Enter takes it   files in {folder}",
+            hint=f"Enter takes it · files in {folder}",
         )
 
     def set_palette(self, _palette: Palette) -> None:
@@ -38,21 +39,28 @@ class TemplatesDialog(PickDialog[Template]):
 
     def _paint(self, template: Template, width: int, here: bool) -> Text:
         palette = self.hawser.palette
-        marks = " ".join(filter(None, ("persona" if template.system else "", template.model or "")))
-        name = f" {template.name} "
-        room = max(width - len(name) - len(marks) - 2, 0)
+        marks = clip(_marks(template), width // 3)
+        name = clip(template.name, width // 3)
+        room = max(width - cell_len(name) - cell_len(marks) - 4, 0)
         return Text.assemble(
-            (name, palette.text),
-            (f"{clip(template.about, room):<{room}} ", palette.muted),
-            (clip(marks, 30), palette.accent),
+            (f" {name}  ", palette.text),
+            (fit(template.about, room), palette.muted),
+            (f" {marks}", palette.accent),
+            no_wrap=True,
         )
+
+
+def _marks(template: Template) -> str:
+    """What it brings beside its words."""
+    params = plural(len(template.params), "parameter") if template.params else ""
+    return " · ".join(filter(None, (template.model, params)))
 
 
 class VariablesDialog(Dialog[dict[str, str]]):
     """Answers with a value for each variable of a template."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", show=False, priority=True),
+        Binding("ctrl+s", "save", "Save", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
         Binding("up", "app.focus_previous", "Up", show=False),
     ]
@@ -73,7 +81,7 @@ class VariablesDialog(Dialog[dict[str, str]]):
                         yield Input(
                             self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
                         )
-            yield Static("Enter: next, and the last one takes it   Esc leaves it", classes="hint", markup=False)
+            yield Static("Enter: next, and the last one takes it · Esc leaves it", classes="hint", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -127,7 +127,7 @@ def test_two_windows_on_one_chat(hawser: Hawser) -> None:
             second.wait_for(b"What is it about?")
             since = first.mark()
             first.send(FOCUS_IN)
-            first.wait_for(told("This chat was deleted in another window."), since=since)
+            first.wait_for(told("This chat is deleted. What you ask next begins a new one."), since=since)
             ask(first, "nothing is lost")
             first.wait_for(told("This chat was deleted elsewhere; the question began a new one."), since=since)
             for program in (second, first):

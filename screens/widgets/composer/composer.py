@@ -110,7 +110,7 @@ class Composer(Widget):
         id: str | None = None,  # noqa: A002 - Textual's name
     ) -> None:
         super().__init__(id=id)
-        self._history = history
+        self.history = history
         self._commands = commands
         self._enter_sends = enter_sends
         self._image_from_clipboard = image_from_clipboard
@@ -157,7 +157,11 @@ class Composer(Widget):
 
     def on_mount(self) -> None:
         self.set_enter_sends(self._enter_sends)
-        self.run_worker(self._storing(self._history.load()), group="history")
+        later = getattr(self.app, "after_first_frame", self.call_later)
+        later(self._load_history)
+
+    def _load_history(self) -> None:
+        self.run_worker(self._storing(self.history.load()), group="history")
 
     async def on_unmount(self) -> None:
         await self._help.close()
@@ -200,7 +204,7 @@ class Composer(Widget):
         """What is sent off the record is found again with Up only until one is back on it, and nowhere is it stored."""
         if self._is_off_the_record and not off_the_record:
             self._walk.end()
-            self._history.forget()
+            self.history.forget()
         self._is_off_the_record = off_the_record
 
     def set_estimate(self, text: str, style: str = "muted") -> None:
@@ -291,9 +295,10 @@ class Composer(Widget):
 
     def _clear(self, put_away: Draft, *, keep_chips: bool = False) -> None:
         if self._is_off_the_record:
-            self._history.remember(put_away)
+            self.history.remember(put_away)
         else:
-            self.run_worker(self._storing(self._history.add(put_away)), group="history")
+            self.history.put_away(put_away)
+            self.run_worker(self._storing(self.history.write()), group="history")
         self._sends_when_read = False
         self._walk.end()
         self._help.shut()
