@@ -16,7 +16,7 @@ from providers.simulated.services import FaultKind, SimulatedOllama
 from tests.flows.kit import COMMAND, Hawser, Services
 
 FOOTER = b"New line"
-FOCUS_IN = b"\x1b[I"
+LOOKED_AT_AGAIN = b"\x1b[O\x1b[I"
 ENTER, QUIT, CANCEL = b"\r", b"\x11", b"\x03"
 LEFT = b"\x1b[?1049l"
 
@@ -117,7 +117,7 @@ def test_two_windows_on_one_chat(hawser: Hawser) -> None:
             ask(second, "said in the second")
 
             # the first sees it as soon as it is looked at
-            first.send(FOCUS_IN)
+            first.send(LOOKED_AT_AGAIN)
             first.wait_for(b"said in the second")
             ask(first, "and answered in the first")
 
@@ -126,7 +126,7 @@ def test_two_windows_on_one_chat(hawser: Hawser) -> None:
             second.wait_for(b"Delete")
             second.wait_for(b"What is it about?")
             since = first.mark()
-            first.send(FOCUS_IN)
+            first.send(LOOKED_AT_AGAIN)
             first.wait_for(told("This chat is deleted. What you ask next begins a new one."), since=since)
             ask(first, "nothing is lost")
             first.wait_for(told("This chat was deleted elsewhere; the question began a new one."), since=since)
