@@ -232,7 +232,9 @@ def _hint(message: StoredMessage) -> str | None:
     match message.state:
         case "failed":
             go_on = "c goes on from here, " if message.text else ""
-            return f"{go_on}r asks again, R asks another model"
+            hint = message.notes.get("hint")
+            keys = f"{go_on}r asks again, R asks another model"
+            return f"{hint}\n{keys}" if isinstance(hint, str) and hint else keys
         case "stopped":
             return "c goes on, r asks again"
         case "complete" if message.finish == "length":

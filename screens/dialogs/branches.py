@@ -32,7 +32,7 @@ class BranchesDialog(PickDialog["Branch"]):
             lambda branch: branch.message.id,
             text_of=lambda branch: f"{speaker(branch.message)} {branch.message.text[:300]}",
             at=at,
-            hint="Enter shows the branch   Ctrl+D deletes it   Esc leaves it",
+            hint="Enter shows the branch · ^D deletes it · Esc leaves it",
             placeholder="Words of a message",
         )
 

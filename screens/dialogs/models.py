@@ -15,7 +15,6 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from console.chat.on_hand import Group, Listing, ModelsOnHand, OnHand
 from console.machines.words import age
@@ -89,6 +88,7 @@ class ModelsDialog(PickDialog[Row]):
             can_choose=lambda row: isinstance(row, Offer),
             at=at if at is not None else next(iter(offers), None),
             hint=self.keys_hint,
+            about_lines=1,
             empty="No endpoint has a model. Start Ollama, set a key, or write [endpoints.NAME]: hawser config edit"
             if not rows
             else "No name has that in it.",
@@ -98,9 +98,6 @@ class ModelsDialog(PickDialog[Row]):
 
     def on_mount(self) -> None:
         self._ask()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.tell_about)
 
     def set_palette(self, _palette: Palette) -> None:
         self.rows.repaint()
@@ -137,9 +134,7 @@ class ModelsDialog(PickDialog[Row]):
         self.tell_about()
 
     def tell_about(self) -> None:
-        hint = self.query_one(".hint", Static)
-        width = max(hint.content_size.width, 20)
-        hint.update("\n".join(clip(line, width) for line in (self.about(), self.keys_hint)))
+        self.tell(self.about())
 
     def about(self) -> str:
         """What there is to know before the row under the cursor is chosen."""
