@@ -21,7 +21,6 @@ from console.machines.words import age
 from screens import fuzzy
 from screens.chat_items import window_size
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip, fit, one_line
 from screens.widgets.rows import Rows
 
@@ -98,9 +97,6 @@ class ModelsDialog(PickDialog[Row]):
 
     def on_mount(self) -> None:
         self._ask()
-
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
 
     # ---- asking
 

@@ -86,9 +86,6 @@ class ThemeDialog(PickDialog[str]):
         if event.row is not None:
             self.hawser.theme = event.row
 
-    def set_palette(self, _palette: object) -> None:
-        self.rows.repaint()
-
 
 def open_themes(app: HawserApp) -> None:
     before = app.theme

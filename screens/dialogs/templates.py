@@ -18,7 +18,6 @@ from console.paths import shown_path
 from console.text import neutralise, plural
 from screens.dialogs.base import Dialog
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip, fit
 from screens.widgets.key_line import KeyLine
 
@@ -41,9 +40,6 @@ class TemplatesDialog(PickDialog[Template]):
 
     def on_mount(self) -> None:
         self.tell(f"They are files in {shown_path(self._folder)}")
-
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
 
     def _paint(self, template: Template, width: int, here: bool) -> Text:
         palette = self.hawser.palette
