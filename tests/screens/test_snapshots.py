@@ -235,7 +235,7 @@ def test_what_is_chosen(tmp_path: Path, writes: bool) -> None:
                 shots = Shots(app, pilot, writes=writes)
                 await shots.sees("did not answer")
                 await press(pilot, "ctrl+l")
-                await shots.sees("gpt-4.1-mini")
+                await shots.sees("inference/llama3.1:8b: ready")
                 await shots.take("models", sizes=EVERY_SIZE, themes=BOTH)
                 await shots.take("models", themes=("ansi-dark", "textual-dark"))
                 await press(pilot, "escape", "ctrl+t")
