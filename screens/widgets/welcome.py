@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from screens.theme import Palette
 
+WIDEST = 88
 _HINTS = (
     ("/", "commands"),
     ("@", "attach a file"),
@@ -25,6 +26,13 @@ _HINTS = (
     ("^F", "search everything"),
     ("F1", "all keys"),
 )
+_WAYS = (
+    ("ollama serve", "models on this machine"),
+    ("OPENAI_API_KEY", "a key, or ANTHROPIC_API_KEY, OPENROUTER_API_KEY"),
+    ("hawser config edit", "write an endpoint into the settings"),
+    ("hawser demo", "look around without any of it"),
+)
+"""What gives one somebody to ask."""
 
 
 class Welcome(Widget):
@@ -50,12 +58,17 @@ class Welcome(Widget):
         text = Text()
         for words, style in self._sentences(palette):
             text.append_text(Text(words, style)).append("\n")
-        text.append("\n")
-        if self.size.height >= 12:
+        if not self._has_endpoints and not self._off_the_record:
+            wide = max(len(way) for way, _ in _WAYS) if self.size.width >= 60 else 0
+            for way, words in _WAYS:
+                text.append("\n" if not wide else "")
+                text.append_text(Text.assemble((f"{way:<{wide}}  ", palette.accent), (f"{words}\n", palette.muted)))
+        elif self.size.height >= 12:
+            text.append("\n")
             for key, words in _HINTS:
                 text.append_text(Text.assemble((f"{key:>4}  ", palette.accent), (f"{words}\n", palette.muted)))
         text.rstrip()
-        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), 64))
+        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), WIDEST))
         return Align.center(Text("\n").join(lines), vertical="middle", height=self.size.height)
 
     def _sentences(self, palette: Palette) -> Sequence[tuple[str, Style]]:
@@ -67,11 +80,7 @@ class Welcome(Widget):
         if not self._has_endpoints:
             return [
                 ("There is nobody to ask yet.", palette.heading),
-                (
-                    "Start Ollama, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or write an endpoint "
-                    "into the settings: hawser config edit. To look around without any of it: hawser demo",
-                    palette.muted,
-                ),
+                ("Any of these changes that, at the next start:\n", palette.muted),
             ]
-        who = f"{one_line(self._model)} answers." if self._model else "Choose who answers with ^L."
+        who = f"{one_line(self._model)} answers." if self._model else "Choose who answers with Ctrl+L."
         return [("What is it about?", palette.heading), (who, palette.muted)]
