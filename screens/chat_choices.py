@@ -5,6 +5,7 @@ The room has this from its first frame on; what a choice needs is loaded when it
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from console.chat.open_chat import OpenChat
     from console.chat.templates import Template
     from screens.chat import ChatRoom
+    from screens.dialogs.chats import Place
     from screens.dialogs.system import Persona
 
 
@@ -37,28 +39,29 @@ def _begin(room: ChatRoom, work: Coroutine[None, None, None]) -> None:
 
 
 def find_chat(room: ChatRoom) -> None:
+    from screens.dialogs.base import HELD_S
     from screens.dialogs.chats import ChatsDialog
 
-    async def find() -> None:
-        current = room.chat.id if room.chat is not None else None
-        live = {chat.id for chat in room.runtime.desk.busy if chat.id}
-        dialog = ChatsDialog(room.runtime.shelf, room.runtime.clock.now, current=current, live=live)
-        place = await room.app.push_screen_wait(dialog)
-        if place is not None:
-            room.open_chat(place.chat_id, place.message_id)
-
-    _begin(room, find())
+    runtime = room.runtime
+    dialog = room.hawser.kept_dialogs.take(ChatsDialog, lambda: ChatsDialog(runtime.shelf, runtime.clock.now))
+    current = room.chat.id if room.chat is not None else None
+    dialog.hold_frame(HELD_S)
+    dialog.begin(current=current, live={chat.id for chat in runtime.desk.busy if chat.id})
+    room.app.push_screen(dialog, partial(_go, room))
 
 
 def search(room: ChatRoom, words: str = "") -> None:
     from screens.dialogs.search import SearchDialog
 
-    async def find() -> None:
-        place = await room.app.push_screen_wait(SearchDialog(room.runtime.shelf, room.runtime.clock.now, words=words))
-        if place is not None:
-            room.open_chat(place.chat_id, place.message_id)
+    runtime = room.runtime
+    dialog = room.hawser.kept_dialogs.take(SearchDialog, lambda: SearchDialog(runtime.shelf, runtime.clock.now))
+    dialog.begin(words)
+    room.app.push_screen(dialog, partial(_go, room))
 
-    _begin(room, find())
+
+def _go(room: ChatRoom, place: Place | None) -> None:
+    if place is not None:
+        room.open_chat(place.chat_id, place.message_id)
 
 
 # ---- who answers, and how

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import events
@@ -12,6 +14,11 @@ if TYPE_CHECKING:
     from screens.app import HawserApp
 
 Answer = TypeVar("Answer")
+
+HELD_S = 0.1
+"""How long the first frame of a dialog waits for what it is to show; after that it is drawn without."""
+HELD_FOR_ROWS_S = 0.025
+"""How long a letter waits for the rows that it leaves."""
 
 
 class Dialog(ModalScreen[Answer | None]):
@@ -47,6 +54,36 @@ class Dialog(ModalScreen[Answer | None]):
         if self.is_current:
             self.dismiss(None)
 
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
+        """Its styles are those that its widgets were mounted with: to find them once more for all of them takes longer
+        than to draw it."""
+        event.refresh_styles = False
+
     def on_screen_resume(self) -> None:
         if self._is_withdrawn:
             self.call_later(self.dismiss, None)
+
+
+class KeptDialog(Dialog[Answer]):
+    """One that `KeptDialogs` keeps while it is not shown. Whoever shows it again makes it as new first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: ExitStack | None = None
+        self._held_until: asyncio.TimerHandle | None = None
+
+    def hold_frame(self, limit_s: float) -> None:
+        """Draw nothing until `show_frame`, but for so long at most: what belongs together is one frame then. Two take
+        longer, since the second one waits until the first one's time is over."""
+        if self._held is None:
+            self._held = ExitStack()
+            self._held.enter_context(self.app.batch_update())
+            self._held_until = asyncio.get_running_loop().call_later(limit_s, self.show_frame)
+
+    def show_frame(self) -> None:
+        """There is something to show, or it took too long."""
+        if self._held is not None and self._held_until is not None:
+            self._held_until.cancel()
+            self._held.close()
+            self._held = self._held_until = None
+            self.check_idle()

@@ -22,6 +22,7 @@ from console.errors import ConsoleError, explain
 from console.history.listing import ChatRow
 from console.text import plural
 from screens.dialogs.ask import AskDialog
+from screens.dialogs.base import HELD_FOR_ROWS_S
 from screens.dialogs.led import LedDialog
 from screens.keys import bindings, key_name
 from screens.widgets.cells import clip
@@ -76,11 +77,28 @@ class ChatsDialog(LedDialog[Place]):
         self._resting: Timer | None = None
         self.rows: Rows[ChatRow | None] = Rows(self._line, classes="-led")
 
+    def begin(self, *, current: str | None, live: Collection[str]) -> None:
+        """Be as new, before it is shown: nothing typed, the chats read anew."""
+        self._current, self._live = current, frozenset(live)
+        if not self._is_there.is_set():
+            return
+        self._deleted = False
+        self.query_one(".chats").border_title = ALL
+        self.query_one(GlimpseView).show(None)
+        field = self.query_one(Input)
+        field.focus()
+        if field.value:
+            field.value = ""
+        else:
+            self._typed()
+
     def compose(self) -> ComposeResult:
         self._load("")  # while the widgets are made, so that the first frame has the chats
         with Vertical(classes="dialog chats") as box:
             box.border_title = ALL
-            yield FilterField(placeholder="Type to filter: words of titles, of what was said, or #tag")
+            yield FilterField(
+                placeholder="Type to filter: words of titles, of what was said, or #tag", typed=self._typed
+            )
             with Horizontal(classes="beside"):
                 yield self.rows
                 yield GlimpseView(self.hawser.palette)
@@ -106,13 +124,23 @@ class ChatsDialog(LedDialog[Place]):
                 await self._shelf.complete(chats)
             place = chats.place_of(keep)
             self._show(chats, at if place is None else place)
+            if not chats.query and len(chats):
+                return  # what is in sight is there; the order of all is read when the cursor goes there
+            await self._drawn()
             if await self._shelf.complete(chats) or not len(chats):
                 self._show(chats, self.rows.cursor_index)
         except ConsoleError as error:
             await self._is_there.wait()
             self._fail(error)
 
+    async def _drawn(self) -> None:
+        """What is in sight comes first; the rest of a list keeps the processor busy for longer than a frame."""
+        drawn = asyncio.Event()
+        self.call_after_refresh(drawn.set)
+        await drawn.wait()
+
     def _show(self, chats: ChatList, at: int) -> None:
+        self.show_frame()
         self._chats = chats
         chats.missed = self._missed
         self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "")
@@ -177,13 +205,14 @@ class ChatsDialog(LedDialog[Place]):
     def _fail(self, error: ConsoleError) -> None:
         """A list that cannot be read is a sentence where it would be."""
         told = explain(error)
+        self.show_frame()
         self._chats = None
         self.rows.show((), empty="\n\n".join(filter(None, (told.text, told.hint))))
         self._tell("")
         self.query_one(GlimpseView).show(None)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
+    def _typed(self) -> None:
+        self.hold_frame(HELD_FOR_ROWS_S)
         self._said = ""
         self._load(self.words)
 

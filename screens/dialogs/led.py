@@ -9,14 +9,14 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 from textual.worker import Worker
 
-from screens.dialogs.base import Dialog
+from screens.dialogs.base import KeptDialog
 from screens.widgets.rows import Rows
 
 Answer = TypeVar("Answer")
 Work: TypeAlias = Callable[[], Coroutine[None, None, None]]
 
 
-class LedDialog(Dialog[Answer]):
+class LedDialog(KeptDialog[Answer]):
     """`rows` never has the focus; Enter in the line chooses the row that the cursor is on."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -16,6 +16,7 @@ from console.chat.shelf import Shelf
 from console.errors import ConsoleError, explain
 from console.history.search import Hit
 from console.text import plural
+from screens.dialogs.base import HELD_FOR_ROWS_S
 from screens.dialogs.chats import Place
 from screens.dialogs.led import LedDialog
 from screens.widgets import times
@@ -41,15 +42,31 @@ class SearchDialog(LedDialog[Place]):
         self._limit = AT_ONCE
         self.rows: Rows[Hit] = Rows(self._paint, lines=2, classes="-led", empty=HOW)
 
+    def begin(self, words: str = "") -> None:
+        """Be as new, before it is shown; `words` are looked for at once."""
+        self._begins_with, self._limit = words, AT_ONCE
+        if not self.is_mounted:
+            return
+        field = self.query_one(Input)
+        self._show([], HOW, "", 0)
+        field.value = words
+        field.focus()
+        field.action_end()
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog search") as box:
             box.border_title = "Search in all chats"
-            yield FilterField(self._begins_with, placeholder="Words that were said")
+            yield FilterField(self._begins_with, placeholder="Words that were said", typed=self._typed)
             yield self.rows
             yield Static(classes="status", markup=False)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self._begins_with:
+            self._typed()
+
+    def _typed(self) -> None:
+        self.hold_frame(HELD_FOR_ROWS_S)
         self._limit = AT_ONCE
         self._search()
 
@@ -74,6 +91,7 @@ class SearchDialog(LedDialog[Place]):
         self._show(hits, f"“{clip(words, 60)}” was not said anywhere.\n\n{HOW}", told_count if hits else "", at)
 
     def _show(self, hits: list[Hit], empty: str, count: str, at: int) -> None:
+        self.show_frame()
         self.rows.show(hits, at=at, empty=empty)
         self.query_one(".status", Static).update(count, layout=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.widgets import Input
@@ -13,5 +15,11 @@ class FilterField(Input):
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0))
 
-    def __init__(self, value: str = "", *, placeholder: str = "") -> None:
+    def __init__(self, value: str = "", *, placeholder: str = "", typed: Callable[[], None] | None = None) -> None:
+        """`typed` is called whenever it says something else, before that is drawn."""
+        self._typed = typed
         super().__init__(value, placeholder=placeholder, select_on_focus=bool(value))
+
+    def watch_value(self) -> None:
+        if self._typed is not None and self.is_mounted:
+            self._typed()
