@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -39,7 +40,7 @@ class DetailsDialog(Dialog[None]):
         table.add_column(style=palette.muted, no_wrap=True)
         table.add_column(style=palette.text, overflow="fold")
         for name, value in self.rows:
-            table.add_row(neutralise(name), neutralise(value))
+            table.add_row(Text(neutralise(name)), Text(neutralise(value)))  # a plain str is read as markup
         return table
 
     def action_copy(self) -> None:
