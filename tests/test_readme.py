@@ -50,7 +50,7 @@ def test_every_picture_is_shown_and_small() -> None:
     pictures = set((ROOT / "docs").glob("*.png"))
 
     assert pictures == shown
-    assert all(picture.stat().st_size < 500_000 for picture in pictures)
+    assert all(picture.stat().st_size < 300_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

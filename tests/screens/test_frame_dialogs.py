@@ -158,7 +158,9 @@ def test_hostile_words_do_not_reach_the_terminal(tmp_path: Path) -> None:
 def test_details_show_brackets_as_they_are(tmp_path: Path) -> None:
     async def body() -> None:
         async with running(tmp_path) as (app, pilot):
-            app.push_screen(DetailsDialog("Message", [("Route", "the model of [chat] here"), ("Error", "no [/such] tag")]))
+            app.push_screen(
+                DetailsDialog("Message", [("Route", "the model of [chat] here"), ("Error", "no [/such] tag")])
+            )
             await until(pilot, lambda: "the model of [chat] here" in screen_of(app))
 
             assert "no [/such] tag" in screen_of(app)
