@@ -145,6 +145,9 @@ class ChatRoom(Room):
             chat = None
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
+        if chat is None and self.runtime.settings.chat.model is None:  # a first start says who there is
+            self._has_asked_names = True
+            self._learn_names()
         self._read_list()
         self._clear_out()
 
@@ -158,8 +161,9 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
-        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
-        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
+        """What `/model` can be followed by. Endpoints are asked once somebody writes, and at a first start: until then
+        nothing here needs the network, and what speaks to it need not be loaded; and it is there before the question is
+        sent."""
         try:
             self._on_hand = await self.runtime.on_hand()
             await self._on_hand.listed()
