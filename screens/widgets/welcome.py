@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
+from screens.keys import key_name
 from screens.widgets.cells import one_line
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ WIDEST = 88
 _HINTS = (
     ("/", "commands"),
     ("@", "attach a file"),
-    ("^L", "choose the model"),
-    ("^G", "chats"),
-    ("^F", "search everything"),
-    ("F1", "all keys"),
+    ("chat.model", "choose the model"),
+    ("chat.chats", "chats"),
+    ("chat.search", "search everything"),
+    ("everywhere.help", "all keys"),
 )
+"""A sign to type, or an action by its id, which may have been given another key."""
 _WAYS = (
     ("ollama serve", "models on this machine"),
     ("OPENAI_API_KEY", "a key, or ANTHROPIC_API_KEY, OPENROUTER_API_KEY"),
@@ -43,11 +45,11 @@ class Welcome(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._model: str | None = None
-        self._has_endpoints = True
+        self._is_alone = False
         self._off_the_record = False
 
-    def show(self, *, model: str | None, has_endpoints: bool, off_the_record: bool) -> None:
-        self._model, self._has_endpoints, self._off_the_record = model, has_endpoints, off_the_record
+    def show(self, *, model: str | None, is_alone: bool, off_the_record: bool) -> None:
+        self._model, self._is_alone, self._off_the_record = model, is_alone, off_the_record
         self.refresh()
 
     def set_palette(self, _palette: object) -> None:
@@ -58,18 +60,24 @@ class Welcome(Widget):
         text = Text()
         for words, style in self._sentences(palette):
             text.append_text(Text(words, style)).append("\n")
-        if not self._has_endpoints and not self._off_the_record:
+        if self._is_alone and not self._off_the_record:
             wide = max(len(way) for way, _ in _WAYS) if self.size.width >= 60 else 0
             for way, words in _WAYS:
                 text.append("\n" if not wide else "")
                 text.append_text(Text.assemble((f"{way:<{wide}}  ", palette.accent), (f"{words}\n", palette.muted)))
         elif self.size.height >= 12:
             text.append("\n")
-            for key, words in _HINTS:
-                text.append_text(Text.assemble((f"{key:>4}  ", palette.accent), (f"{words}\n", palette.muted)))
+            hints = [(self._key(sign) if "." in sign else sign, words) for sign, words in _HINTS]
+            width = max(4, *(len(key) for key, _ in hints))
+            for key, words in hints:
+                text.append_text(Text.assemble((f"{key:>{width}}  ", palette.accent), (f"{words}\n", palette.muted)))
         text.rstrip()
         lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), WIDEST))
         return Align.center(Text("\n").join(lines), vertical="middle", height=self.size.height)
+
+    def _key(self, action: str) -> str:
+        keys = list(self.app.keys[action])  # type: ignore[attr-defined]
+        return key_name(keys[0]) if keys else "-"
 
     def _sentences(self, palette: Palette) -> Sequence[tuple[str, Style]]:
         if self._off_the_record:
@@ -77,10 +85,14 @@ class Welcome(Widget):
                 ("Off the record", palette.heading),
                 ("Nothing of this chat is kept but what it cost.", palette.muted),
             ]
-        if not self._has_endpoints:
+        if self._is_alone:
             return [
                 ("There is nobody to ask yet.", palette.heading),
                 ("Any of these changes that, at the next start:\n", palette.muted),
             ]
-        who = f"{one_line(self._model)} answers." if self._model else "Choose who answers with Ctrl+L."
+        who = (
+            f"{one_line(self._model)} answers."
+            if self._model
+            else f"Choose who answers with {self._key('chat.model')}."
+        )
         return [("What is it about?", palette.heading), (who, palette.muted)]
