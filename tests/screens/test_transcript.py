@@ -421,7 +421,7 @@ def test_the_top_and_a_search_bring_all_that_stands_above() -> None:
             view.transcript.end_find()
             view.transcript.show(items[200:], earlier=200)
             await view.press("home")
-            await view.until(lambda: view.wanted_earlier == [True, True])
+            await view.until(lambda: sum(view.wanted_earlier) == 2)
             view.transcript.show(items)
             await view.pilot.pause()
             assert view.lines[1] == "▌ message 0"

@@ -136,8 +136,8 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
     def with_all(self, work: Callable[[], object]) -> None:
         """Do something that needs every message: now, and again when those that are not here have come."""
         self._once_all_is_here = work if self._earlier else None
-        work()
         self._want_earlier(all=True)
+        work()
 
     def append(self, item: Item) -> None:
         """One more at the end. A question is always brought in sight: somebody has just asked it."""
@@ -156,9 +156,9 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_foot(self, item_id: str, foot: tuple[tuple[str, str], ...]) -> None:
         """Only what stands under a message: that it waits, how long, how fast it comes."""
-        self._flush()
         index = self._column.index_of(item_id)
-        if index is not None:
+        if index is not None and self._column.messages[index].item.foot != foot:
+            self._flush()
             self._column.replace(index, self._column.messages[index].item._replace(foot=foot))
             self._settle()
 
