@@ -165,9 +165,8 @@ class PtyProgram:
                         return self.last_s
                 changed = self._changed.wait(min(max(until - time.perf_counter(), 0.01), 0.2))
                 if not changed and (had_ended or time.perf_counter() > until):
-                    raise NotSeen(
-                        f"{what!r} was not seen; at last: {plain(self._output[since:])[-800:].decode(errors='replace')}"
-                    )
+                    at_last = plain(self._output[since:])[-800:].decode(errors="replace")
+                    raise NotSeen(f"{what!r} was not seen; at last: {at_last}")
 
     def wait_until_quiet(self, gap_s: float = 0.3, limit_s: float = PATIENCE_S) -> float:
         """Until nothing has come for a while; seconds from the start to the last that came."""

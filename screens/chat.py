@@ -114,15 +114,13 @@ class ChatRoom(Room):
     def on_mount(self) -> None:
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
-        self.watch(self.app, "app_focus", self._looked_at_again, init=False)
-        self.app.app_resume_signal.subscribe(self, lambda _: self._looked_at_again(True))
+        self.app.app_resume_signal.subscribe(self, lambda _: self.looked_at_again())
 
     def on_screen_resume(self) -> None:
-        if self.chat is not None:
-            self._look_again()
+        self.looked_at_again()
 
-    def _looked_at_again(self, has_focus: bool) -> None:
-        if has_focus:
+    def looked_at_again(self) -> None:
+        if self.chat is not None:
             self._look_again()
 
     async def on_unmount(self) -> None:
