@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from datetime import datetime
 from typing import NamedTuple
 
@@ -54,13 +55,9 @@ def parse(query: str) -> Words:
     A last word with nothing after it may be the beginning of one, from its second letter on: the index has lists for
     beginnings of two and three letters, and one letter says little.
     """
-    if not query.isascii():
-        import unicodedata  # nearly a megabyte; a list of chats is read without it
-
-        query = unicodedata.normalize("NFC", query)
     phrases: list[tuple[str, ...]] = []
     last_is_begun = False
-    for position, stretch in enumerate(query.split('"')):
+    for position, stretch in enumerate(unicodedata.normalize("NFC", query).split('"')):
         for chunk in [stretch] if position % 2 else stretch.split():
             if words := tuple(_words(chunk)):
                 phrases.append(words)
@@ -154,8 +151,6 @@ class _Bare(dict[int, str]):
     """Each character's letter without its marks, found out once per character."""
 
     def __missing__(self, code: int) -> str:
-        import unicodedata
-
         letter = unicodedata.normalize("NFD", chr(code))[0].lower()
         self[code] = bare = letter if len(letter) == 1 else chr(code)
         return bare

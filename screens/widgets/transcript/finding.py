@@ -7,6 +7,7 @@ counts, and leads to the head of its message.
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,8 +20,6 @@ MOST_HITS = 100_000
 def fold(text: str) -> str:
     """The text as it is compared: no case, no accents, every kind of white space a blank."""
     if not text.isascii():
-        import unicodedata  # nearly a megabyte, for those who search in more than ASCII
-
         text = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
         text = text.casefold()
     return text.lower().translate(_BLANKS)
@@ -44,11 +43,8 @@ def spans(text: str, needle: str) -> list[tuple[int, int]]:
     at = folded.find(needle)
     while at >= 0:
         end = back(at + len(needle) - 1) + 1
-        if not text.isascii():
-            import unicodedata
-
-            while end < len(text) and unicodedata.combining(text[end]):
-                end += 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
         found.append((back(at), end))
         at = folded.find(needle, at + len(needle))
     return found
