@@ -41,12 +41,12 @@ class ChatTitle(Widget):
         if chat.params:
             self._marks.append((plural(len(chat.params), "parameter"), "muted"))
         if chat.earlier:
-            self._marks.append((f"{chat.earlier:,} earlier on their way", "muted"))
+            self._marks.append((f"{chat.earlier:,} more above", "muted"))
         self._model = one_line(chat.model or usual_model or "no model chosen")
         self.refresh()
 
-    def show_window(self, estimate: Estimate) -> None:
-        words = window_words(estimate)
+    def show_window(self, estimate: Estimate | None) -> None:
+        words = window_words(estimate) if estimate is not None else ("", "muted")
         if words != self._window:
             self._window = words
             self.refresh()
