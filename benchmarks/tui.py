@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.pty_drive import NotSeen, PtyProgram, plain
+from benchmarks.pty_drive import NotSeen, PtyProgram, plain, readable
 from benchmarks.tui_homes import LAST_WORDS, fill, forget_frame, home, long_answer, long_chat, many_chats, services
 from benchmarks.tui_peers import Peer, peers
 
@@ -358,7 +358,7 @@ def peer_stream(part: str, peer: Peer) -> Iterator[Row]:
         time.sleep(10)  # some load what they ask with only then
         came = len(plain(program.output[before:]))
         if came < 500:
-            raise NotSeen(f"{peer.name} does not answer: {plain(program.output[before:])[-300:].decode()}")
+            raise NotSeen(f"{peer.name} does not answer: {readable(program.output[before:], 300)}")
         yield Row(part, f"{peer.name}: 100 tokens/s", busy(program), "% of a core")
         times = echoes(program, 20)
         yield Row(part, f"{peer.name}: key while streaming, median", median(times), "ms")
