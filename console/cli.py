@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from screens.early import EarlyScreen
 
 COMMANDS: Mapping[str, str] = {
-    "chat": "stored chats: ls, show, search, export, import, rm",
-    "vm": "machines: ls, offers, new, up, stop, destroy, bid, ssh, run, logs, lease, audit",
+    "chat": "stored chats: ls, show, search, export, import, rm, restore",
+    "vm": "machines: ls, offers, new, up, stop, destroy, bid, ssh, run, logs, lease, audit, adopt, forget",
     "link": "SSH links to machines: ls, up, pin",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "guard": "leases and budgets without a screen",

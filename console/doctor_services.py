@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from console.chat.breaker import is_down
 from console.doctor import Finding, fail, failed_with, info, ok, warn
 from console.errors import ConsoleError, Exit, ForwardRefused, KeyStoreError, NoWay, explain
+from console.found_endpoints import HOW_TO_BEGIN
 from console.key_places import NoKeyring
 from console.keys import HOSTS, Keys
 from console.paths import Paths
@@ -129,7 +130,10 @@ async def check_endpoints(
     outcomes = await asyncio.gather(*(_ask(endpoint, probe, limit_s) for endpoint in endpoints))
     for endpoint, outcome in zip(endpoints, outcomes, strict=True):
         kind = settings.origin(f"endpoints.{endpoint.name}").kind
-        findings.append(_judge(endpoint, kind, outcome))
+        finding = _judge(endpoint, kind, outcome)
+        if finding.state == "info" and kind == "default" and len(settings.endpoints) == 1:
+            finding = finding._replace(remedy=HOW_TO_BEGIN)  # there is nobody else to ask
+        findings.append(finding)
         if isinstance(outcome, Reached) and outcome.server_time is not None:
             times[endpoint.name] = outcome.server_time
     if not settings.endpoints:

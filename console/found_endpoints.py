@@ -24,6 +24,12 @@ SHIPPED: dict[str, dict[str, Any]] = {
     "openrouter": {"wire": "openai", "base_url": "https://openrouter.ai/api/v1", "key": "openrouter"},
 }
 
+HOW_TO_BEGIN = (
+    "Start Ollama, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or write [endpoints.NAME] with: "
+    "hawser config edit. To look around without any of it: hawser demo"
+)
+"""What to do where there is nobody to ask."""
+
 Found: TypeAlias = dict[str, tuple[dict[str, Any], tuple["OriginKind", str]]]
 """By name: the values of the endpoint, and the kind and detail of its origin."""
 

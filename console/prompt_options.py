@@ -12,10 +12,12 @@ def make_parser(commands: Mapping[str, str]) -> Parser:
     width = max(map(len, commands))
     words = "\n".join(f"  {word.ljust(width)}  {text}" for word, text in commands.items())
     parser = new_parser(
-        "hawser", "Chat with models on rented GPUs and hosted services, from the terminal and from scripts."
+        "hawser",
+        "Chat with models on rented GPUs and hosted services, in a terminal app and from scripts.\n"
+        "Without anything else it opens the app; hawser demo opens it on simulated services.",
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.usage = "hawser --prompt TEXT [options]\n       hawser COMMAND …"
+    parser.usage = "hawser\n       hawser --prompt TEXT [options]\n       hawser COMMAND …"
     parser.epilog = (
         f"commands (hawser COMMAND --help tells more):\n{words}\n\n"
         "exit codes: 0 done, 2 usage, 3 settings or key, 4 unreachable, 5 time limit, 6 budget,\n"

@@ -16,8 +16,6 @@ from console.paths import Paths
 from console.runtime_machines import MachineRuntime
 from console.settings import Endpoint, Settings, load_settings
 from console.text import plural
-from providers.chat.base import ChatProvider, Host, ModelInfo
-from providers.registry import chat_provider
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from console.links.ways import Readied, Ready, Tell, Ways
     from console.machines.outlook import Outlook
     from console.machines.services import Service
+    from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -180,11 +179,19 @@ class Runtime(MachineRuntime):
 
     def host(self, endpoint: Endpoint, key: str | None = None) -> Host:
         """Where an endpoint is: at its address, or behind the link to its machine."""
+        from providers.chat.base import Host
+
         reach: Reach | None = None
         if endpoint.machine is not None:
             reach = self.ways.reach(*self._service_of(endpoint))
         headers = {"user-agent": f"hawser/{__version__}", **endpoint.headers}
         return Host(endpoint.name, endpoint.base_url, key, headers, endpoint.connect_s, reach)
+
+    def load_providers(self) -> None:
+        """Import what speaks to the endpoints there are. It takes a while and is for a thread."""
+        from providers.registry import load
+
+        load({endpoint.wire for endpoint in self.settings.endpoints.values()})
 
     def provider(self, endpoint: str | Endpoint) -> ChatProvider:
         """The adapter for an endpoint, made once; its key is looked up now, and goes to this endpoint only."""
@@ -192,6 +199,8 @@ class Runtime(MachineRuntime):
             endpoint = self.settings.endpoint(endpoint)
         provider = self._providers.get(endpoint.name)
         if provider is None:
+            from providers.registry import chat_provider
+
             host = self.host(endpoint, self.keys.for_endpoint(endpoint))
             provider = self._providers[endpoint.name] = chat_provider(endpoint.wire, host)
             while self.keys.notes:
@@ -293,12 +302,12 @@ class Runtime(MachineRuntime):
         store, machines, lease, now = await self.store(), self.settings.machines, self.settings.lease, self.clock.now()
         return await store.run(lambda connection: outlooks(connection, machines, lease, now)) if machines else {}
 
-    async def _loaded(self, endpoint: Endpoint) -> list[str]:
+    async def _loaded(self, endpoint: Endpoint) -> frozenset[str]:
         """The models that an Ollama host has in memory."""
-        from providers.chat.ollama_admin import OllamaAdmin
+        from providers.chat.ollama import Ollama
 
-        async with OllamaAdmin(self.host(endpoint, self.keys.for_endpoint(endpoint))) as admin:
-            return [model.name for model in await admin.loaded()]
+        provider = self.provider(endpoint)
+        return await provider.loaded() if isinstance(provider, Ollama) else frozenset()
 
     async def _make_ready(self, endpoint: Endpoint, tell: Tell) -> Readied:
         machine, service = self._service_of(endpoint)

@@ -19,7 +19,6 @@ from console.events import Bus
 from console.keys import Keys
 from console.paths import Paths
 from console.settings import Settings
-from providers.chat.base import Host
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,6 +181,7 @@ class MachineRuntime(ABC):
 
     def _models_on(self, machine: str, service: str) -> OllamaAdmin:
         """The administration of an Ollama that runs on a machine."""
+        from providers.chat.base import Host
         from providers.chat.ollama_admin import OllamaAdmin
 
         its = self.ways.service(machine, service)

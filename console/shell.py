@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
@@ -95,6 +94,8 @@ class Shell:
         self.json({"schema": SCHEMA, "items": list(items)})
 
     def json(self, document: Mapping[str, Any]) -> None:
+        import json
+
         json.dump(document, self.stdout, ensure_ascii=False, indent=2, default=str)
         self.stdout.write("\n")
 

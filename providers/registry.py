@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from providers.errors import RequestRefused
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 WIRES = ("ollama", "openai", "anthropic")
 CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
 """Where machines are rented. Those of the user's own stand beside them, see `ssh_cloud`."""
+
+
+def load(wires: Iterable[str]) -> None:
+    """Import these adapters, which takes a tenth of a second: for a thread, before the first is asked for."""
+    from importlib import import_module
+
+    for wire in wires:
+        import_module(f"providers.chat.{wire}")
 
 
 def chat_provider(wire: str, host: Host) -> ChatProvider:

@@ -74,9 +74,8 @@ class HawserApp(LivingApp):
         for each in theme.THEMES:
             self.register_theme(each)
         self._palette: Palette | None = None
-        self.theme = theme.DARK
-        if runtime.settings.screen.theme in self.available_themes:
-            self.theme = runtime.settings.screen.theme
+        wanted = runtime.settings.screen.theme
+        self.read_css_with(wanted if wanted in self.available_themes else theme.DARK)
         self.animation_level = "full" if runtime.settings.screen.animations else "none"
         self.set_keymap(keymap_of(runtime.settings))
         runtime.login_manners = self._login_manners
@@ -119,6 +118,11 @@ class HawserApp(LivingApp):
             for screen in stack:
                 if screen.is_running:
                     screen.post_message(Happened(event))
+
+    def on_app_focus(self) -> None:
+        """Somebody comes back to this window: another one may have changed what is shown."""
+        if isinstance(self.screen, Room):
+            self.screen.looked_at_again()
 
     def on_happened(self, message: Happened) -> None:
         """What concerns the user wherever they are becomes a toast."""
@@ -318,6 +322,9 @@ class HawserApp(LivingApp):
 
 class Room(Screen[None]):
     """Base of the rooms: what is in the frame of each."""
+
+    def looked_at_again(self) -> None:
+        """The terminal got the focus back. A room that shows what others change too looks whether they did."""
 
     @property
     def hawser(self) -> HawserApp:

@@ -18,9 +18,8 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History
-from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, TurnEnded
+from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
-from console.chat.shelf import ShelfChanged
 from console.errors import ConsoleError, NotFound, explain
 from screens import chat_choices, chat_messages, keys
 from screens.app import Room
@@ -86,6 +85,7 @@ class ChatRoom(Room):
         self._gone: OpenChat | None = None
         """A chat of which it was told that it is deleted."""
         self._on_hand: ModelsOnHand | None = None
+        self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
 
@@ -114,15 +114,13 @@ class ChatRoom(Room):
     def on_mount(self) -> None:
         self._ticker = self.set_interval(TICK_S, self._tick, pause=True)
         self.hawser.after_first_frame(self._begin)
-        self.watch(self.app, "app_focus", self._looked_at_again, init=False)
-        self.app.app_resume_signal.subscribe(self, lambda _: self._looked_at_again(True))
+        self.app.app_resume_signal.subscribe(self, lambda _: self.looked_at_again())
 
     def on_screen_resume(self) -> None:
-        if self.chat is not None:
-            self._look_again()
+        self.looked_at_again()
 
-    def _looked_at_again(self, has_focus: bool) -> None:
-        if has_focus:
+    def looked_at_again(self) -> None:
+        if self.chat is not None:
             self._look_again()
 
     async def on_unmount(self) -> None:
@@ -148,7 +146,6 @@ class ChatRoom(Room):
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
         self._read_list()
-        self._learn_names()
         self._clear_out()
 
     @work(group="clear out")
@@ -161,9 +158,12 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
+        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
+        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
         try:
             self._on_hand = await self.runtime.on_hand()
             await self._on_hand.listed()
+            await asyncio.to_thread(self.runtime.load_providers)  # longer than a key may wait
             async for _ in self._on_hand.refresh():  # in the background, each with its own limit
                 await self._on_hand.listed()
         except ConsoleError as error:
@@ -438,6 +438,9 @@ class ChatRoom(Room):
     @on(Composer.Changed)
     def _changed(self, changed: Composer.Changed) -> None:
         changed.stop()
+        if not self._has_asked_names and changed.draft.text:
+            self._has_asked_names = True
+            self._learn_names()
         self._note_draft()
         self.estimate()
 

@@ -232,7 +232,8 @@ def _hint(message: StoredMessage) -> str | None:
     match message.state:
         case "failed":
             go_on = "c goes on from here, " if message.text else ""
-            return f"{go_on}r asks again, R asks another model"
+            told = str(message.notes.get("hint") or "").rstrip(".")
+            return f"{told}{'. ' if told else ''}{go_on}r asks again, R asks another model"
         case "stopped":
             return "c goes on, r asks again"
         case "complete" if message.finish == "length":

@@ -41,6 +41,8 @@ class LivingApp(App[int]):
         self.last_frame = b""
         """What was on screen when the app began to leave, as `EarlyScreen` keeps it."""
         self._waiting: list[Callable[[], Any]] | None = []
+        self._read_with: dict[str, str] = {}
+        """The colours that the style rules were read with."""
         self._turns = Turns(self, super().on_event)
         if self.no_color:
             from screens.colourless import Colourless
@@ -51,6 +53,24 @@ class LivingApp(App[int]):
     def on_load(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._draw_anew))
         self.set_timer(FIRST_FOCUS_S, self._stop_waiting)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the rules anew when colours have changed. Textual asks for that at the start too, when they are those
+        that the rules were read with."""
+        variables = self.get_css_variables()
+        if variables == self._read_with:
+            self.stylesheet.update(self, animate=animate)
+            for screen in self.screen_stack:
+                screen._css_update_count = self._css_update_count
+            return
+        self._read_with = variables
+        super().refresh_css(animate)
+
+    def read_css_with(self, theme: str) -> None:
+        """Say before the first frame which colours it has."""
+        self.theme = theme
+        self._read_with = self.get_css_variables()
+        self.stylesheet.set_variables(self._read_with)
 
     # ---- the first frame
 

@@ -130,4 +130,6 @@ def test_first_frame_loads_only_what_it_shows(tmp_path: Path) -> None:
     assert "textual" in loaded
     assert not loaded & {"httpx", "asyncssh", "ollama", "keyring", "sqlite_utils", "pydantic", "anyio", "jsonschema"}
     assert not loaded & {"markdown_it", "pygments", "PIL", "tomlkit", "chromadb", "numpy", "pypdfium2", "click"}
+    assert not loaded & {"json", "sqlite3"}
     assert not set(modules) & {"screens.markdown.rendering", "console.chat.conversation", "screens.dialogs.ask"}
+    assert not set(modules) & {"console.history.store", "console.history.listing", "providers.chat.base"}

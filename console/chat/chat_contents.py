@@ -221,6 +221,8 @@ class ChatContents:
 
             chat, bones, mark = turns.skeleton(connection, chat_id)
             branches = Branches(bones, leaf if leaf is not None else chat.active_leaf)
+            if leaf is not None and leaf in branches:
+                branches.show(leaf)  # down to what was said below it elsewhere
             path = branches.path()
             for message in messages.some(connection, chat.id, path if most is None else path[-most:]):
                 branches.put(message)

@@ -10,12 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from console.clock import Clock
-from console.history.rows import to_ms
-
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
+    from console.clock import Clock
     from console.history.store import Store
 
 MOST_RECENT = 500
@@ -95,6 +93,7 @@ class Drafts:
         if self._kept.get(chat_key) == draft:
             return
         from console.history import drafts
+        from console.history.rows import to_ms
 
         kept = self._kept.pop(chat_key, None)  # whether it is written is not known to one who is cancelled below
         store = await self._store()
@@ -160,6 +159,8 @@ class History:
 
     async def write(self) -> None:
         """Store what was put away and is not stored yet; what cannot be stays for the next time."""
+        from console.history.rows import to_ms
+
         while self._unwritten:
             text, now_ms = self._unwritten[0], to_ms(self._clock.now())
             await (await self._store()).run(partial(_add_prompt, now_ms, text), write=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from console.chat.catalogue import Catalogue
 from console.chat.offers import Offers
 from console.errors import NoModel, SettingsError
+from console.found_endpoints import HOW_TO_BEGIN
 from providers.chat.base import ChatProvider, ModelInfo
 
 if TYPE_CHECKING:
@@ -161,11 +162,7 @@ class _Turn:
         """Without any name: the first model of the only endpoint."""
         endpoints = list(self._settings.endpoints.values())
         if not endpoints:
-            raise NoModel(
-                "There is no endpoint to ask.",
-                hint="Start Ollama, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, "
-                "or write [endpoints.NAME] with: hawser config edit",
-            )
+            raise NoModel("There is no endpoint to ask.", hint=HOW_TO_BEGIN)
         models = [pair for pair in await self._offers.everything() if self._catalogue.is_for_chat(pair[1])]
         if len(endpoints) == 1 and models:
             endpoint, model = models[0]
@@ -176,7 +173,9 @@ class _Turn:
                 "No model was named, and there are several.", hint=f"Name one with -m, or set [chat] model: {choices}."
             )
         names = _listed([endpoint.name for endpoint in endpoints])
-        raise NoModel(f"No model was named, and none is known on {names}.", hint=self._offers.silence() or None)
+        is_found = all(self._settings.origin(f"endpoints.{each.name}").kind != "file" for each in endpoints)
+        hints = (self._offers.silence(), HOW_TO_BEGIN if is_found else "")  # who wrote an endpoint knows how to begin
+        raise NoModel(f"No model was named, and none is known on {names}.", hint=" ".join(filter(None, hints)) or None)
 
     # Names that stand for others
 

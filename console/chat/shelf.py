@@ -12,10 +12,11 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 
+from console.chat.news import ShelfChanged
 from console.clock import Clock
-from console.events import Bus, Event
+from console.events import Bus
 from console.history import listing
 from console.history.chats import Chat
 from console.history.listing import ChatRow, Said, Tag
@@ -38,16 +39,6 @@ PAGE = 100
 _ROWS_KEPT = 2000
 _STEPS = 4000
 """After so many of SQLite's steps, a tenth of a millisecond or so, a query looks whether it is still wanted."""
-
-
-class ShelfChanged(Event):
-    """A fact: somebody changed a chat in the list. Lists that are looked at are read again."""
-
-    __slots__ = ("chat_id", "what")
-
-    def __init__(self, chat_id: str, what: Literal["renamed", "pinned", "tagged", "deleted", "restored"]) -> None:
-        self.chat_id = chat_id
-        self.what = what
 
 
 class Glimpse(NamedTuple):

@@ -93,8 +93,8 @@ class ParametersDialog(Dialog[dict[str, Any]]):
     """Answers with all wishes of the chat, those that this backend does not have among them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", show=False, priority=True),
-        Binding("ctrl+r", "reset", "Reset", show=False, priority=True),
+        Binding("ctrl+s", "save", "Save", show=False),
+        Binding("ctrl+r", "reset", "Reset", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
         Binding("up", "app.focus_previous", "Up", show=False),
     ]

@@ -22,7 +22,7 @@ class SeveralDialog(ModelsDialog):
     """Tab or a click marks, Enter takes what is marked. With one mark alone the row of the cursor is the second.
     `marked` has the names; an answer of None means that nobody is asked."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "mark", "Mark", show=False, priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("tab", "mark", "Mark", show=False)]
     keys_hint = "Tab marks · Enter asks them all · ^R connects and asks everyone · Esc leaves it"
 
     def __init__(self, on_hand: ModelsOnHand, listing: Listing, now: datetime, *, current: str | None) -> None:

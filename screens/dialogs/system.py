@@ -34,8 +34,8 @@ class Written(NamedTuple):
 
 class SystemDialog(Dialog[Written]):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", show=False, priority=True),
-        Binding("ctrl+t", "persona", "Persona", show=False, priority=True),
+        Binding("ctrl+s", "save", "Save", show=False),
+        Binding("ctrl+t", "persona", "Persona", show=False),
     ]
 
     def __init__(self, text: str, *, usual: str | None, persona: Callable[[], Awaitable[Persona | None]]) -> None:

@@ -60,7 +60,7 @@ class VariablesDialog(Dialog[dict[str, str]]):
     """Answers with a value for each variable of a template."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", show=False, priority=True),
+        Binding("ctrl+s", "save", "Save", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
         Binding("up", "app.focus_previous", "Up", show=False),
     ]

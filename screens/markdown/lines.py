@@ -12,6 +12,37 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+
+class LineStrip(Strip):
+    """A strip that gets Textual's seven caches when one of them is first used.
+
+    They take more than a kilobyte while they are empty. Most lines are laid out and never painted themselves: what is
+    painted is made of them, and only for the rows in sight.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, segments: Iterable[Segment], cell_length: int | None = None) -> None:
+        self._segments = list(segments)
+        self._cell_length = cell_length
+
+    def __getattr__(self, name: str) -> object:
+        """Asked for what is not there yet."""
+        if name not in Strip.__slots__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        super().__init__(self._segments, self._cell_length)
+        return getattr(self, name)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether no cache was needed so far."""
+        try:
+            object.__getattribute__(self, "_crop_cache")
+        except AttributeError:
+            return True
+        return False
+
+
 Run: TypeAlias = tuple[str, Style]
 """A piece of text in one style. The text holds no control characters but line ends."""
 Row: TypeAlias = list[Run]
@@ -108,7 +139,7 @@ def to_strip(*parts: Sequence[Run]) -> Strip:
                 segments[-1] = Segment(segments[-1].text + text, style)
             elif text:
                 segments.append(Segment(text, style))
-    return Strip(segments)
+    return LineStrip(segments)
 
 
 def cells(runs: Iterable[Run]) -> int:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from rich.segment import Segment
 from textual.message import Message
 
-from console.history.listing import ChatRow
 from screens.widgets.cells import clip
 from screens.widgets.chat_line import chat_line
 from screens.widgets.rows import Painted, Rows
 from screens.widgets.times import group_of
 
 if TYPE_CHECKING:
+    from console.history.listing import ChatRow
     from screens.theme import Palette
 
 SHOWN = 200
@@ -100,7 +100,7 @@ class Sidebar(Rows[Entry]):
         self._now, self._current, self._live = now, current, frozenset(live)
         entries = grouped(chats, total, now)
         if is_other or not self.rows:
-            at = next((n for n, entry in enumerate(entries) if isinstance(entry, ChatRow) and entry.id == current), 0)
+            at = next((n for n, entry in enumerate(entries) if current is not None and _key(entry) == current), 0)
             self.show(entries, at=at)
         else:
             self.show(entries, keep=_key)
@@ -132,12 +132,12 @@ class Sidebar(Rows[Entry]):
     def on_rows_chosen(self, event: Rows.Chosen[Entry]) -> None:
         event.stop()
         match event.row:
-            case ChatRow():
-                self.post_message(self.Picked(event.row.id))
             case More():
                 self.post_message(self.AllWanted())
             case Heading():
                 raise AssertionError("a heading cannot be chosen")
+            case chat:
+                self.post_message(self.Picked(chat.id))
 
     def _line(self, entry: Entry, width: int, is_cursor: bool) -> Painted:
         match entry:
@@ -145,7 +145,7 @@ class Sidebar(Rows[Entry]):
                 return [Segment(" " + clip(entry.words, width - 1), self._palette.muted)]
             case More():
                 return [Segment(clip(f"  {entry.chats:,} more …", width), self._palette.muted)]
-            case ChatRow():
+            case _:
                 assert self._now is not None
                 return chat_line(
                     entry,
@@ -159,4 +159,4 @@ class Sidebar(Rows[Entry]):
 
 
 def _key(entry: Entry) -> Hashable:
-    return entry.id if isinstance(entry, ChatRow) else entry
+    return entry if isinstance(entry, Heading | More) else entry.id

@@ -129,7 +129,10 @@ def test_question_and_answer_are_kept_counted_and_booked(tmp_path: Path) -> None
                 "complete",
                 Decimal(0),
             )
-            assert seen == [TurnEnded(answer.chat_id, answer.message_id, "complete", Decimal(0))]
+            (ended,) = seen
+            assert isinstance(ended, TurnEnded)
+            assert (ended.chat_id, ended.message_id) == (answer.chat_id, answer.message_id)
+            assert (ended.state, ended.cost_usd) == ("complete", Decimal(0))
 
     run(body())
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from console.chat.shelf import PAGE, ChatList, Shelf, ShelfChanged, suggested_path
+from console.chat.news import ShelfChanged
+from console.chat.shelf import PAGE, ChatList, Shelf, suggested_path
 from console.errors import ConsoleError, NotFound, UsageError
 from console.events import Bus
 from console.history import listing

@@ -40,6 +40,7 @@ def test_no_settings_and_no_ollama_where_it_is_looked_for(tmp_path: Path) -> Non
 
     assert "none is known on ollama" in complaint(done, 3)
     assert "Nothing is listening" in done.lines[-1]
+    assert "OPENAI_API_KEY" in done.lines[-1]
 
 
 def test_ollama_is_found_without_any_settings(tmp_path: Path, ollama: SimulatedOllama) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.color import Color
+from textual.css.stylesheet import Stylesheet
 
 from tests.conftest import run
 from tests.screens.kit import SIZES, press, running, screen_of, text_of, until
@@ -19,6 +21,35 @@ def test_first_frame_shows_the_frame_at_every_size(tmp_path: Path, size: tuple[i
             assert len(lines) == size[1]
             assert "hawser" in lines[0]
             assert "F1" in lines[-1] or "^q" in lines[-1].lower()
+
+    run(body())
+
+
+def test_style_rules_are_read_once_until_the_colours_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    reparse = Stylesheet.reparse
+
+    def counting(stylesheet: Stylesheet) -> None:
+        read.append("again")
+        reparse(stylesheet)
+
+    monkeypatch.setattr(Stylesheet, "reparse", counting)
+
+    async def body() -> None:
+        async with running(tmp_path, '[screen]\ntheme = "hawser-light"\n') as (app, pilot):
+            await press(pilot, "f3")
+            await until(pilot, lambda: app.current_mode == "machines")
+            assert read == []
+            assert app.screen.styles.background == Color.parse("#faf8f3")
+
+            app.theme = "hawser-dark"
+            await until(pilot, lambda: app.screen.styles.background == Color.parse("#10161d"))
+            assert read == ["again"]
+
+            await press(pilot, "f2")
+            await until(pilot, lambda: app.current_mode == "chat")
+            await until(pilot, lambda: app.screen.styles.background == Color.parse("#10161d"))
+            assert read == ["again"]
 
     run(body())
 

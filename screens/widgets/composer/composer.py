@@ -157,6 +157,10 @@ class Composer(Widget):
 
     def on_mount(self) -> None:
         self.set_enter_sends(self._enter_sends)
+        later = getattr(self.app, "after_first_frame", self.call_later)
+        later(self._load_history)
+
+    def _load_history(self) -> None:
         self.run_worker(self._storing(self.history.load()), group="history")
 
     async def on_unmount(self) -> None:

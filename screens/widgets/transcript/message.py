@@ -9,7 +9,8 @@ from typing import NamedTuple
 from rich.style import Style
 from textual.strip import Strip
 
-from screens.markdown import CodeBlock, Line, Rendering
+from screens import markdown
+from screens.markdown import CodeBlock, Line
 from screens.widgets.transcript import rows
 from screens.widgets.transcript.item import Item
 from screens.widgets.transcript.text import BLANK, Body, Look, Text, body
@@ -324,7 +325,7 @@ class Message:
     def to_colour(self) -> Sequence[CodeBlock]:
         """Finished code that a lexer can colour better. Each is given once."""
         body = self.body
-        return body.to_highlight() if isinstance(body, Rendering) else ()
+        return body.to_highlight() if isinstance(body, markdown.Rendering) else ()
 
     @property
     def links(self) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
 from screens.markdown import Line
+from screens.markdown.lines import LineStrip
 
 COLUMNS = 32
 ROWS = 10
@@ -70,7 +70,7 @@ def half_blocks(pixels: Pixels, background: tuple[int, int, int]) -> list[Line]:
             else:
                 segments.append(Segment("▀", style))
                 last = style
-        lines.append(Line(strip=Strip(segments, width), indent=width))
+        lines.append(Line(strip=LineStrip(segments, width), indent=width))
     return lines
 
 

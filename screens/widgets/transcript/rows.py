@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
 from console.text import neutralise, plural
 from screens import markdown
 from screens.markdown import Line
+from screens.markdown.lines import LineStrip
 from screens.theme import Palette
 from screens.widgets.transcript.item import Attached, Item, ToolCall
 
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def line(segments: Iterable[Segment], *, indent: int = 0) -> Line:
-    return Line(strip=Strip(segments), continues=False, indent=indent)
+    return Line(strip=LineStrip(segments), continues=False, indent=indent)
 
 
 def fold_meta(key: str) -> Style:
@@ -96,7 +96,7 @@ def head(item: Item, width: int, palette: Palette) -> list[Line]:
             if position:
                 left.append(Segment("  "))
             left.append(Segment(words, style))
-    return [Line(strip=Strip(left).crop(0, width), continues=False, indent=0)]
+    return [Line(strip=LineStrip(left).crop(0, width), continues=False, indent=0)]
 
 
 def fold(words: str, key: str, is_open: bool, width: int, style: Style) -> Line:
@@ -139,7 +139,7 @@ def shifted(lines: Iterable[Line]) -> Iterable[Line]:
     """Two cells further to the right."""
     margin = Segment("  ")
     for each in lines:
-        yield each._replace(strip=Strip([margin, *each.strip], each.strip.cell_length + 2), indent=each.indent + 2)
+        yield each._replace(strip=LineStrip([margin, *each.strip], each.strip.cell_length + 2), indent=each.indent + 2)
 
 
 def size_words(size_bytes: int) -> str:

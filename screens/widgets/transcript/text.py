@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol
 
 from rich.segment import Segment
 
-from screens.markdown import CodeBlock, Line, Rendering, raw_lines
+from screens import markdown
+from screens.markdown import CodeBlock, Line
 from screens.theme import Palette
 from screens.widgets.transcript.rows import line
 
@@ -61,10 +62,10 @@ class RawBody:
         done, newline, self._rest = (self._rest + text).rpartition("\n")
         del self.lines[changed:]
         if newline:
-            self.lines.extend(raw_lines(done, self._width, self._palette))
+            self.lines.extend(markdown.raw_lines(done, self._width, self._palette))
             self._settled = len(self.lines)
         if self._rest:
-            self.lines.extend(raw_lines(self._rest, self._width, self._palette))
+            self.lines.extend(markdown.raw_lines(self._rest, self._width, self._palette))
         return changed
 
     def close(self) -> int:
@@ -72,7 +73,7 @@ class RawBody:
 
 
 def body(look: Look) -> Body:
-    return RawBody(look.width, look.palette) if look.raw else Rendering(look.width, look.palette)
+    return RawBody(look.width, look.palette) if look.raw else markdown.Rendering(look.width, look.palette)
 
 
 class Text:

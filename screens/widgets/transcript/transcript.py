@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message as Told
 from textual.widget import Widget
 
-from screens import keys
-from screens.markdown import CodeBlock, render
+from screens import keys, markdown
+from screens.markdown import CodeBlock
 from screens.widgets.transcript.finding import Search
 from screens.widgets.transcript.item import Item
 from screens.widgets.transcript.message import Message
@@ -166,7 +166,7 @@ class Transcript(View):
             self._settle()
             return self._column.messages[self._current].blocks
         text = self._column.messages[self._current].item.text
-        return render(text[:MOST_TO_RENDER], self._column.look.width, self._palette).blocks
+        return markdown.render(text[:MOST_TO_RENDER], self._column.look.width, self._palette).blocks
 
     def action_copy_block(self, number: int) -> None:
         blocks = self.blocks

@@ -17,8 +17,8 @@ from screens.widgets.transcript.column import Column
 from screens.widgets.transcript.finding import Search, locate, logical, row_spans
 from screens.widgets.transcript.message import END, Message, Row
 
-KEPT_ROWS = 1_000
-"""Finished rows that are kept of one message."""
+KEPT_ROWS = 400
+"""Finished rows that are kept of one message; of more the older half goes."""
 KEPT_MARKED = 500
 BELOW = " ↓ more below, G "
 
@@ -76,7 +76,8 @@ class Window:
         over = self.palette.faint if message.item.excluded else None
         strip = paint.finish(line, width, message.look.width if message.look else width, self.base, bar, over)
         if len(message.rows) > KEPT_ROWS:
-            message.rows.clear()
+            for each in list(message.rows)[: KEPT_ROWS // 2]:
+                del message.rows[each]
         message.rows[id(line)] = Row(line, self.base, bar, strip)
         return strip
 
