@@ -25,14 +25,15 @@ class Peer(NamedTuple):
     environment: Mapping[str, str]
     ready: bytes
     """On screen once it can be used."""
-    to_chat: tuple[tuple[bytes, bytes], ...]
-    """Keys that lead to where a question is typed, and what each of them brings."""
     send: bytes
+    """The key that sends a question, which can be typed from the first frame on."""
+    folder: Path | None = None
+    """Where it is started."""
 
 
-def peers(folder: Path, base_url: str) -> list[Peer]:
-    """Those that can be had."""
-    there = []
+def peers(folder: Path, base_url: str) -> tuple[list[Peer], dict[str, str]]:
+    """Those that can be had, and why the others cannot."""
+    there, missing = [], {}
     for make in (_oterm, _elia, _parllama):
         name = make.__name__.removeprefix("_")
         home = folder / name
@@ -40,7 +41,7 @@ def peers(folder: Path, base_url: str) -> list[Peer]:
         try:
             place = build(name, locks=LOCKS)
         except NotBuilt as problem:
-            print(f"{name} is left out: {problem}", flush=True)
+            missing[name] = str(problem)
             continue
         common = {
             "HOME": str(home),
@@ -49,8 +50,11 @@ def peers(folder: Path, base_url: str) -> list[Peer]:
             "PYTHONPATH": "",
             "LANG": "C.UTF-8",
         }
-        there.append(make(place / "bin", home, common, base_url))
-    return there
+        try:
+            there.append(make(place / "bin", home, common, base_url))
+        except subprocess.CalledProcessError as problem:
+            missing[name] = f"it could not be set up: {problem.stderr.decode(errors='replace')[-200:]}"
+    return there, missing
 
 
 def _oterm(programs: Path, home: Path, common: Mapping[str, str], _base_url: str) -> Peer:
@@ -64,7 +68,7 @@ def _oterm(programs: Path, home: Path, common: Mapping[str, str], _base_url: str
     )
     environment = {"PATH": os.environ.get("PATH", ""), **common}
     subprocess.run([str(programs / "python"), "-c", begin], env=environment, check=True, capture_output=True)
-    return Peer("oterm", (str(programs / "oterm"),), common, b"toggle thinking", (), b"\r")
+    return Peer("oterm", (str(programs / "oterm"),), common, b"toggle thinking", b"\r")
 
 
 def _elia(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
@@ -76,7 +80,7 @@ def _elia(programs: Path, home: Path, common: Mapping[str, str], base_url: str) 
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "XDG_CONFIG_HOME": str(home / ".config"),
     }
-    return Peer("elia", (str(programs / "elia"),), local, b"Send message", (), b"\n")
+    return Peer("elia", (str(programs / "elia"),), local, b"Send message", b"\n")
 
 
 def _parllama(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
@@ -90,7 +94,7 @@ def _parllama(programs: Path, home: Path, common: Mapping[str, str], base_url: s
     }
     _write(home / ".local/share/parllama/settings.json", json.dumps(settings))
     words = (str(programs / "parllama"), "-u", base_url, "-s", "chat", "--use-last-tab-on-startup", "0")
-    return Peer("parllama", words, {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, b"Change Theme", (), b"\r")
+    return Peer("parllama", words, {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, b"Change Theme", b"\r")
 
 
 def _write(file: Path, text: str) -> None:

@@ -91,8 +91,8 @@ class SearchDialog(LedDialog[Place]):
         self._show(hits, f"“{clip(words, 60)}” was not said anywhere.\n\n{HOW}", told_count if hits else "", at)
 
     def _show(self, hits: list[Hit], empty: str, count: str, at: int) -> None:
-        self.show_frame()
         self.rows.show(hits, at=at, empty=empty)
+        self.rows_are_there()
         self.query_one(".status", Static).update(count, layout=False)
 
     def on_rows_moved(self, event: Rows.Moved[Hit]) -> None:
