@@ -142,7 +142,8 @@ class ChatsDialog(LedDialog[Place]):
     def _show(self, chats: ChatList, at: int) -> None:
         self._chats = chats
         chats.missed = self._missed
-        self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "")
+        look = (chats.query, self._current, self._live, self._now().astimezone().date())
+        self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "", look=look)
         self._tell(self._said or self._count(chats))
         self.rows_are_there()
         self._moved()
