@@ -48,10 +48,13 @@ class SearchDialog(LedDialog[Place]):
         if not self.is_mounted:
             return
         field = self.query_one(Input)
-        self._show([], HOW, "", 0)
-        field.value = words
         field.focus()
-        field.action_end()
+        if field.value != words:
+            field.value = words
+        else:
+            self._typed()
+        if words:
+            field.action_select_all()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog search") as box:

@@ -12,6 +12,8 @@ from textual.widgets import Input
 
 from console.history.store import Store
 from screens.app import HawserApp
+from screens.chat import ChatRoom
+from screens.chat_choices import search
 from screens.dialogs.chats import ChatsDialog
 from screens.dialogs.search import SearchDialog
 from tests.conftest import run
@@ -143,6 +145,23 @@ def test_a_letter_and_the_rows_it_leaves_are_one_frame(tmp_path: Path, monkeypat
             assert ("h", "1 chat with “h”") in seen
             assert [words for letters, words in seen if letters == "h" and "“h”" not in words] == []
             assert counted.frames >= 1
+
+    run(body())
+
+
+def test_a_search_that_is_begun_again_looks_for_its_words(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            await fill(await app.runtime.store(), "anchors", "hawsers")
+            room = app.screen
+            assert isinstance(room, ChatRoom)
+            for words, seen in (("anchors", "1 place"), ("anchors", "1 place"), ("", "All words must stand")):
+                search(room, words)
+                await until(pilot, lambda seen=seen: seen in screen_of(app))  # type: ignore[misc]
+                assert app.screen.query_one(Input).value == words
+                await press(pilot, "escape")
+                await until(pilot, lambda: not app.screen.is_modal)
+                await fill(await app.runtime.store(), "ropes")
 
     run(body())
 
