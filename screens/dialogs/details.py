@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.cells import one_line
 
 
 class DetailsDialog(Dialog[None]):
@@ -28,7 +31,7 @@ class DetailsDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog details") as box:
-            box.border_title = neutralise(self.box_title)
+            box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(classes="scroll"):
                 yield Static(self._table(), markup=False)
             yield Static("y copies all   Esc closes", classes="hint", markup=False)
@@ -39,7 +42,7 @@ class DetailsDialog(Dialog[None]):
         table.add_column(style=palette.muted, no_wrap=True)
         table.add_column(style=palette.text, overflow="fold")
         for name, value in self.rows:
-            table.add_row(neutralise(name), neutralise(value))
+            table.add_row(Text(one_line(name)), Text(one_line(value)))
         return table
 
     def action_copy(self) -> None:
