@@ -36,6 +36,10 @@ class LedDialog(KeptDialog[Answer]):
         """What was typed."""
         return self.query_one(Input).value.strip()
 
+    def rows_are_there(self) -> None:
+        """What was held is drawn, together with the rows: once they have said themselves that they changed."""
+        self.rows.call_later(self.call_later, self.show_frame)
+
     def on_mount(self) -> None:
         self.rows.can_focus = False
 

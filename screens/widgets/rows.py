@@ -105,7 +105,8 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._can_choose = can_choose or (lambda row: True)
         self._rows: Sequence[T] = ()
         self._cursor = 0
-        self._strips: dict[tuple[int, bool], list[Strip]] = {}
+        self._strips: dict[tuple[int, bool], tuple[T, list[Strip]]] = {}
+        self._look: Hashable = None
         self._painted_for: tuple[int, Style, Style] | None = None
         self._empty_lines: tuple[tuple[str, int], list[Text]] | None = None
 
@@ -131,9 +132,11 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         keep: Callable[[T], Hashable] | None = None,
         at: int | None = None,
         empty: str | None = None,
+        look: Hashable = None,
     ) -> None:
         """Show these. The cursor goes to the row numbered `at`; else, with `keep`, it stays on the row that has the
-        same key, or at its place if that row went; else it goes to the first."""
+        same key, or at its place if that row went; else it goes to the first. `look` is what else the rows are painted
+        from: while it is the same, rows that are the same are not painted again."""
         before, old = self.cursor, self._cursor
         screen_line = old * self.lines - self.scroll_offset.y
         self._rows = rows
@@ -144,7 +147,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             kept = self._find(keep, keep(before), old)
             at = old if kept is None else kept
         self._cursor = self._nearest(at or 0)
-        self._strips.clear()
+        if look is None or look != self._look:
+            self._strips.clear()
+        self._look = look
         self._set_length(len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
         self.scroll_to(y=max(top, 0), animate=False, force=True)
@@ -274,12 +279,13 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if index >= len(self._rows):
             return self._blank_line(y, width, style)
         is_cursor = index == self._cursor
-        strips = self._strips.get((index, is_cursor))
-        if strips is None:
+        row = self._rows[index]
+        painted, strips = self._strips.get((index, is_cursor), (None, None))
+        if strips is None or (painted is not row and painted != row):
             if len(self._strips) > _KEPT:
                 self._strips.clear()
-            strips = self._paint(self._rows[index], width, is_cursor, style + cursor_style if is_cursor else style)
-            self._strips[index, is_cursor] = strips
+            strips = self._paint(row, width, is_cursor, style + cursor_style if is_cursor else style)
+            self._strips[index, is_cursor] = row, strips
         return strips[line]
 
     def _paint(self, row: T, width: int, is_cursor: bool, style: Style) -> list[Strip]:
