@@ -78,8 +78,6 @@ class ModelsDialog(PickDialog[Row]):
         self._current = current
         self._now = now
         rows = grouped(listing, now, current)
-        offers = [number for number, row in enumerate(rows) if isinstance(row, Offer)]
-        at = next((number for number in offers if rows[number].row.name == current), None)  # type: ignore[union-attr]
         super().__init__(
             title,
             rows,
@@ -87,7 +85,7 @@ class ModelsDialog(PickDialog[Row]):
             _key_of,
             self._filtered,
             can_choose=lambda row: isinstance(row, Offer),
-            at=at if at is not None else next(iter(offers), None),
+            at=_place_of(current, rows),
             hint=self.keys_hint,
             empty="No endpoint has a model. Start Ollama, set a key, or write [endpoints.NAME]: hawser config edit"
             if not rows
@@ -122,8 +120,11 @@ class ModelsDialog(PickDialog[Row]):
         await self._list()
 
     async def _list(self) -> None:
+        current, before = self._current, self._listing
         self._listing = await self._on_hand.listed()
-        self.show(grouped(self._listing, self._now, self._current))
+        rows = grouped(self._listing, self._now, current)
+        is_new = current is not None and before.find(current) is None and self._listing.find(current) is not None
+        self.show(rows, at=_place_of(current, rows) if is_new else None)
         self.tell_about()
 
     def action_ask_all(self) -> None:
@@ -215,6 +216,13 @@ def grouped(listing: Listing, now: datetime, current: str | None) -> list[Row]:
             told, is_wrong = _told(group, now, has_models=bool(offers))
             rows += [Heading(group.name, told, is_wrong), *offers]
     return rows
+
+
+def _place_of(current: str | None, rows: Sequence[Row]) -> int | None:
+    """Where the cursor begins: on the name in use, else on the first one."""
+    offers = [(number, row.row.name) for number, row in enumerate(rows) if isinstance(row, Offer)]
+    first = offers[0][0] if offers else None
+    return next((number for number, name in offers if name == current), first)
 
 
 def _told(group: Group, now: datetime, *, has_models: bool) -> tuple[str, bool]:
