@@ -119,6 +119,11 @@ class HawserApp(LivingApp):
                 if screen.is_running:
                     screen.post_message(Happened(event))
 
+    def on_app_focus(self) -> None:
+        """Somebody comes back to this window: another one may have changed what is shown."""
+        if isinstance(self.screen, Room):
+            self.screen.looked_at_again()
+
     def on_happened(self, message: Happened) -> None:
         """What concerns the user wherever they are becomes a toast."""
         event = message.event
@@ -259,7 +264,10 @@ class HawserApp(LivingApp):
 
     def _selected(self) -> str:
         """The text that is selected, with the mouse or in a field."""
-        return getattr(self.focused, "selected_text", "") or self.screen.get_selected_text() or ""
+        selected = getattr(self.focused, "selected_text", "")
+        if callable(selected):  # a method of the transcript, a property of fields
+            selected = selected()
+        return selected or self.screen.get_selected_text() or ""
 
     def action_help(self) -> None:
         from screens.dialogs.help import open_help
@@ -317,6 +325,9 @@ class HawserApp(LivingApp):
 
 class Room(Screen[None]):
     """Base of the rooms: what is in the frame of each."""
+
+    def looked_at_again(self) -> None:
+        """The terminal got the focus back. A room that shows what others change too looks whether they did."""
 
     @property
     def hawser(self) -> HawserApp:
