@@ -22,6 +22,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +106,9 @@ async def _minute(app: HawserApp, pilot: Pilot[int], ollama: SimulatedOllama, cl
     def is_answered(count: int) -> bool:
         return room.chat is not None and len(room.chat.entries) == count and not room.chat.is_busy
 
+    def is_answer(sibling: int) -> bool:
+        return room.chat is not None and room.chat.entries[-1].sibling == sibling
+
     # a chat, with an answer of every kind of Markdown and one that is stopped
     await press(pilot, "ctrl+n")
     await until(pilot, lambda: is_answered(0))
@@ -120,10 +124,9 @@ async def _minute(app: HawserApp, pilot: Pilot[int], ollama: SimulatedOllama, cl
     # another way, there and back; found, selected by the cursor, raw and not
     await press(pilot, "alt+up", "r")
     await until(pilot, lambda: is_answered(4) and room.chat is not None and room.chat.entries[-1].siblings == 2)
-    for key in ("left_square_bracket", "right_square_bracket"):
-        leaf = room.chat.entries[-1].message.id if room.chat is not None else ""
+    for key, sibling in (("left_square_bracket", 1), ("right_square_bracket", 2)):
         await press(pilot, key)
-        await until(pilot, lambda leaf=leaf: room.chat is not None and room.chat.entries[-1].message.id != leaf)
+        await until(pilot, partial(is_answer, sibling))
     typed(app, "w", "w", "t", "t", "slash", "a", "enter", "n", "escape", "g", "G")
 
     # everything that opens and closes
@@ -162,10 +165,14 @@ async def _held(app: HawserApp, pilot: Pilot[int]) -> Held:
         len(asyncio.all_tasks()),
         sum(isinstance(each, Timer) for each in objects),
         threading.active_count(),
-        len(list(Path("/proc/self/fd").iterdir())),
+        _files(),
         sum(isinstance(each, Widget) for each in objects),
         sum(isinstance(each, OpenChat) for each in objects),
     )
+
+
+def _files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _resident_bytes() -> int:
