@@ -30,6 +30,7 @@ from screens.chat_items import estimate_words, foot_of_live, item_of, waiting_it
 from screens.keys import key_name
 from screens.widgets.chat_title import ChatTitle
 from screens.widgets.composer import Composer
+from screens.widgets.composer.pastes import clean
 from screens.widgets.footer import Footer
 from screens.widgets.sidebar import Sidebar
 from screens.widgets.status import StatusLine
@@ -503,6 +504,7 @@ class ChatRoom(Room):
         if self.editing is None:
             self._note_draft()
             self._set_aside = self.composer.draft()
+        text = clean(text)
         self.editing, self._edited = message_id, text
         self.composer.set_draft(Draft(text))
         self.composer.note("Enter asks it in these words, beside the old question. Esc leaves it as it was.")

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.cells import one_line
 
 
 class AskDialog(Dialog[str]):
@@ -28,14 +30,14 @@ class AskDialog(Dialog[str]):
         super().__init__()
         self.box_title = title
         self._label = label
-        self._value = value
+        self._value = value if value.isprintable() else one_line(value)
         self._is_hidden = hidden
         self._hint = hint
         self._check = check or (lambda text: "")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog ask") as box:
-            box.border_title = neutralise(self.box_title)
+            box.border_title = Content(neutralise(self.box_title))
             yield Static(neutralise(self._label), classes="lines", markup=False)
             yield Input(self._value, password=self._is_hidden)
             yield Static(self._hint, classes="hint", markup=False)

@@ -7,8 +7,10 @@ from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
+from console.text import neutralise
 from screens import fuzzy
 from screens.dialogs.led import LedDialog
 from screens.widgets.rows import Painted, Rows
@@ -43,13 +45,13 @@ class PickDialog(LedDialog[T], Generic[T]):
         self._filter = filter or (lambda words, rows: fuzzy.fitting(words, rows, text_of))
         self._at = at
         self._hint = hint
-        self._placeholder = placeholder
+        self._field = Input(placeholder=placeholder, select_on_focus=False)
         self.rows: Rows[T] = Rows(paint, lines=lines, can_choose=can_choose, empty=empty, classes="-led")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog pick") as box:
-            box.border_title = self.box_title
-            yield Input(placeholder=self._placeholder, select_on_focus=False)
+            box.border_title = Content(neutralise(self.box_title))
+            yield self._field
             yield self.rows
             yield Static(self._hint, classes="hint", markup=False).set_class(not self._hint, "-empty")
 
@@ -64,7 +66,7 @@ class PickDialog(LedDialog[T], Generic[T]):
 
     @property
     def words(self) -> str:
-        return self.query_one(Input).value
+        return self._field.value
 
     def show(self, rows: Sequence[T], *, at: int | None = None) -> None:
         """Other rows, under the filter that is there; the cursor stays where it is if it can."""

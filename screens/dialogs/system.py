@@ -15,6 +15,7 @@ from console.chat.context import estimate_tokens
 from console.chat.templates import Filled
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.composer.pastes import clean
 
 
 class Persona(NamedTuple):
@@ -49,7 +50,7 @@ class SystemDialog(Dialog[Written]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog system") as box:
             box.border_title = "System prompt of this chat"
-            yield TextArea(self._text, soft_wrap=True, compact=True)
+            yield TextArea(clean(self._text), soft_wrap=True, compact=True)
             yield Static("", classes="hint", markup=False)
 
     def on_mount(self) -> None:

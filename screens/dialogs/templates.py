@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.chat.templates import Template
@@ -18,6 +19,7 @@ from screens.dialogs.base import Dialog
 from screens.dialogs.pick import PickDialog
 from screens.theme import Palette
 from screens.widgets.cells import clip, fit
+from screens.widgets.fields import Fields
 
 
 class TemplatesDialog(PickDialog[Template]):
@@ -71,10 +73,10 @@ class VariablesDialog(Dialog[dict[str, str]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
-            box.border_title = neutralise(self.template.name)
+            box.border_title = Content(neutralise(self.template.name))
             if self.template.about:
                 yield Static(neutralise(self.template.about), classes="lines", markup=False)
-            with VerticalScroll(can_focus=False, classes="scroll"):
+            with Fields(classes="scroll"):
                 for number, name in enumerate(self.template.variables):
                     with Horizontal(classes="row"):
                         yield Static(neutralise(name), classes="label", markup=False)
@@ -82,6 +84,10 @@ class VariablesDialog(Dialog[dict[str, str]]):
                             self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
                         )
             yield Static("Enter: next, and the last one takes it · Esc leaves it", classes="hint", markup=False)
+
+    def on_resize(self) -> None:
+        """The fields get what frame, sentence and keys leave, and scroll."""
+        self.query_one(".scroll").styles.max_height = max(self.size.height * 9 // 10 - 7, 2)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
