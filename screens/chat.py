@@ -194,7 +194,7 @@ class ChatRoom(Room):
         assert self._drafts is not None
         before = self.chat
         if before is chat:
-            self.transcript.show(self._items(chat), at=at)
+            self.transcript.show(self._items(chat), at=at, earlier=chat.earlier)
             return
         self.workers.cancel_group(self, "look")
         self.end_editing()
@@ -203,7 +203,7 @@ class ChatRoom(Room):
         self.chat, self._gone = chat, None
         self._positions.clear()
         self.transcript.clear()
-        self.transcript.show(self._items(chat), at=at)
+        self.transcript.show(self._items(chat), at=at, earlier=chat.earlier)
         self._draw_around(chat)
         self._is_open.set()
         self.composer.set_off_the_record(chat.off_the_record)
@@ -279,7 +279,7 @@ class ChatRoom(Room):
     def show_message(self, message_id: str) -> None:
         """Show the branch as it is now, at a message of it."""
         if self.chat is not None:
-            self.transcript.show(self._items(self.chat), at=message_id)
+            self.transcript.show(self._items(self.chat), at=message_id, earlier=self.chat.earlier)
 
     def _items(self, chat: OpenChat) -> list[Item]:
         items = [self._item(chat, entry) for entry in chat.entries]
@@ -333,7 +333,7 @@ class ChatRoom(Room):
                 self._grow(chat, message_id)
             case ChatChanged(key=key):
                 if chat is not None and key == chat.key:
-                    self.transcript.show(self._items(chat))
+                    self.transcript.show(self._items(chat), earlier=chat.earlier)
                     self._draw_around(chat)
                     self._note_draft()  # it may be kept in another place from now on
                     self.estimate()
@@ -372,7 +372,7 @@ class ChatRoom(Room):
         text, thinking, position = live.since(before) if before is not None else live.since()
         self._positions[message_id] = position
         if before is None or before.era != position.era:
-            self.transcript.show(self._items(chat))
+            self.transcript.show(self._items(chat), earlier=chat.earlier)
         else:
             self.transcript.grow(message_id, text, thinking)
 
@@ -478,6 +478,10 @@ class ChatRoom(Room):
         """What sending would take, at the edge of the composer, and how full the window is, in the title."""
         chat, composer = self.chat, self.composer
         if chat is None:
+            return
+        if not composer.draft() and not chat.entries:  # what would count has not to be loaded for nothing
+            self.title_line.show_window(None)
+            composer.set_estimate("", "muted")
             return
         question = Question(composer.text, composer.attachments)
         try:
@@ -607,6 +611,19 @@ class ChatRoom(Room):
     def _wanted(self, wanted: Transcript.Wanted) -> None:
         wanted.stop()
         chat_messages.do(self, wanted.action, wanted.item)
+
+    @on(Transcript.EarlierWanted)
+    def _earlier_wanted(self, wanted: Transcript.EarlierWanted) -> None:
+        wanted.stop()
+        if self.chat is not None:
+            self._read_earlier(self.chat, all_of_them=wanted.all)
+
+    @work(group="earlier")
+    async def _read_earlier(self, chat: OpenChat, *, all_of_them: bool) -> None:
+        try:
+            await (chat.read_earlier(None) if all_of_them else chat.read_earlier())
+        except ConsoleError as error:
+            self.hawser.tell(error)
 
     @on(Transcript.Copied)
     def _copied(self, copied: Transcript.Copied) -> None:

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
-from console.found_endpoints import HOW_TO_BEGIN
 from screens.keys import key_name
 from screens.widgets.cells import one_line
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from screens.theme import Palette
 
+WIDEST = 88
 _HINTS = (
     ("/", "commands"),
     ("@", "attach a file"),
@@ -28,6 +28,13 @@ _HINTS = (
     ("everywhere.help", "all keys"),
 )
 """A sign to type, or an action by its id, which may have been given another key."""
+_WAYS = (
+    ("ollama serve", "models on this machine"),
+    ("OPENAI_API_KEY", "a key, or ANTHROPIC_API_KEY, OPENROUTER_API_KEY"),
+    ("hawser config edit", "write an endpoint into the settings"),
+    ("hawser demo", "look around without any of it"),
+)
+"""What gives one somebody to ask."""
 
 
 class Welcome(Widget):
@@ -53,14 +60,19 @@ class Welcome(Widget):
         text = Text()
         for words, style in self._sentences(palette):
             text.append_text(Text(words, style)).append("\n")
-        text.append("\n")
-        if self.size.height >= 12:
+        if self._is_alone and not self._off_the_record:
+            wide = max(len(way) for way, _ in _WAYS) if self.size.width >= 60 else 0
+            for way, words in _WAYS:
+                text.append("\n" if not wide else "")
+                text.append_text(Text.assemble((f"{way:<{wide}}  ", palette.accent), (f"{words}\n", palette.muted)))
+        elif self.size.height >= 12:
+            text.append("\n")
             hints = [(self._key(sign) if "." in sign else sign, words) for sign, words in _HINTS]
             width = max(4, *(len(key) for key, _ in hints))
             for key, words in hints:
                 text.append_text(Text.assemble((f"{key:>{width}}  ", palette.accent), (f"{words}\n", palette.muted)))
         text.rstrip()
-        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), 64))
+        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), WIDEST))
         return Align.center(Text("\n").join(lines), vertical="middle", height=self.size.height)
 
     def _key(self, action: str) -> str:
@@ -76,7 +88,7 @@ class Welcome(Widget):
         if self._is_alone:
             return [
                 ("There is nobody to ask yet.", palette.heading),
-                (HOW_TO_BEGIN, palette.muted),
+                ("Any of these changes that, at the next start:\n", palette.muted),
             ]
         who = (
             f"{one_line(self._model)} answers."
