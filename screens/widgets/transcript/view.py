@@ -16,6 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.timer import Timer
+from textual.worker import Worker
 
 from screens import theme
 from screens.theme import Palette
@@ -388,7 +389,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         colour = self._window.base.bgcolor
         background = tuple(colour.get_truecolor()) if colour is not None else (0, 0, 0)
         if self._aside.take(messages, self._palette, (background[0], background[1], background[2])):
-            self.run_worker(self._aside.work(), group="aside")
+            _: Worker[None] = self.run_worker(self._aside.work, group="aside")
 
     def _beside_changed(self, message: Message, change: Callable[[Message], None]) -> None:
         index = self._column.index_of(message.item.id)
