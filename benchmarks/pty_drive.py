@@ -28,7 +28,7 @@ from typing import Self
 
 CELL = (10, 20)
 """Pixels of a character, for programs that ask."""
-PATIENCE_S = 8.0
+PATIENCE_S = 30.0
 FRAME_END = b"\x1b[?2026l"
 """What ends a synchronised update; counting these counts frames."""
 _ON_THE_TERMINAL = 'exec "$@" 0<>"$0" 1>&0 2>&0'
@@ -48,6 +48,11 @@ class NotSeen(AssertionError):
 def plain(output: bytes | bytearray) -> bytes:
     """Output without what moves, colours and asks."""
     return _CONTROL.sub(b"", output)
+
+
+def readable(output: bytes | bytearray, most: int) -> str:
+    """The end of it, for a person."""
+    return plain(output)[-most:].decode(errors="replace")
 
 
 class PtyProgram:
@@ -121,7 +126,7 @@ class PtyProgram:
         try:
             code = self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise NotSeen(f"it does not end; at last: {plain(self.output)[-600:].decode(errors='replace')}") from None
+            raise NotSeen(f"it does not end; at last: {readable(self.output, 600)}") from None
         self.is_settled()
         return code
 
@@ -165,8 +170,7 @@ class PtyProgram:
                         return self.last_s
                 changed = self._changed.wait(min(max(until - time.perf_counter(), 0.01), 0.2))
                 if not changed and (had_ended or time.perf_counter() > until):
-                    at_last = plain(self._output[since:])[-800:].decode(errors="replace")
-                    raise NotSeen(f"{what!r} was not seen; at last: {at_last}")
+                    raise NotSeen(f"{what!r} was not seen; at last: {readable(self._output[since:], 800)}")
 
     def wait_until_quiet(self, gap_s: float = 0.3, limit_s: float = PATIENCE_S) -> float:
         """Until nothing has come for a while; seconds from the start to the last that came."""
@@ -176,7 +180,7 @@ class PtyProgram:
                 seen = len(self._output)
                 if not self._changed.wait_for(lambda: len(self._output) != seen, gap_s):  # noqa: B023 - used at once
                     return self.last_s
-        raise NotSeen(f"it is never quiet; at last: {plain(self.output)[-600:].decode(errors='replace')}")
+        raise NotSeen(f"it is never quiet; at last: {readable(self.output, 600)}")
 
     # ---- what is done to it
 

@@ -12,21 +12,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
-from typing import NamedTuple
 
-from benchmarks.pty_drive import NotSeen, PtyProgram, plain
-from benchmarks.tui_homes import LAST_WORDS, fill, forget_frame, home, long_answer, long_chat, many_chats, services
-from benchmarks.tui_peers import Peer, peers
+from benchmarks.pty_drive import NotSeen, PtyProgram
+from benchmarks.tui_beside import beside
+from benchmarks.tui_homes import LAST_WORDS, ROOT, fill, forget_frame, long_answer, long_chat, services
+from benchmarks.tui_lists import chats
+from benchmarks.tui_rows import (
+    APP,
+    MARKS,
+    QUIET_S,
+    READY,
+    Bench,
+    Row,
+    app,
+    ask,
+    busy,
+    echoes,
+    median,
+    percentile,
+    ratio,
+)
 
-ROOT = Path(__file__).parents[1]
-APP = (sys.executable, "-c", "from console.cli import entry; entry()")
 PASS = (sys.executable, "-c", "import os; os.write(1, b'passed')")
 SMALLEST = (
     sys.executable,
@@ -34,55 +46,9 @@ SMALLEST = (
     "from textual.app import App\nfrom textual.widgets import Static\n"
     "class Smallest(App):\n    def compose(self):\n        yield Static('ready')\nSmallest().run()",
 )
-READY = b"New line"
-"""In the footer of the app's own first frame, and not in what is painted before."""
 EARLY = b"\x1b[?1049h"
-QUIT, CHATS, DOWN, ENTER = b"\x11", b"\x07", b"\x1b[B", b"\r"
-MARKS = "αβγδεζηθικλμνξοπρστυφχψω" * 20
-"""Letters that nobody else writes: seen on the terminal, they are the echo of a key."""
-QUIET_S = 0.5
-WATCH_S = 6.0
+QUIT = b"\x11"
 LONGEST_TOKENS = 50_000
-
-
-class Row(NamedTuple):
-    part: str
-    measure: str
-    figure: float
-    unit: str
-    most: float | None = None
-    beside: str = ""
-    """The floor, or what it was compared with."""
-
-    @property
-    def is_ok(self) -> bool:
-        return self.most is None or self.figure <= self.most
-
-
-class Bench:
-    """What every part needs: where to put homes, how often to measure, and who else is measured."""
-
-    def __init__(self, folder: Path, rounds: int, *, with_peers: bool) -> None:
-        self.folder = folder
-        self.rounds = rounds
-        self.with_peers = with_peers
-        self._homes = 0
-
-    def new_home(self, base_url: str = "http://127.0.0.1:9") -> dict[str, str]:
-        self._homes += 1
-        return home(self.folder / f"home-{self._homes}", base_url)
-
-    def peers(self, base_url: str) -> list[Peer]:
-        return peers(self.folder / "peers", base_url) if self.with_peers else []
-
-
-@contextmanager
-def app(environment: Mapping[str, str], size: tuple[int, int] = (120, 40)) -> Iterator[PtyProgram]:
-    """The app, ready."""
-    with PtyProgram(APP, size=size, environment=environment, folder=ROOT) as program:
-        program.wait_for(READY)
-        program.wait_until_quiet(QUIET_S)
-        yield program
 
 
 # ---- the first frame
@@ -111,10 +77,6 @@ def first_frame(bench: Bench) -> Iterator[Row]:
     yield Row(part, "a key typed at the first paint is echoed", median(keys), "ms")
     whole = [max(pair) for pair in zip(full, keys, strict=True)]
     yield Row(part, "  both, in the smallest app", ratio(whole, smallest), "×", 1.5)
-    with services(0) as base_url:
-        for peer in bench.peers(base_url):
-            times = [time_to(peer.command, peer.environment, peer.ready) for _ in range(max(2, bench.rounds // 3))]
-            yield Row(part, f"{peer.name}: full frame", median(times), "ms")
 
 
 def time_to(command: Sequence[str], environment: Mapping[str, str], what: bytes) -> float:
@@ -152,9 +114,6 @@ def memory(bench: Bench) -> Iterator[Row]:
             streamed = program.memory_mib()
         yield Row(part, f"after {LONGEST_TOKENS:,} streamed tokens", streamed, "MiB")
         yield Row(part, "  in the smallest app", streamed / floor, "×", 1.7)
-        for peer in bench.peers(base_url):
-            with peer_at_rest(peer) as program:
-                yield Row(part, f"{peer.name}: at start", program.memory_mib(), "MiB")
 
 
 # ---- at rest
@@ -170,10 +129,6 @@ def idle(bench: Bench) -> Iterator[Row]:
         program.wait_for(b"waiting for the first word")
         settle_into_stream()
         yield Row(part, "while an answer is waited for", busy(program), "% of a core", 0.5)
-    with services(0) as base_url:
-        for peer in bench.peers(base_url):
-            with peer_at_rest(peer) as program:
-                yield Row(part, f"{peer.name}: at rest", busy(program), "% of a core")
 
 
 # ---- streams
@@ -192,9 +147,6 @@ def stream(bench: Bench) -> Iterator[Row]:
         ask(program, f"say {LONGEST_TOKENS} tokens")
         program.wait_until_quiet(2.0, 120)
         yield Row(part, f"{LONGEST_TOKENS:,} tokens as fast as they come", program.cpu_s() - before, "CPU s", 1.0)
-    with services(100) as base_url:
-        for peer in bench.peers(base_url):
-            yield from peer_stream(part, peer)
 
 
 def long_before(bench: Bench) -> Iterator[Row]:
@@ -238,80 +190,9 @@ def echo(bench: Bench) -> Iterator[Row]:
         program.send(b"\x1b[200~" + b"All hands on deck, said the mate. \n" * 29_000 + b"\x1b[201~")
         program.wait_until_quiet(1.0, 60)
         yield Row(part, "after a paste of 1 MB, median", median(echoes(program)), "ms", 20)
-    with services(0) as base_url:
-        for peer in bench.peers(base_url):
-            with peer_in_chat(peer) as program:
-                yield Row(part, f"{peer.name}: at rest, median", median(echoes(program, 20)), "ms")
-
-
-def echoes(program: PtyProgram, count: int = 60) -> list[float]:
-    """Milliseconds from a key to its letter on screen, at moments that have nothing to do with frames."""
-    times = []
-    for number, letter in enumerate(MARKS[:count]):
-        time.sleep(0.05 + 0.0137 * (number % 7))
-        times.append(program.press(letter.encode(), letter.encode()) * 1000)
-    return times
-
-
-# ---- chats
-
-
-def chats(bench: Bench) -> Iterator[Row]:
-    part = "chats"
-    environment = bench.new_home()
-    fill(environment, iter([("The long one", long_chat(5_000)), ("A short one", long_chat(2))]))
-    opened = []
-    for _ in range(bench.rounds):
-        with app(environment) as program:
-            open_chat(program, "long")
-            opened.append(open_shown(program))
-    yield Row(part, "open a chat of 5,000 messages", median(opened), "ms", 80)
-    environment = bench.new_home()
-    fill(environment, many_chats(100_000))
-    shown, moved, one_letter, more = [], [], [], []
-    with app(environment) as program:
-        for _ in range(bench.rounds):
-            shown.append(after_key(program, CHATS))
-            moved += [after_key(program, DOWN) for _ in range(5)]
-            one_letter.append(after_key(program, b"c"))
-            more += [after_key(program, letter) for letter in (b"r", b"a", b"n")]
-            program.send(b"\x1b")
-            program.wait_until_quiet(QUIET_S)
-    yield Row(part, "100,000 chats: show", median(shown), "ms", 30)
-    yield Row(part, "100,000 chats: move", median(moved), "ms", 8)
-    yield Row(part, "100,000 chats: filter, one letter", median(one_letter), "ms", 60)
-    yield Row(part, "100,000 chats: filter, each letter more", median(more), "ms", 25)
-
-
-def open_chat(program: PtyProgram, words: str) -> None:
-    """The list of chats, at the one whose title has these words."""
-    program.press(CHATS)
-    program.wait_until_quiet(QUIET_S)
-    program.send(words.encode())
-    program.wait_until_quiet(QUIET_S)
-
-
-def open_shown(program: PtyProgram) -> float:
-    return program.press(ENTER, LAST_WORDS.encode()) * 1000
-
-
-def after_key(program: PtyProgram, key: bytes) -> float:
-    """Milliseconds from a key until the screen is what it leads to: until nothing more comes."""
-    pressed_s = time.perf_counter() - program.started
-    before = program.mark()
-    program.send(key)
-    program.wait_for(lambda came: bool(came), since=before, raw=True)
-    return (program.wait_until_quiet(0.15) - pressed_s) * 1000
 
 
 # ---- what parts share
-
-
-def ask(program: PtyProgram, question: str) -> None:
-    """Type a question and send it."""
-    program.send(question.encode())
-    program.wait_until_quiet(0.2)
-    program.send(ENTER)
 
 
 def settle_into_stream() -> None:
@@ -319,62 +200,9 @@ def settle_into_stream() -> None:
     time.sleep(4.0)
 
 
-def busy(program: PtyProgram) -> float:
-    """How much of a core it takes for a while, in per cent."""
-    before, began = program.cpu_s(), time.perf_counter()
-    time.sleep(WATCH_S)
-    return 100 * (program.cpu_s() - before) / (time.perf_counter() - began)
-
-
 def leave(program: PtyProgram) -> None:
     program.send(QUIT)
     program.ended()
-
-
-@contextmanager
-def peer_at_rest(peer: Peer) -> Iterator[PtyProgram]:
-    with PtyProgram(peer.command, environment=peer.environment) as program:
-        program.wait_for(peer.ready, limit_s=90)
-        program.wait_until_quiet(3.0, 60)
-        yield program
-
-
-@contextmanager
-def peer_in_chat(peer: Peer) -> Iterator[PtyProgram]:
-    with peer_at_rest(peer) as program:
-        for keys, brings in peer.to_chat:
-            before = program.mark()
-            program.send(keys)
-            program.wait_for(brings, since=before)
-            program.wait_until_quiet(1.0)
-        yield program
-
-
-def peer_stream(part: str, peer: Peer) -> Iterator[Row]:
-    with peer_in_chat(peer) as program:
-        program.send(b"say 3000 tokens")
-        program.wait_until_quiet(0.5)
-        before = program.mark()
-        program.send(peer.send)
-        time.sleep(10)  # some load what they ask with only then
-        came = len(plain(program.output[before:]))
-        if came < 500:
-            raise NotSeen(f"{peer.name} does not answer: {plain(program.output[before:])[-300:].decode()}")
-        yield Row(part, f"{peer.name}: 100 tokens/s", busy(program), "% of a core")
-        times = echoes(program, 20)
-        yield Row(part, f"{peer.name}: key while streaming, median", median(times), "ms")
-
-
-def median(figures: Sequence[float]) -> float:
-    return statistics.median(figures)
-
-
-def percentile(figures: Sequence[float], share: float) -> float:
-    return sorted(figures)[min(len(figures) - 1, int(len(figures) * share / 100))]
-
-
-def ratio(ours: Sequence[float], floor: Sequence[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, floor, strict=True))
 
 
 PARTS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
@@ -385,6 +213,7 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
     "long-before": long_before,
     "echo": echo,
     "chats": chats,
+    "peers": beside,
 }
 
 
@@ -404,28 +233,32 @@ def main() -> int:
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = options.only.split(",") if options.only else list(PARTS)
+    parts = options.only.split(",") if options.only else [each for each in PARTS if each != "peers"]
+    if not options.only and not options.no_peers:
+        parts.append("peers")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {min(unknown)!r}")
     rows = []
     with tempfile.TemporaryDirectory(prefix="hawser-bench-") as folder:
-        bench = Bench(Path(folder), options.rounds, with_peers=not options.no_peers)
+        bench = Bench(Path(folder), options.rounds)
         for part in parts:
             for row in measure(bench, part):
                 rows.append(row)
                 if not options.json:
                     print(line(row), flush=True)
     if options.json:
-        print(json.dumps([{**row._asdict(), "ok": row.is_ok} for row in rows], indent=2))
+        print(json.dumps([as_json(row) for row in rows], indent=2))
     return 0 if all(row.is_ok for row in rows) else 1
+
+
+def as_json(row: Row) -> dict[str, object]:
+    return {**row._asdict(), "figure": None if isnan(row.figure) else row.figure, "ok": row.is_ok}
 
 
 def line(row: Row) -> str:
     limit = "" if row.most is None else f"at most {row.most:g}"
-    verdict = "" if row.most is None else "ok" if row.is_ok else "MISSED"
-    return (
-        f"{row.part:12} {row.measure:48} {row.figure:9.2f} {row.unit:12} {limit:14} {verdict:7} {row.beside}".rstrip()
-    )
+    figure = f"{row.figure:9.2f} {row.unit:12}"
+    return f"{row.part:12} {row.measure:52} {figure} {limit:14} {row.verdict:9} {row.beside}".rstrip()
 
 
 if __name__ == "__main__":

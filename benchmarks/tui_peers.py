@@ -7,6 +7,8 @@ told and left out. They are set up as a user would who has settled in: no splash
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,14 +25,15 @@ class Peer(NamedTuple):
     environment: Mapping[str, str]
     ready: bytes
     """On screen once it can be used."""
-    to_chat: tuple[tuple[bytes, bytes], ...]
-    """Keys that lead to where a question is typed, and what each of them brings."""
     send: bytes
+    """The key that sends a question, which can be typed from the first frame on."""
+    folder: Path | None = None
+    """Where it is started."""
 
 
-def peers(folder: Path, base_url: str) -> list[Peer]:
-    """Those that can be had."""
-    there = []
+def peers(folder: Path, base_url: str) -> tuple[list[Peer], dict[str, str]]:
+    """Those that can be had, and why the others cannot."""
+    there, missing = [], {}
     for make in (_oterm, _elia, _parllama):
         name = make.__name__.removeprefix("_")
         home = folder / name
@@ -38,7 +41,7 @@ def peers(folder: Path, base_url: str) -> list[Peer]:
         try:
             place = build(name, locks=LOCKS)
         except NotBuilt as problem:
-            print(f"{name} is left out: {problem}", flush=True)
+            missing[name] = str(problem)
             continue
         common = {
             "HOME": str(home),
@@ -47,28 +50,51 @@ def peers(folder: Path, base_url: str) -> list[Peer]:
             "PYTHONPATH": "",
             "LANG": "C.UTF-8",
         }
-        there.append(make(place / "bin", home, common, base_url))
-    return there
+        try:
+            there.append(make(place / "bin", home, common, base_url))
+        except subprocess.CalledProcessError as problem:
+            missing[name] = f"it could not be set up: {problem.stderr.decode(errors='replace')[-200:]}"
+    return there, missing
 
 
 def _oterm(programs: Path, home: Path, common: Mapping[str, str], _base_url: str) -> Peer:
+    """With a chat that was begun: its own code puts it into its store."""
     _write(home / ".local/share/oterm/config.json", json.dumps({"theme": "textual-dark", "splash-screen": False}))
-    return Peer("oterm", (str(programs / "oterm"),), common, b"start a new chat", ((b"\x0e", b"Create"),), b"\r")
+    begin = (
+        "import asyncio\nfrom oterm.store.store import Store\nfrom oterm.types import ChatModel\n"
+        "async def begin():\n    store = await Store.get_store()\n"
+        f"    await store.save_chat(ChatModel(name='chat', model={MODEL!r}))\n"
+        "asyncio.run(begin())"
+    )
+    environment = {"PATH": os.environ.get("PATH", ""), **common}
+    subprocess.run([str(programs / "python"), "-c", begin], env=environment, check=True, capture_output=True)
+    return Peer("oterm", (str(programs / "oterm"),), common, b"toggle thinking", b"\r")
 
 
 def _elia(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
-    model = f"ollama/{MODEL}"
-    settings = f'default_model = "{model}"\n[[models]]\nname = "{model}"\napi_base = "{base_url}"\n'
-    _write(home / ".config/elia/config.toml", settings)
-    local = {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "XDG_CONFIG_HOME": str(home / ".config")}
-    return Peer("elia", (str(programs / "elia"),), local, b"Send message", (), b"\n")
+    model = f"ollama_chat/{MODEL}"
+    _write(home / ".config/elia/config.toml", f'default_model = "{model}"\n[[models]]\nname = "{model}"\n')
+    local = {
+        **common,
+        "OLLAMA_API_BASE": base_url,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "XDG_CONFIG_HOME": str(home / ".config"),
+    }
+    return Peer("elia", (str(programs / "elia"),), local, b"Send message", b"\n")
 
 
 def _parllama(programs: Path, home: Path, common: Mapping[str, str], base_url: str) -> Peer:
-    settings = {"starting_tab": "Chat", "use_last_tab_on_startup": False, "first_run": False, "show_first_run": False}
-    _write(home / ".local/share/parllama/settings.json", json.dumps({**settings, "check_for_updates": False}))
+    settings = {
+        "starting_tab": "Chat",
+        "use_last_tab_on_startup": False,
+        "first_run": False,
+        "show_first_run": False,
+        "check_for_updates": False,
+        "last_llm_config": {"provider": "Ollama", "model_name": MODEL},
+    }
+    _write(home / ".local/share/parllama/settings.json", json.dumps(settings))
     words = (str(programs / "parllama"), "-u", base_url, "-s", "chat", "--use-last-tab-on-startup", "0")
-    return Peer("parllama", words, {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, b"Change Theme", (), b"\r")
+    return Peer("parllama", words, {**common, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}, b"Change Theme", b"\r")
 
 
 def _write(file: Path, text: str) -> None:

@@ -264,7 +264,10 @@ class HawserApp(LivingApp):
 
     def _selected(self) -> str:
         """The text that is selected, with the mouse or in a field."""
-        return getattr(self.focused, "selected_text", "") or self.screen.get_selected_text() or ""
+        selected = getattr(self.focused, "selected_text", "")
+        if callable(selected):  # a method of the transcript, a property of fields
+            selected = selected()
+        return selected or self.screen.get_selected_text() or ""
 
     def action_help(self) -> None:
         from screens.dialogs.help import open_help

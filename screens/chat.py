@@ -30,6 +30,7 @@ from screens.chat_items import estimate_words, foot_of_live, item_of, waiting_it
 from screens.keys import key_name
 from screens.widgets.chat_title import ChatTitle
 from screens.widgets.composer import Composer
+from screens.widgets.composer.pastes import clean
 from screens.widgets.footer import Footer
 from screens.widgets.sidebar import Sidebar
 from screens.widgets.status import StatusLine
@@ -145,6 +146,9 @@ class ChatRoom(Room):
             chat = None
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
+        if chat is None and self.runtime.settings.chat.model is None:  # a first start says who there is
+            self._has_asked_names = True
+            self._learn_names()
         self._read_list()
         self._clear_out()
 
@@ -158,8 +162,9 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
-        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
-        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
+        """What `/model` can be followed by. Endpoints are asked once somebody writes, and at a first start: until then
+        nothing here needs the network, and what speaks to it need not be loaded; and it is there before the question is
+        sent."""
         try:
             self._on_hand = await self.runtime.on_hand()
             await self._on_hand.listed()
@@ -168,6 +173,8 @@ class ChatRoom(Room):
                 await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
+        if self.chat is not None and self.welcome.display:
+            self._draw_welcome(self.chat)
 
     @work(exclusive=True, group="open")
     async def open_chat(self, chat_id: str, message_id: str | None = None) -> None:
@@ -302,12 +309,20 @@ class ChatRoom(Room):
         self.transcript.display = not is_empty
         self.welcome.display = is_empty
         if is_empty:
-            settings = self.runtime.settings
-            self.welcome.show(
-                model=chat.model or settings.chat.model,
-                has_endpoints=bool(settings.endpoints),
-                off_the_record=chat.off_the_record,
-            )
+            self._draw_welcome(chat)
+
+    def _draw_welcome(self, chat: OpenChat) -> None:
+        settings = self.runtime.settings
+        endpoints = settings.endpoints
+        model = chat.model or settings.chat.model
+        is_alone = not endpoints
+        if model is None and self._on_hand is not None and self._on_hand.latest.groups:
+            listing = self._on_hand.latest
+            models = [row for row in listing.rows if row.kind != "name"]
+            is_alone = not models and all(listing.groups[name].standing == "silent" for name in endpoints)
+            if models and len(endpoints) == 1:  # the router takes the first one of an only endpoint
+                model = models[0].label
+        self.welcome.show(model=model, is_alone=is_alone, off_the_record=chat.off_the_record)
 
     # ---- what happens
 
@@ -417,6 +432,9 @@ class ChatRoom(Room):
         try:
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
+                if sent.draft.chips:
+                    self.hawser.warn("A question that is written anew keeps the files it had. Send these with another.")
+                    self.put_back(Draft("", sent.draft.chips))
             else:
                 await chat.check(sent.question)
                 await chat.ask(sent.question)
@@ -493,6 +511,7 @@ class ChatRoom(Room):
         if self.editing is None:
             self._note_draft()
             self._set_aside = self.composer.draft()
+        text = clean(text)
         self.editing, self._edited = message_id, text
         self.composer.set_draft(Draft(text))
         self.composer.note("Enter asks it in these words, beside the old question. Esc leaves it as it was.")

@@ -82,10 +82,13 @@ def foot_of(message: StoredMessage) -> Foot:
             parts.append((f"{speed:.0f} tok/s", "muted"))
         if message.first_token_ms is not None and message.output_tokens:
             parts.append((f"first {seconds(message.first_token_ms)}", "muted"))
-        if message.output_tokens is not None:
+        if message.output_tokens is not None and (message.input_tokens or message.output_tokens):
             about = "~" if message.estimated else ""
             parts.append((f"{about}{message.input_tokens or 0:,} → {about}{message.output_tokens:,} tokens", "muted"))
-        parts.append((money(message.cost_usd, _gpu_usd(message)), "muted"))
+        if message.cost_usd != 0 or message.state != "failed" or message.output_tokens or _gpu_usd(message):
+            parts.append((money(message.cost_usd, _gpu_usd(message)), "muted"))
+    if message.state == "streaming":
+        parts.append(("arrives in another window", "accent"))
     if fallback := fallback_told(message):
         parts.append((fallback, "warn"))
     return parts
@@ -232,8 +235,9 @@ def _hint(message: StoredMessage) -> str | None:
     match message.state:
         case "failed":
             go_on = "c goes on from here, " if message.text else ""
-            told = str(message.notes.get("hint") or "").rstrip(".")
-            return f"{told}{'. ' if told else ''}{go_on}r asks again, R asks another model"
+            keys = f"{go_on}r asks again, R asks another model"
+            hint = str(message.notes.get("hint") or "")
+            return f"{hint}\n  {keys}" if hint else keys
         case "stopped":
             return "c goes on, r asks again"
         case "complete" if message.finish == "length":

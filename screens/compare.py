@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual import events, on
+from textual import events, on, work
 from textual.actions import SkipAction
 from textual.app import ComposeResult, RenderResult
 from textual.binding import BindingType
@@ -185,9 +185,7 @@ class CompareScreen(Screen[str | None]):
 
     def on_mount(self) -> None:
         self._ticker = self.set_interval(TICK_S, self._tick)
-        for column in self.query(Column):
-            self._draw(column)
-        self._draw_standings()
+        self._draw_all()
         self._lay_out()
 
     def on_resize(self) -> None:
@@ -241,11 +239,30 @@ class CompareScreen(Screen[str | None]):
                     if column.message_id == message_id:
                         self._grow(column)
             case ChatChanged(key=key) if key == self.chat.key:
-                for column in self.query(Column):
-                    self._draw(column)
-                self._draw_standings()
+                if any(self._is_unread(message_id) for message_id in self._ids):
+                    self._read_again()
+                else:
+                    self._draw_all()
             case _:
                 pass
+
+    def _is_unread(self, message_id: str) -> bool:
+        """The chat was read anew, its shown branch first."""
+        return message_id in self.chat.branches and message_id not in self.chat.branches.messages
+
+    @work(exclusive=True, group="read")
+    async def _read_again(self) -> None:
+        try:
+            for message_id in filter(self._is_unread, self._ids):
+                await self.chat.beside(message_id)
+        except ConsoleError as error:
+            self.hawser.tell(error)
+        self._draw_all()
+
+    def _draw_all(self) -> None:
+        for column in self.query(Column):
+            self._draw(column)
+        self._draw_standings()
 
     def _message(self, message_id: str) -> StoredMessage | None:
         return self.chat.branches.messages.get(message_id)
@@ -261,7 +278,7 @@ class CompareScreen(Screen[str | None]):
             if self._ticker is not None:
                 self._ticker.resume()
         item = item_of(Entry(message, 1, 1), self.hawser.runtime.clock.now(), live)
-        column.transcript.show([item._replace(hint=message.notes.get("hint") if item.error else None)])
+        column.transcript.show([item._replace(hint=_hint(message))])
 
     def _grow(self, column: Column) -> None:
         live = self.chat.lives.get(column.message_id)
@@ -345,3 +362,10 @@ class CompareScreen(Screen[str | None]):
         else:
             self.run_worker(self.action_stop_all(), group="stop")
         return True
+
+
+def _hint(message: StoredMessage) -> str:
+    """What to do about an answer that broke; keys of the chat do not work here."""
+    if message.state == "failed":
+        return str(message.notes.get("hint") or "Esc, then r asks again.")
+    return "Enter keeps it; in the chat c goes on and r asks again."

@@ -107,9 +107,16 @@ class ChatContents:
         return {message_id: answering.live for message_id, answering in self._answering.items()}
 
     def siblings(self, message_id: str) -> tuple[StoredMessage, ...]:
-        """A message and those beside it, oldest first: the columns of a comparison."""
+        """A message and those beside it that were read already, oldest first: the columns of a comparison."""
         found = self.branches.siblings(message_id)
         return tuple(self.branches.messages[each] for each in found if each in self.branches.messages)
+
+    async def beside(self, message_id: str) -> tuple[StoredMessage, ...]:
+        """The same, also of those that were not read yet."""
+        if message_id not in self.branches:
+            raise NotFound(f"There is no message {message_id!r} in this chat.")
+        await self._read(self.branches.siblings(message_id))
+        return self.siblings(message_id)
 
     async def content(self, attachment: StoredAttachment) -> bytes:
         """What an attachment of a message holds; messages come without it."""

@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 HELD_S = 0.1
 """How long the first frame of a dialog waits for what it is to show; after that it is drawn without."""
-HELD_FOR_ROWS_S = 0.025
+HELD_FOR_ROWS_S = 0.04
 """How long a letter waits for the rows that it leaves."""
 
 

@@ -140,11 +140,12 @@ class ChatsDialog(LedDialog[Place]):
         await drawn.wait()
 
     def _show(self, chats: ChatList, at: int) -> None:
-        self.show_frame()
         self._chats = chats
         chats.missed = self._missed
-        self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "")
+        look = (chats.query, self._current, self._live, self._now().astimezone().date())
+        self.rows.show(chats, at=at, empty=self._empty(chats.query) if chats.is_whole else "", look=look)
         self._tell(self._said or self._count(chats))
+        self.rows_are_there()
         self._moved()
 
     def _missed(self, index: int) -> None:
@@ -205,7 +206,7 @@ class ChatsDialog(LedDialog[Place]):
     def _fail(self, error: ConsoleError) -> None:
         """A list that cannot be read is a sentence where it would be."""
         told = explain(error)
-        self.show_frame()
+        self.rows_are_there()
         self._chats = None
         self.rows.show((), empty="\n\n".join(filter(None, (told.text, told.hint))))
         self._tell("")

@@ -10,6 +10,7 @@ from textual import events
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -81,7 +82,7 @@ class ChoiceDialog(Dialog[T], Generic[T]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog confirm") as box:
-            box.border_title = neutralise(self.box_title)
+            box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(can_focus=False, classes="scroll"):
                 yield Static(neutralise("\n".join(self._lines)), classes="lines", markup=False)
             if self._typed is not None:

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.cells import one_line
+from screens.widgets.key_line import KeyLine
 
 
 class DetailsDialog(Dialog[None]):
@@ -28,10 +32,10 @@ class DetailsDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog details") as box:
-            box.border_title = neutralise(self.box_title)
+            box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(classes="scroll"):
                 yield Static(self._table(), markup=False)
-            yield Static("y copies all   Esc closes", classes="hint", markup=False)
+            yield KeyLine("y copies all · Esc closes")
 
     def _table(self) -> Table:
         palette = self.hawser.palette
@@ -39,7 +43,7 @@ class DetailsDialog(Dialog[None]):
         table.add_column(style=palette.muted, no_wrap=True)
         table.add_column(style=palette.text, overflow="fold")
         for name, value in self.rows:
-            table.add_row(neutralise(name), neutralise(value))
+            table.add_row(Text(one_line(name)), Text(one_line(value)))
         return table
 
     def action_copy(self) -> None:

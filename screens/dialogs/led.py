@@ -10,6 +10,7 @@ from textual.widgets import Input
 from textual.worker import Worker
 
 from screens.dialogs.base import KeptDialog
+from screens.theme import Palette
 from screens.widgets.rows import Rows
 
 Answer = TypeVar("Answer")
@@ -35,8 +36,15 @@ class LedDialog(KeptDialog[Answer]):
         """What was typed."""
         return self.query_one(Input).value.strip()
 
+    def rows_are_there(self) -> None:
+        """What was held is drawn, together with the rows: once they have said themselves that they changed."""
+        self.rows.call_later(self.call_later, self.show_frame)
+
     def on_mount(self) -> None:
         self.rows.can_focus = False
+
+    def set_palette(self, _palette: Palette) -> None:
+        self.rows.repaint()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, RenderResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -20,6 +20,8 @@ from console.errors import UsageError
 from console.text import neutralise
 from screens.dialogs.base import Dialog
 from screens.widgets.cells import clip
+from screens.widgets.fields import Fields
+from screens.widgets.key_line import KeyLine
 
 OWN = "as the model has it"
 UNSET = "unset"
@@ -110,23 +112,28 @@ class ParametersDialog(Dialog[dict[str, Any]]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
             box.border_title = Text(clip(f"Parameters · {self._answers}", 60))
-            with VerticalScroll(can_focus=False, classes="scroll"):
+            with Fields(classes="scroll"):
                 for each in self.parameters:
                     with Horizontal(classes="row"):
                         yield Static(each.label, classes="label", markup=False)
                         yield self._made(each)
             yield Static("", classes="lines", markup=False)
-            yield Static(KEYS, classes="hint", markup=False)
+            yield KeyLine(KEYS)
 
     def _made(self, parameter: Parameter) -> Widget:
         value, name = parameters.shown(self._wishes.get(parameter.name)), _id_of(parameter)
         if parameter.kind == "choice":
             return ChoiceField(parameter.choices, value, id=name)
-        placeholder = f"{OWN} · {parameter.range_words(self._backend)}"
+        placeholder = f"{parameter.range_words(self._backend)} · {OWN}"
         return Input(value, placeholder=placeholder, id=name, select_on_focus=False)
 
     def on_mount(self) -> None:
         self._tell()
+
+    def on_resize(self) -> None:
+        """The fields get what frame, help and keys leave, and scroll."""
+        rest = 5 + self.query_one(".lines").outer_size.height
+        self.query_one(".scroll").styles.max_height = max(self.size.height * 9 // 10 - max(rest, 7), 2)
 
     def on_descendant_focus(self) -> None:
         self._tell()

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from console.errors import ConsoleError, explain
@@ -30,7 +31,7 @@ class ProgressDialog(Dialog[End]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog confirm") as box:
-            box.border_title = self.box_title
+            box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(can_focus=False, classes="scroll"):
                 yield Static("", classes="lines", markup=False)
             yield ChoiceLine(0, "escape", "Stay; it goes on", dangerous=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.key_line import KeyLine
 
 
 class ReadDialog(Dialog[None]):
@@ -18,7 +20,7 @@ class ReadDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = neutralise(self.box_title)
+            box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(classes="scroll"):
                 yield Static(neutralise(self._text), classes="lines", markup=False)
-            yield Static("Esc: close", classes="hint")
+            yield KeyLine("Esc closes")

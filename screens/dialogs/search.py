@@ -23,6 +23,7 @@ from screens.widgets import times
 from screens.widgets.cells import clip
 from screens.widgets.chat_line import marked, segments_of
 from screens.widgets.filter_field import FilterField
+from screens.widgets.key_line import KeyLine
 from screens.widgets.rows import Painted, Rows
 
 AT_ONCE = 100
@@ -48,10 +49,13 @@ class SearchDialog(LedDialog[Place]):
         if not self.is_mounted:
             return
         field = self.query_one(Input)
-        self._show([], HOW, "", 0)
-        field.value = words
         field.focus()
-        field.action_end()
+        if field.value != words:
+            field.value = words
+        else:
+            self._typed()
+        if words:
+            field.action_select_all()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog search") as box:
@@ -59,6 +63,7 @@ class SearchDialog(LedDialog[Place]):
             yield FilterField(self._begins_with, placeholder="Words that were said", typed=self._typed)
             yield self.rows
             yield Static(classes="status", markup=False)
+            yield KeyLine("Enter goes there · Esc leaves it")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -91,8 +96,8 @@ class SearchDialog(LedDialog[Place]):
         self._show(hits, f"“{clip(words, 60)}” was not said anywhere.\n\n{HOW}", told_count if hits else "", at)
 
     def _show(self, hits: list[Hit], empty: str, count: str, at: int) -> None:
-        self.show_frame()
         self.rows.show(hits, at=at, empty=empty)
+        self.rows_are_there()
         self.query_one(".status", Static).update(count, layout=False)
 
     def on_rows_moved(self, event: Rows.Moved[Hit]) -> None:

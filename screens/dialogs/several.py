@@ -26,7 +26,7 @@ class SeveralDialog(ModelsDialog):
     keys_hint = "Tab marks · Enter asks them all · ^R connects and asks everyone · Esc leaves it"
 
     def __init__(self, on_hand: ModelsOnHand, listing: Listing, now: datetime, *, current: str | None) -> None:
-        self.marked: list[str] = [current] if current and listing.find(current) is not None else []
+        self.marked: list[str] = [current] if current else []
         super().__init__(on_hand, listing, now, current=current, title="Compare")
 
     def action_mark(self) -> None:
@@ -36,6 +36,7 @@ class SeveralDialog(ModelsDialog):
 
     def _mark(self, name: str) -> bool:
         """Mark it, or no longer; False where there is no place."""
+        self._is_led = True
         if name in self.marked:
             self.marked.remove(name)
         elif len(self.marked) < MOST:

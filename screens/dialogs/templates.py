@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.chat.templates import Template
+from console.paths import shown_path
 from console.text import neutralise, plural
 from screens.dialogs.base import Dialog
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip, fit
+from screens.widgets.fields import Fields
+from screens.widgets.key_line import KeyLine
 
 
 class TemplatesDialog(PickDialog[Template]):
     """Answers with the template that was chosen."""
 
-    def __init__(self, title: str, templates: Sequence[Template], folder: str) -> None:
+    def __init__(self, title: str, templates: Sequence[Template], folder: Path) -> None:
         super().__init__(
             title,
             templates,
             self._paint,
             lambda template: template.name,
             text_of=lambda template: f"{template.name} {template.about}",
-            empty=f"Nothing here yet. A file NAME.md or NAME.toml in {folder} is one.",
-            hint=f"Enter takes it · files in {folder}",
+            empty=f"Nothing here yet. A file NAME.md or NAME.toml in {shown_path(folder)} is one.",
+            about_lines=1,
         )
 
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
+        self._folder = folder
+
+    def on_mount(self) -> None:
+        self.tell(f"They are files in {shown_path(self._folder)}")
 
     def _paint(self, template: Template, width: int, here: bool) -> Text:
         palette = self.hawser.palette
@@ -71,17 +77,21 @@ class VariablesDialog(Dialog[dict[str, str]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog parameters") as box:
-            box.border_title = neutralise(self.template.name)
+            box.border_title = Content(neutralise(self.template.name))
             if self.template.about:
                 yield Static(neutralise(self.template.about), classes="lines", markup=False)
-            with VerticalScroll(can_focus=False, classes="scroll"):
+            with Fields(classes="scroll"):
                 for number, name in enumerate(self.template.variables):
                     with Horizontal(classes="row"):
                         yield Static(neutralise(name), classes="label", markup=False)
                         yield Input(
                             self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
                         )
-            yield Static("Enter: next, and the last one takes it · Esc leaves it", classes="hint", markup=False)
+            yield KeyLine("Enter goes on · ^S takes it · Esc leaves it")
+
+    def on_resize(self) -> None:
+        """The fields get what frame, sentence and keys leave, and scroll."""
+        self.query_one(".scroll").styles.max_height = max(self.size.height * 9 // 10 - 7, 2)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -22,7 +22,7 @@ NARROW = 60
 
 class ChatTitle(Widget):
     DEFAULT_CSS = """
-    ChatTitle { height: 1; padding: 0 1; }
+    ChatTitle { height: 1; padding: 0 2; }
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,8 @@ class ChatTitle(Widget):
                 right.append(" · " if right.plain else "", palette.faint)
                 right.append(clip(words, max(width // 2, 8)), getattr(palette, colour))
         title = clip(self._title, max(width - right.cell_len - 2, 8))
-        line = Text(title, palette.strong, no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(title, palette.strong)
         line.append(" " * max(width - line.cell_len - right.cell_len, 1))
         line.append_text(right)
         return line

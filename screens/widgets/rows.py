@@ -31,6 +31,9 @@ Words: TypeAlias = "str | Text | list[Segment]"
 Painted: TypeAlias = "Words | tuple[Words, ...]"
 """One line, or as many as the list has per row."""
 
+_NARROW = 50
+"""Cells below which a list is a column beside something else."""
+_WIDEST_EMPTY = 64
 _KEPT = 600
 """Painted rows that are kept; more than any screen shows."""
 _REACH = 1000
@@ -102,7 +105,8 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         self._can_choose = can_choose or (lambda row: True)
         self._rows: Sequence[T] = ()
         self._cursor = 0
-        self._strips: dict[tuple[int, bool], list[Strip]] = {}
+        self._strips: dict[tuple[int, bool], tuple[T, list[Strip]]] = {}
+        self._look: Hashable = None
         self._painted_for: tuple[int, Style, Style] | None = None
         self._empty_lines: tuple[tuple[str, int], list[Text]] | None = None
 
@@ -128,9 +132,11 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         keep: Callable[[T], Hashable] | None = None,
         at: int | None = None,
         empty: str | None = None,
+        look: Hashable = None,
     ) -> None:
         """Show these. The cursor goes to the row numbered `at`; else, with `keep`, it stays on the row that has the
-        same key, or at its place if that row went; else it goes to the first."""
+        same key, or at its place if that row went; else it goes to the first. `look` is what else the rows are painted
+        from: while it is the same, rows that are the same are not painted again."""
         before, old = self.cursor, self._cursor
         screen_line = old * self.lines - self.scroll_offset.y
         self._rows = rows
@@ -141,7 +147,9 @@ class Rows(ScrollView, Generic[T], can_focus=True):
             kept = self._find(keep, keep(before), old)
             at = old if kept is None else kept
         self._cursor = self._nearest(at or 0)
-        self._strips.clear()
+        if look is None or look != self._look:
+            self._strips.clear()
+        self._look = look
         self._set_length(len(rows) * self.lines)
         top = self._cursor * self.lines - screen_line if keep is not None or at else 0
         self.scroll_to(y=max(top, 0), animate=False, force=True)
@@ -271,12 +279,13 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if index >= len(self._rows):
             return self._blank_line(y, width, style)
         is_cursor = index == self._cursor
-        strips = self._strips.get((index, is_cursor))
-        if strips is None:
+        row = self._rows[index]
+        painted, strips = self._strips.get((index, is_cursor), (None, None))
+        if strips is None or (painted is not row and painted != row):
             if len(self._strips) > _KEPT:
                 self._strips.clear()
-            strips = self._paint(self._rows[index], width, is_cursor, style + cursor_style if is_cursor else style)
-            self._strips[index, is_cursor] = strips
+            strips = self._paint(row, width, is_cursor, style + cursor_style if is_cursor else style)
+            self._strips[index, is_cursor] = row, strips
         return strips[line]
 
     def _paint(self, row: T, width: int, is_cursor: bool, style: Style) -> list[Strip]:
@@ -309,15 +318,18 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if self._rows or not self.empty:
             return Strip.blank(width, style)
         if self._empty_lines is None or self._empty_lines[0] != (self.empty, width):
-            wrapped = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
-            self._empty_lines = ((self.empty, width), list(wrapped))
+            wrapped = list(Text(self.empty).wrap(self.app.console, max(min(width - 4, _WIDEST_EMPTY), 1)))
+            for line in wrapped:
+                line.rstrip()
+            self._empty_lines = ((self.empty, width), wrapped)
         lines = self._empty_lines[1]
-        top = max((self.size.height - len(lines)) // 3, 0)
+        # In the middle as one block where there is room; a narrow list says it where its first row would be.
+        is_narrow = width < _NARROW
+        top = 1 if is_narrow else max((self.size.height - len(lines)) // 3, 0)
         if not 0 <= y - top < len(lines):
             return Strip.blank(width, style)
         text = lines[y - top].copy()
-        text.rstrip()
-        text.pad_left(max((width - text.cell_len) // 2, 0))
+        text.pad_left(2 if is_narrow else max((width - max(line.cell_len for line in lines)) // 2, 0))
         return self._strip(text, width, style + self.get_component_rich_style("rows--empty"))
 
     def _forget(self, index: int) -> None:

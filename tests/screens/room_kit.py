@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from textual import events
+from textual.drivers.headless_driver import HeadlessDriver
+from textual.geometry import Size
 from textual.keys import _character_to_key, key_to_character
 from textual.pilot import Pilot
 
@@ -148,6 +150,14 @@ class RoomKit:
         """Something of an answer is there, and more is to come."""
         await self.until(lambda: any(item.state == "streaming" and item.text for item in self.items))
 
+    async def resize(self, width: int, height: int) -> None:
+        """As the pilot does it, without waiting for a process at rest."""
+        driver, size = self.app._driver, Size(width, height)
+        assert isinstance(driver, HeadlessDriver)
+        driver._size = size
+        self.app.post_message(events.Resize(size, size))
+        await self.settle()
+
     async def go_to(self, number: int) -> None:
         """Make a message the current one, as the keys j and k do; -1 is the last."""
         self.room.transcript.focus()
@@ -162,17 +172,15 @@ async def room(
     settings: str = "",
     model: str = MODEL,
     prices: Sequence[str] = (),
-    started: bool = True,
     lines: Sequence[str] = (),
     **how: Any,
 ) -> AsyncIterator[RoomKit]:
     """The app whose settings name these services as endpoints; those in `prices` are paid by the token.
 
-    A service that runs already may be given with `started=False`. `lines` are added to every endpoint.
-    """
+    `lines` are added to every endpoint."""
     async with AsyncExitStack() as stack:
         environment: dict[str, str] = dict(how.pop("environment", {}))
-        for service in services if started else ():
+        for service in services:
             await stack.enter_async_context(service)
         for service in services:
             if service.key is not None:

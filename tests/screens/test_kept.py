@@ -12,6 +12,8 @@ from textual.widgets import Input
 
 from console.history.store import Store
 from screens.app import HawserApp
+from screens.chat import ChatRoom
+from screens.chat_choices import search
 from screens.dialogs.chats import ChatsDialog
 from screens.dialogs.search import SearchDialog
 from tests.conftest import run
@@ -79,6 +81,45 @@ def test_a_list_that_is_shown_again_is_as_new_and_nothing_is_built(
     run(body())
 
 
+def test_rows_that_stayed_are_not_painted_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            store = await app.runtime.store()
+            await fill(store, *(f"chat number {number}" for number in range(30)))
+
+            async def show(*words: str) -> ChatsDialog:
+                await press(pilot, "ctrl+g")
+                await until(pilot, lambda: all(each in screen_of(app) for each in ("30 chats", *words)))
+                dialog = app.screen
+                assert isinstance(dialog, ChatsDialog)
+                return dialog
+
+            async def leave() -> None:
+                await press(pilot, "escape")
+                await until(pilot, lambda: not app.screen.is_modal)
+
+            dialog = await show("chat number 0", "chat number 29")
+            painted: list[str] = []
+            paint = dialog.rows.paint
+
+            def counted(row: Any, width: int, is_cursor: bool) -> Any:
+                painted.append(row.title)
+                return paint(row, width, is_cursor)
+
+            dialog.rows.paint = counted
+            await leave()
+            assert await show("chat number 0", "chat number 29") is dialog
+            assert painted == []
+            third = dialog.rows.rows[2]
+            assert third is not None
+            await leave()
+            await store.rename_chat(third.id, "another name")
+            await show("another name")
+            assert painted == ["another name"]
+
+    run(body())
+
+
 def test_a_letter_and_the_rows_it_leaves_are_one_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         counted = Counted(monkeypatch)
@@ -104,6 +145,23 @@ def test_a_letter_and_the_rows_it_leaves_are_one_frame(tmp_path: Path, monkeypat
             assert ("h", "1 chat with “h”") in seen
             assert [words for letters, words in seen if letters == "h" and "“h”" not in words] == []
             assert counted.frames >= 1
+
+    run(body())
+
+
+def test_a_search_that_is_begun_again_looks_for_its_words(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            await fill(await app.runtime.store(), "anchors", "hawsers")
+            room = app.screen
+            assert isinstance(room, ChatRoom)
+            for words, seen in (("anchors", "1 place"), ("anchors", "1 place"), ("", "All words must stand")):
+                search(room, words)
+                await until(pilot, lambda seen=seen: seen in screen_of(app))  # type: ignore[misc]
+                assert app.screen.query_one(Input).value == words
+                await press(pilot, "escape")
+                await until(pilot, lambda: not app.screen.is_modal)
+                await fill(await app.runtime.store(), "ropes")
 
     run(body())
 

@@ -16,11 +16,11 @@ LONGEST_TEXT = 60_000
 LONGEST_LINE = 12_000
 """What the text itself may hold: at every key it is counted, and its line is wrapped anew."""
 
-_DROPPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_DROPPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Newlines as newlines, no control codes."""
+    """Newlines as newlines, no control codes, nothing that turns the direction of what stands around it."""
     text = text[:LONGEST_PASTE]
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
