@@ -12,6 +12,7 @@ from time import monotonic
 from textual import events
 from textual.geometry import Offset, Region, Size
 from textual.message import Message as Told
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
@@ -46,6 +47,9 @@ NEAR_ROOMS = 3
 
 class View(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = True
+    virtual_size = Reactive(Size(0, 0), repaint=False)
+    """More lines change nothing but the scrollbar, which is always there: Textual's own would lay the whole screen out
+    with every frame of a stream."""
     FOCUS_ON_CLICK = False  # dragging over text leaves the keys with the composer; a click on a message takes them
 
     class Moved(Told, namespace="transcript"):
@@ -340,6 +344,9 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         """Messages whose head is in sight, or the one that fills the window."""
         visible = list(self._column.visible())
         return [index for index, line in visible if line == 0] or [index for index, _ in visible[:1]] or [0]
+
+    def watch_virtual_size(self, size: Size) -> None:
+        self._scroll_update(size)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Somebody moved the scrollbar, turned the wheel, or drags a selection over the edge."""
