@@ -126,7 +126,8 @@ def idle(bench: Bench) -> Iterator[Row]:
         yield Row(part, "at rest", busy(program), "% of a core", 0.3)
     with services(0, first_token_ms=60_000) as base_url, app(bench.new_home(base_url)) as program:
         ask(program, "hello")
-        program.wait_until_quiet(1.5, 5)
+        program.wait_for(b"waiting for the first word")
+        settle_into_stream()
         yield Row(part, "while an answer is waited for", busy(program), "% of a core", 0.5)
 
 

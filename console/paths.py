@@ -67,6 +67,14 @@ def find_paths(environment: Mapping[str, str] = os.environ) -> Paths:
     )
 
 
+def shown_path(path: Path) -> str:
+    """A path as a person reads it: what lies in their home begins with ~."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)
+
+
 def private_folder(path: Path) -> Path:
     """Make a folder that only this user can enter. An existing one is left as its owner set it."""
     try:

@@ -146,6 +146,9 @@ class ChatRoom(Room):
             chat = None
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
+        if chat is None and self.runtime.settings.chat.model is None:  # a first start says who there is
+            self._has_asked_names = True
+            self._learn_names()
         self._read_list()
         self._clear_out()
 
@@ -159,8 +162,9 @@ class ChatRoom(Room):
 
     @work(group="names")
     async def _learn_names(self) -> None:
-        """What `/model` can be followed by. Endpoints are asked once somebody writes: until then nothing here needs the
-        network, and what speaks to it need not be loaded; and it is there before the question is sent."""
+        """What `/model` can be followed by. Endpoints are asked once somebody writes, and at a first start: until then
+        nothing here needs the network, and what speaks to it need not be loaded; and it is there before the question is
+        sent."""
         try:
             self._on_hand = await self.runtime.on_hand()
             await self._on_hand.listed()
@@ -169,6 +173,8 @@ class ChatRoom(Room):
                 await self._on_hand.listed()
         except ConsoleError as error:
             log.info("the names of models are not known: %s", error.text)
+        if self.chat is not None and self.welcome.display:
+            self._draw_welcome(self.chat)
 
     @work(exclusive=True, group="open")
     async def open_chat(self, chat_id: str, message_id: str | None = None) -> None:
@@ -188,7 +194,7 @@ class ChatRoom(Room):
         assert self._drafts is not None
         before = self.chat
         if before is chat:
-            self.transcript.show(self._items(chat), at=at)
+            self.transcript.show(self._items(chat), at=at, earlier=chat.earlier)
             return
         self.workers.cancel_group(self, "look")
         self.end_editing()
@@ -197,7 +203,7 @@ class ChatRoom(Room):
         self.chat, self._gone = chat, None
         self._positions.clear()
         self.transcript.clear()
-        self.transcript.show(self._items(chat), at=at)
+        self.transcript.show(self._items(chat), at=at, earlier=chat.earlier)
         self._draw_around(chat)
         self._is_open.set()
         self.composer.set_off_the_record(chat.off_the_record)
@@ -273,7 +279,7 @@ class ChatRoom(Room):
     def show_message(self, message_id: str) -> None:
         """Show the branch as it is now, at a message of it."""
         if self.chat is not None:
-            self.transcript.show(self._items(self.chat), at=message_id)
+            self.transcript.show(self._items(self.chat), at=message_id, earlier=self.chat.earlier)
 
     def _items(self, chat: OpenChat) -> list[Item]:
         items = [self._item(chat, entry) for entry in chat.entries]
@@ -303,12 +309,20 @@ class ChatRoom(Room):
         self.transcript.display = not is_empty
         self.welcome.display = is_empty
         if is_empty:
-            settings = self.runtime.settings
-            self.welcome.show(
-                model=chat.model or settings.chat.model,
-                has_endpoints=bool(settings.endpoints),
-                off_the_record=chat.off_the_record,
-            )
+            self._draw_welcome(chat)
+
+    def _draw_welcome(self, chat: OpenChat) -> None:
+        settings = self.runtime.settings
+        endpoints = settings.endpoints
+        model = chat.model or settings.chat.model
+        is_alone = not endpoints
+        if model is None and self._on_hand is not None and self._on_hand.latest.groups:
+            listing = self._on_hand.latest
+            models = [row for row in listing.rows if row.kind != "name"]
+            is_alone = not models and all(listing.groups[name].standing == "silent" for name in endpoints)
+            if models and len(endpoints) == 1:  # the router takes the first one of an only endpoint
+                model = models[0].label
+        self.welcome.show(model=model, is_alone=is_alone, off_the_record=chat.off_the_record)
 
     # ---- what happens
 
@@ -319,7 +333,7 @@ class ChatRoom(Room):
                 self._grow(chat, message_id)
             case ChatChanged(key=key):
                 if chat is not None and key == chat.key:
-                    self.transcript.show(self._items(chat))
+                    self.transcript.show(self._items(chat), earlier=chat.earlier)
                     self._draw_around(chat)
                     self._note_draft()  # it may be kept in another place from now on
                     self.estimate()
@@ -358,7 +372,7 @@ class ChatRoom(Room):
         text, thinking, position = live.since(before) if before is not None else live.since()
         self._positions[message_id] = position
         if before is None or before.era != position.era:
-            self.transcript.show(self._items(chat))
+            self.transcript.show(self._items(chat), earlier=chat.earlier)
         else:
             self.transcript.grow(message_id, text, thinking)
 
@@ -464,6 +478,10 @@ class ChatRoom(Room):
         """What sending would take, at the edge of the composer, and how full the window is, in the title."""
         chat, composer = self.chat, self.composer
         if chat is None:
+            return
+        if not composer.draft() and not chat.entries:  # what would count has not to be loaded for nothing
+            self.title_line.show_window(None)
+            composer.set_estimate("", "muted")
             return
         question = Question(composer.text, composer.attachments)
         try:
@@ -593,6 +611,19 @@ class ChatRoom(Room):
     def _wanted(self, wanted: Transcript.Wanted) -> None:
         wanted.stop()
         chat_messages.do(self, wanted.action, wanted.item)
+
+    @on(Transcript.EarlierWanted)
+    def _earlier_wanted(self, wanted: Transcript.EarlierWanted) -> None:
+        wanted.stop()
+        if self.chat is not None:
+            self._read_earlier(self.chat, all_of_them=wanted.all)
+
+    @work(group="earlier")
+    async def _read_earlier(self, chat: OpenChat, *, all_of_them: bool) -> None:
+        try:
+            await (chat.read_earlier(None) if all_of_them else chat.read_earlier())
+        except ConsoleError as error:
+            self.hawser.tell(error)
 
     @on(Transcript.Copied)
     def _copied(self, copied: Transcript.Copied) -> None:

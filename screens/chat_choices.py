@@ -215,7 +215,7 @@ async def _ask_filled(room: ChatRoom, name: str, *, persona: bool) -> Persona | 
             room.hawser.tell(error)
         offered = [each for each in found if (each.system or each.params if persona else each.prompt)]
         title = "Personas" if persona else "Templates"
-        template = await room.app.push_screen_wait(TemplatesDialog(title, offered, str(folder)))
+        template = await room.app.push_screen_wait(TemplatesDialog(title, offered, folder))
     if template is None:
         return None
     if persona:
@@ -263,7 +263,7 @@ async def _compare(room: ChatRoom) -> None:
     if chat is None:
         return
     if not composer.text.strip():
-        composer.note("Write the question first; then ^K asks several models at once.")
+        composer.note("Write the question first; then Ctrl+K asks several models at once.")
         composer.focus()
         return
     on_hand = await room.runtime.on_hand()
@@ -354,7 +354,7 @@ def delete(room: ChatRoom) -> None:
         await room.runtime.shelf.delete(chat.id)
         if room.chat is chat:
             room.show_chat(room.runtime.desk.new())
-        room.hawser.say("Deleted. /undo brings it back, and so does ^G for a week.")
+        room.hawser.say("Deleted. /undo brings it back, and so does Ctrl+G for a week.")
 
     _begin(room, remove())
 
@@ -363,7 +363,7 @@ def undo_delete(room: ChatRoom) -> None:
     async def bring_back() -> None:
         row = await room.runtime.shelf.undo()
         if row is None:
-            room.hawser.say("Nothing was deleted here. ^G lists what was deleted in the last week.")
+            room.hawser.say("Nothing was deleted here. Ctrl+G lists what was deleted in the last week.")
         else:
             room.open_chat(row.id)
 

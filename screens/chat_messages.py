@@ -146,7 +146,7 @@ async def beside(room: ChatRoom, chat: OpenChat, item: Item) -> None:
 
     entry = entry_of(chat, item.id)
     if entry is None or entry.siblings < 2:
-        room.hawser.say("There is nothing to lay beside this. ^K asks several models at once.")
+        room.hawser.say("There is nothing to lay beside this. Ctrl+K asks several models at once.")
         return
     await chat.beside(item.id)
     kept = await room.app.push_screen_wait(CompareScreen(chat, item.id))

@@ -234,6 +234,7 @@ _NAMES = {
     "space": "Space",
     "slash": "/",
     "backslash": "\\",
+    "underscore": "_",
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "up": "↑",

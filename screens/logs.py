@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from console.errors import ConsoleError
 from console.log_view import LogEntry, LogView, chosen, write_entries
+from console.paths import shown_path
 from console.text import plural
 from screens.app import Room
 from screens.keys import bindings
@@ -29,6 +30,8 @@ EVERY_S = 1.0
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 HEAD = 26
 """Cells of time, level and where it comes from."""
+NOTHING = "Nothing was logged yet."
+NONE_FITS = "No entry fits.\n\nEsc takes the filter away; l shows entries of other levels."
 _COLOURS = {"DEBUG": "faint", "INFO": "muted", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
 
 _SHORT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -59,7 +62,7 @@ class LogRoom(Room):
         self.view = LogView(self.runtime.paths.log_file)
         yield StatusLine()
         yield Static("", id="log-head", markup=False)
-        yield Rows(self._paint, empty="Nothing was logged that fits.", id="log")
+        yield Rows(self._paint, empty=NOTHING, id="log")
         yield Input(placeholder="A pattern, such as link|tunnel", id="log-filter")
         yield Footer()
 
@@ -110,13 +113,14 @@ class LogRoom(Room):
         is_at_end = rows.cursor_index >= len(rows.rows) - 1
         self._shown, wrong = chosen(self.view.entries, self._level, self._words)
         pieces = [piece for entry in self._shown for piece in self._pieces(entry)]
+        rows.empty = NONE_FITS if self.view.entries else NOTHING
         if is_at_end:
             rows.show(pieces, at=len(pieces) - 1 if pieces else None)
         else:
             rows.show(pieces, keep=lambda piece: (piece.entry.number, piece.part))
-        filtered = f" with {self._words!r}" if self._words else ""
+        filtered = f" with “{self._words}”" if self._words else ""
         told = f" {plural(len(self._shown), 'entry', 'entries')} from {self._level.lower()} on{filtered}"
-        file = f"   {self.runtime.paths.log_file}"
+        file = f"   {shown_path(self.runtime.paths.log_file)}"
         palette = self.hawser.palette
         head = Text(no_wrap=True, overflow="ellipsis")
         head.append(told, palette.text)
@@ -140,7 +144,7 @@ class LogRoom(Room):
         colour = getattr(palette, _COLOURS.get(entry.level, "muted"))
         where = entry.who.rpartition(".")[2][:9]
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f" {entry.time} ", palette.faint)
+        line.append(f" {entry.time} ", palette.muted if here else palette.faint)
         line.append(f"{_SHORT.get(entry.level, entry.level)[:5]:<5} ", colour)
         line.append(f"{where:<9} ", palette.tool)
         line.append(piece.text, colour if entry.is_at_least("WARNING") else palette.text)

@@ -99,6 +99,7 @@ def _fault(error: BaseException, shell: Shell) -> ConsoleError:
 
 
 def _settle() -> None:
+    gc.collect()  # what starting left behind; what comes next takes its place, or it would be kept for ever
     gc.freeze()
     gc.enable()
 

@@ -72,6 +72,11 @@ THEMES = (
 )
 
 
+_TEXT, _FAINT, _RULE = (4.5, 3.2), (3.0, 2.2), (1.6, 1.2)
+"""How far what is read, what may be overlooked and lines are from the background and from a panel at least."""
+WHITE, BLACK = Color(255, 255, 255), Color(0, 0, 0)
+
+
 class Palette(NamedTuple):
     """What text can be, each as a style without a background unless the background is the point."""
 
@@ -108,6 +113,32 @@ class Palette(NamedTuple):
     syntax_builtin: Style
 
 
+def readable(colour: Color, papers: tuple[Color, Color], share: float) -> Color:
+    """A colour that can be read on the background, and well enough on a panel: themes are not made for small text in
+    every colour of theirs, so one that is too close is moved away from the paper. `share` says how loud it is meant."""
+    floor = _TEXT if share > 0.5 else _FAINT if share > 0.35 else _RULE
+    away = WHITE if luminance(papers[0]) < 0.18 else BLACK
+    for _ in range(20):
+        if all(contrast(colour, paper) >= least for paper, least in zip(papers, floor, strict=True)):
+            break
+        colour = colour.blend(away, 0.08)
+    return colour
+
+
+def contrast(one: Color, other: Color) -> float:
+    """From 1, alike, to 21, as the web's guidelines for accessibility count it."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: Color) -> float:
+    """How bright a colour is to the eye, from 0 to 1."""
+    red, green, blue = (
+        each / 12.92 if each <= 0.03928 else ((each + 0.055) / 1.055) ** 2.4 for each in colour.normalized
+    )
+    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+
+
 def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
     """The styles of a theme; `variables` are those that Textual made of it."""
 
@@ -129,6 +160,7 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
     )
     panel = named("panel", "#1c2631" if dark else "#e8e4d9")
     own_colours = any(colour.ansi is not None for colour in (background, foreground, primary))
+    papers = (background, panel)
 
     def ink(
         colour: Color,
@@ -139,9 +171,14 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
         underline: bool | None = None,
     ) -> Style:
         """A text style: a colour, mixed with the background where the theme has real colours to mix."""
-        mixed = colour if own_colours else background.blend(colour, share)
+        mixed = colour if own_colours else readable(background.blend(colour, share), papers, share)
         dim = True if own_colours and share < 0.8 else None
         return Style(color=mixed.rich_color, dim=dim, bold=bold, italic=italic, underline=underline)
+
+    def on_paper(colour: Color) -> Color:
+        """The ink that is read on a colour: the background's, or black or white where that is too close."""
+        inks = (background, WHITE, BLACK)
+        return background if contrast(background, colour) >= 4.5 else max(inks, key=lambda ink: contrast(ink, colour))
 
     def paper(share: float, colour: Color = primary) -> Style:
         if own_colours:
@@ -171,7 +208,7 @@ def palette(variables: Mapping[str, str], *, dark: bool) -> Palette:
         thinking=ink(foreground, 0.62, italic=True),
         tool=ink(secondary),
         match=paper(0.28, accent),
-        match_here=Style(color=background.rich_color, bgcolor=accent.rich_color, bold=True)
+        match_here=Style(color=on_paper(accent).rich_color, bgcolor=accent.rich_color, bold=True)
         if not own_colours
         else Style(reverse=True, bold=True),
         selection=paper(0.35),

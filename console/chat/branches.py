@@ -37,6 +37,7 @@ class Branches:
                 below[bone.parent_id].append(bone.id)
             else:
                 below[bone.parent_id] = [bone.id]
+        self._length: tuple[str | None, int, int] = (None, 0, 0)
         self.leaf = leaf if leaf in self._bones else next(reversed(self._bones), None)
 
     def __contains__(self, message_id: str) -> bool:
@@ -67,6 +68,13 @@ class Branches:
             at = self._bones[at].parent_id
         found.reverse()
         return found
+
+    @property
+    def length(self) -> int:
+        """How long the active branch is; counted again only when something changed."""
+        if self._length[:2] != (self.leaf, len(self._bones)):
+            self._length = (self.leaf, len(self._bones), len(self.path()))
+        return self._length[2]
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         return [each for each in ids if each not in self.messages]

@@ -1,6 +1,7 @@
 """What an open chat holds: its tree, the branch that is looked at, and what shapes its answers.
 
-A long chat is read from its end: the shape of the tree and the last messages at once, the rest in a job.
+A long chat is read from its end: the shape of the tree and the last messages at once, those above when somebody comes
+near them. So a chat takes memory for what was looked at, and not for its length.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from console.history.chats import Chat
 
 FIRST_ENTRIES = 200
-"""How many messages of a long chat are read before it is shown; the rest follows."""
+"""How many messages of a long chat are read before it is shown, and how many more each time."""
+ABOVE = 50
+"""How many are read above a message that is gone to."""
 _AT_ONCE = 1000
 
 
@@ -89,8 +92,14 @@ class ChatContents:
 
     @property
     def earlier(self) -> int:
-        """How many messages of the branch stand above the entries and are still being read."""
-        return len(self.branches.path()) - len(self.entries)
+        """How many messages of the branch stand above the entries and are not read."""
+        return self.branches.length - len(self.entries)
+
+    async def read_earlier(self, count: int | None = FIRST_ENTRIES) -> None:
+        """So many more messages above the entries; None for all there are."""
+        above = self.branches.path()[: self.earlier]
+        if above and await self._read(above if count is None else above[-count:]):
+            self._changed()
 
     @property
     def lives(self) -> Mapping[str, Live]:
@@ -133,7 +142,8 @@ class ChatContents:
             raise NotFound(f"There is no message {message_id!r} in this chat.")
         before = self.branches.leaf
         leaf = self.branches.show(message_id)
-        was_missing = await self._read(self.branches.path())
+        path = self.branches.path()
+        was_missing = await self._read(path[max(min(path.index(message_id) - ABOVE, len(path) - FIRST_ENTRIES), 0) :])
         if leaf != before:
             await self._keeper.show(leaf)
         if leaf != before or was_missing:
@@ -157,7 +167,7 @@ class ChatContents:
                 raise ConsoleError("An answer is arriving in this branch.", hint="Stop it first.")
             await self._keeper.cut(message_id)
             self.branches.cut(message_id)
-            await self._read(self.branches.path())
+            await self._read(self.branches.path()[-FIRST_ENTRIES:])
             self._changed()
 
     async def exclude(self, message_id: str, excluded: bool) -> None:
@@ -217,10 +227,10 @@ class ChatContents:
         if known is not None and await store.run(lambda c: turns.mark(c, chat_id)) == known:
             await store.chat(chat_id)  # it may have been deleted
             return
-        await self.read(chat_id, self.branches.leaf, most=None)
+        await self.read(chat_id, self.branches.leaf, most=max(len(self.entries), FIRST_ENTRIES))
 
-    async def read(self, chat_id: str, leaf: str | None = None, most: int | None = FIRST_ENTRIES) -> None:
-        """The end of the branch now, and the rest of it in a job."""
+    async def read(self, chat_id: str, leaf: str | None = None, most: int = FIRST_ENTRIES) -> None:
+        """The end of the branch."""
 
         def look(connection: Connection) -> tuple[Chat, Mark, Branches, list[Any]]:
             # All in one go on the store's thread, building the tree too: a long chat has to be there at once.
@@ -231,7 +241,7 @@ class ChatContents:
             if leaf is not None and leaf in branches:
                 branches.show(leaf)  # down to what was said below it elsewhere
             path = branches.path()
-            for message in messages.some(connection, chat.id, path if most is None else path[-most:]):
+            for message in messages.some(connection, chat.id, path[-most:]):
                 branches.put(message)
             return chat, mark, branches, waiting.left_behind(connection, chat.id)
 
@@ -240,13 +250,6 @@ class ChatContents:
         self.title, self.titled_by, self.model = chat.title, chat.titled_by, chat.model
         self.system, self.persona, self.params = chat.system, chat.persona, MappingProxyType(dict(chat.params))
         self._changed()
-        branches = self.branches
-        if branches.missing(branches.path()):
-            self._at.jobs.start("read the rest of a chat", lambda _: self._read_rest(branches))
-
-    async def _read_rest(self, branches: Branches) -> None:
-        if await self._read(branches.path()) and branches is self.branches:
-            self._changed()
 
     async def _read(self, message_ids: Sequence[str]) -> bool:
         """Read those that are not here yet; whether there were any."""

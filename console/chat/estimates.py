@@ -13,10 +13,13 @@ from console.errors import ConsoleError
 from console.money.budget import estimate_cost
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from console.chat.conversation import Conversation
     from console.chat.questions import Question
     from console.chat.router import Candidate
     from console.history.messages import StoredMessage
+    from console.history.store import Store
 
 _AT_ONCE = 200
 KNOWN_FOR_S = 30.0
@@ -38,6 +41,8 @@ class Estimates:
 
     def __init__(self) -> None:
         self._tokens: dict[str, int] = {}
+        self._unread: tuple[int, str, int] = (0, "", 0)
+        """How many messages of the branch are not read, the last of them, and their tokens."""
         self._candidates: dict[str | None, tuple[float, Candidate | None]] = {}
 
     async def of(
@@ -47,9 +52,11 @@ class Estimates:
         path: Sequence[StoredMessage],
         question: Question,
         model: str | None,
+        unread: int = 0,
     ) -> Estimate:
+        """With `unread` messages above the path, which have been counted."""
         asked = question_message(with_material(question.text, question.material), question.attachments)
-        tokens = message_tokens(asked)
+        tokens = message_tokens(asked) + (self._unread[2] if unread else 0)
         for number, message in enumerate(path):
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)  # the first count of a long chat must not hold up the keys
@@ -63,6 +70,18 @@ class Estimates:
         window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
         cost = estimate_cost(conversation.prices.price(candidate.endpoint, candidate.model), tokens)
         return Estimate(tokens, window, cost.likely_usd if cost is not None else None)
+
+    async def count_unread(self, store: Store, chat_id: str, message_ids: Sequence[str]) -> None:
+        """Count messages of a branch in the store, without bringing them here; once for the same ones."""
+        if self._unread[:2] == (len(message_ids), message_ids[-1]):
+            return
+        from console.history import messages
+
+        def count(connection: Connection) -> int:
+            texts = messages.texts(connection, chat_id, message_ids)
+            return sum((MESSAGE_TOKENS if is_message else 0) + estimate_tokens(text) for is_message, text in texts)
+
+        self._unread = (len(message_ids), message_ids[-1], await store.run(count))
 
     def _count(self, message: StoredMessage) -> int:
         if message.excluded or not message.text:

@@ -79,7 +79,7 @@ class OpenChat(ChatContents):
         """Whether an answer is arriving, or the next question is about to be asked."""
         return bool(self._answering) or (bool(self._waiting) and not self._is_held)
 
-    async def read(self, chat_id: str, leaf: str | None = None, most: int | None = FIRST_ENTRIES) -> None:
+    async def read(self, chat_id: str, leaf: str | None = None, most: int = FIRST_ENTRIES) -> None:
         await super().read(chat_id, leaf, most)
         if self._left_behind and not self._waiting:
             self._waiting, self._is_held = [from_document(each) for each in self._left_behind], True
@@ -406,10 +406,13 @@ class OpenChat(ChatContents):
 
     async def estimate(self, question: Question, *, model: str | None = None) -> Estimate:
         """About what asking this would send, and what it would cost; waits for no network."""
-        path = [self.branches.messages[each] for each in self.branches.path() if each in self.branches.messages]
+        path = [entry.message for entry in self.entries]
         system = self.system or self._at.settings.chat.system
         conversation = await self._at.conversation()
-        return await self._estimates.of(conversation, system, path, question, model or self.model)
+        above = self.branches.path()[: self.earlier]
+        if above and self.id is not None:
+            await self._estimates.count_unread(await self._at.store(), self.id, above)
+        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above))
 
     def _chat(self) -> Chat:
         assert self._keeper.chat is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -297,6 +297,18 @@ def some(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str
         (json.dumps(list(message_ids)), chat_id),
     ).fetchall()
     return _messages(connection, rows, contents=False)
+
+
+def texts(connection: sqlite3.Connection, chat_id: str, message_ids: Sequence[str]) -> Iterator[tuple[bool, str]]:
+    """What these messages would send: their texts, and those of what is attached (where the first is false)."""
+    return connection.execute(
+        "SELECT 1, m.text FROM json_each(?1) wanted JOIN messages m ON m.id = wanted.value"
+        " WHERE m.chat_id = ?2 AND NOT m.excluded AND m.text != ''"
+        " UNION ALL SELECT 0, a.text FROM json_each(?1) wanted JOIN messages m ON m.id = wanted.value"
+        " JOIN message_attachments link ON link.message_id = m.id JOIN attachments a USING (sha256)"
+        " WHERE m.chat_id = ?2 AND NOT m.excluded AND m.text != ''",
+        (json.dumps(list(message_ids)), chat_id),
+    )
 
 
 def siblings(connection: sqlite3.Connection, message_id: str) -> list[str]:

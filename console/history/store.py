@@ -45,6 +45,9 @@ T = TypeVar("T")
 WAIT_S = 10.0
 """How long a call waits for another process to let go of the file."""
 
+CACHE_KIB = 512
+"""Pages that SQLite keeps in every process; the system's own cache, which all share, has the rest of the file."""
+
 _BUSY_S = 0.05
 """How long SQLite itself waits before it says busy; between two tries the loop is free."""
 
@@ -526,6 +529,7 @@ class Store:
             connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
         self._connection = connection
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA foreign_keys = ON")
 
     def _version(self) -> tuple[int, int]:

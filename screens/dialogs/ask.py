@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 from console.text import neutralise
 from screens.dialogs.base import Dialog
 from screens.widgets.cells import one_line
+from screens.widgets.key_line import KeyLine
 
 
 class AskDialog(Dialog[str]):
@@ -24,7 +25,7 @@ class AskDialog(Dialog[str]):
         value: str = "",
         *,
         hidden: bool = False,
-        hint: str = "Enter: done   Esc: leave it",
+        keys: str = "Enter takes it · Esc leaves it",
         check: Callable[[str], str] | None = None,
     ) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class AskDialog(Dialog[str]):
         self._label = label
         self._value = value if value.isprintable() else one_line(value)
         self._is_hidden = hidden
-        self._hint = hint
+        self._keys = keys
         self._check = check or (lambda text: "")
 
     def compose(self) -> ComposeResult:
@@ -40,7 +41,8 @@ class AskDialog(Dialog[str]):
             box.border_title = Content(neutralise(self.box_title))
             yield Static(neutralise(self._label), classes="lines", markup=False)
             yield Input(self._value, password=self._is_hidden)
-            yield Static(self._hint, classes="hint", markup=False)
+            yield Static("", classes="wrong", markup=False)
+            yield KeyLine(self._keys)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -54,4 +56,4 @@ class AskDialog(Dialog[str]):
             self.dismiss(event.value)
 
     def _tell(self, wrong: str) -> None:
-        self.query_one(".hint", Static).set_class(bool(wrong), "-wrong").update(wrong or self._hint)
+        self.query_one(".wrong", Static).set_class(bool(wrong), "-on").update(neutralise(wrong))

@@ -10,7 +10,6 @@ from textual.binding import Binding, BindingType
 
 from console.chat.export import speaker
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
@@ -32,12 +31,9 @@ class BranchesDialog(PickDialog["Branch"]):
             lambda branch: branch.message.id,
             text_of=lambda branch: f"{speaker(branch.message)} {branch.message.text[:300]}",
             at=at,
-            hint="Enter shows the branch   Ctrl+D deletes it   Esc leaves it",
+            hint="Enter shows the branch · ^D deletes it · Esc leaves it",
             placeholder="Words of a message",
         )
-
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
 
     def action_delete(self) -> None:
         row = self.rows.cursor

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from console.text import neutralise
 from screens.dialogs.base import Dialog
 from screens.widgets.cells import one_line
+from screens.widgets.key_line import KeyLine
 
 
 class DetailsDialog(Dialog[None]):
@@ -34,7 +35,7 @@ class DetailsDialog(Dialog[None]):
             box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(classes="scroll"):
                 yield Static(self._table(), markup=False)
-            yield Static("y copies all   Esc closes", classes="hint", markup=False)
+            yield KeyLine("y copies all · Esc closes")
 
     def _table(self) -> Table:
         palette = self.hawser.palette

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
-from textual.widgets import Static
 
 from screens import fuzzy
 from screens.dialogs.pick import PickDialog
@@ -60,7 +59,8 @@ class HelpDialog(PickDialog[Line]):
             self._fitting,
             can_choose=lambda line: line.action is not None,
             placeholder="Type to search",
-            hint=" ",
+            hint="Enter does it · Esc leaves it",
+            about_lines=2 if app.size.width >= 60 else 3,
         )
 
     def _fitting(self, words: str, lines: Sequence[Line]) -> list[Line]:
@@ -79,7 +79,7 @@ class HelpDialog(PickDialog[Line]):
         if action is not None:
             keys = shown_keys(self._keys[action.id])
             text = f"{action.help} ({action.id}{': ' if keys else ''}{keys})"
-        self.query_one(".hint", Static).update(text)
+        self.tell(text)
 
 
 def open_help(app: HawserApp) -> None:

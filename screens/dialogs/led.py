@@ -10,6 +10,7 @@ from textual.widgets import Input
 from textual.worker import Worker
 
 from screens.dialogs.base import KeptDialog
+from screens.theme import Palette
 from screens.widgets.rows import Rows
 
 Answer = TypeVar("Answer")
@@ -41,6 +42,9 @@ class LedDialog(KeptDialog[Answer]):
 
     def on_mount(self) -> None:
         self.rows.can_focus = False
+
+    def set_palette(self, _palette: Palette) -> None:
+        self.rows.repaint()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

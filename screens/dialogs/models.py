@@ -15,14 +15,12 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from console.chat.on_hand import Group, Listing, ModelsOnHand, OnHand
 from console.machines.words import age
 from screens import fuzzy
 from screens.chat_items import window_size
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip, fit, one_line
 from screens.widgets.rows import Rows
 
@@ -77,9 +75,9 @@ class ModelsDialog(PickDialog[Row]):
         self._listing = listing
         self._current = current
         self._now = now
+        self._is_led = False
         rows = grouped(listing, now, current)
-        offers = [number for number, row in enumerate(rows) if isinstance(row, Offer)]
-        at = next((number for number in offers if rows[number].row.name == current), None)  # type: ignore[union-attr]
+        at = self._place_of_current(rows)
         super().__init__(
             title,
             rows,
@@ -87,8 +85,9 @@ class ModelsDialog(PickDialog[Row]):
             _key_of,
             self._filtered,
             can_choose=lambda row: isinstance(row, Offer),
-            at=at if at is not None else next(iter(offers), None),
+            at=at if at is not None else next((n for n, row in enumerate(rows) if isinstance(row, Offer)), None),
             hint=self.keys_hint,
+            about_lines=1,
             empty="No endpoint has a model. Start Ollama, set a key, or write [endpoints.NAME]: hawser config edit"
             if not rows
             else "No name has that in it.",
@@ -98,12 +97,6 @@ class ModelsDialog(PickDialog[Row]):
 
     def on_mount(self) -> None:
         self._ask()
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.tell_about)
-
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
 
     # ---- asking
 
@@ -123,8 +116,17 @@ class ModelsDialog(PickDialog[Row]):
 
     async def _list(self) -> None:
         self._listing = await self._on_hand.listed()
-        self.show(grouped(self._listing, self._now, self._current))
+        rows = grouped(self._listing, self._now, self._current)
+        # The model in use may be known only now; the cursor goes there unless somebody has led it elsewhere.
+        self.show(rows, at=None if self._is_led else self._place_of_current(rows))
         self.tell_about()
+
+    def action_lead(self, what: str, *how: int) -> None:
+        self._is_led = True
+        super().action_lead(what, *how)
+
+    def _place_of_current(self, rows: Sequence[Row]) -> int | None:
+        return next((n for n, row in enumerate(rows) if isinstance(row, Offer) and row.row.name == self._current), None)
 
     def action_ask_all(self) -> None:
         self._ask(connect=True)
@@ -137,9 +139,7 @@ class ModelsDialog(PickDialog[Row]):
         self.tell_about()
 
     def tell_about(self) -> None:
-        hint = self.query_one(".hint", Static)
-        width = max(hint.content_size.width, 20)
-        hint.update("\n".join(clip(line, width) for line in (self.about(), self.keys_hint)))
+        self.tell(self.about())
 
     def about(self) -> str:
         """What there is to know before the row under the cursor is chosen."""

@@ -80,14 +80,11 @@ class ThemeDialog(PickDialog[str]):
                 (f" {mark} {name:<24}", app.palette.text), (words, app.palette.muted), no_wrap=True, overflow="ellipsis"
             )
 
-        super().__init__("Theme", names, paint, str, at=names.index(app.theme), hint="Enter keeps it   Esc goes back")
+        super().__init__("Theme", names, paint, str, at=names.index(app.theme), hint="Enter keeps it · Esc goes back")
 
     def on_rows_moved(self, event: Rows.Moved[str]) -> None:
         if event.row is not None:
             self.hawser.theme = event.row
-
-    def set_palette(self, _palette: object) -> None:
-        self.rows.repaint()
 
 
 def open_themes(app: HawserApp) -> None:

@@ -21,6 +21,7 @@ from console.text import neutralise
 from screens.dialogs.base import Dialog
 from screens.widgets.cells import clip
 from screens.widgets.fields import Fields
+from screens.widgets.key_line import KeyLine
 
 OWN = "as the model has it"
 UNSET = "unset"
@@ -117,7 +118,7 @@ class ParametersDialog(Dialog[dict[str, Any]]):
                         yield Static(each.label, classes="label", markup=False)
                         yield self._made(each)
             yield Static("", classes="lines", markup=False)
-            yield Static(KEYS, classes="hint", markup=False)
+            yield KeyLine(KEYS)
 
     def _made(self, parameter: Parameter) -> Widget:
         value, name = parameters.shown(self._wishes.get(parameter.name)), _id_of(parameter)

@@ -13,6 +13,8 @@ from textual.widgets import Input, Static
 from console.text import neutralise
 from screens import fuzzy
 from screens.dialogs.led import LedDialog
+from screens.widgets.cells import clip
+from screens.widgets.key_line import KeyLine
 from screens.widgets.rows import Painted, Rows
 
 T = TypeVar("T")
@@ -33,11 +35,13 @@ class PickDialog(LedDialog[T], Generic[T]):
         can_choose: Callable[[T], bool] | None = None,
         at: int | None = None,
         lines: int = 1,
-        hint: str = "",
+        hint: str = "Enter takes it · Esc leaves it",
+        about_lines: int = 0,
         empty: str = "Nothing fits.",
         placeholder: str = "Type to filter",
     ) -> None:
-        """Without `filter` the words that were typed are looked for in `text_of` a row."""
+        """Without `filter` the words that were typed are looked for in `text_of` a row. `hint` is a line of keys (see
+        `KeyLine`); `about_lines` are kept under the rows for what is said of the one under the cursor."""
         super().__init__()
         self.box_title = title
         self.all_rows = rows
@@ -46,6 +50,8 @@ class PickDialog(LedDialog[T], Generic[T]):
         self._at = at
         self._hint = hint
         self._field = Input(placeholder=placeholder, select_on_focus=False)
+        self._about_lines = about_lines
+        self._about = ""
         self.rows: Rows[T] = Rows(paint, lines=lines, can_choose=can_choose, empty=empty, classes="-led")
 
     def compose(self) -> ComposeResult:
@@ -53,16 +59,28 @@ class PickDialog(LedDialog[T], Generic[T]):
             box.border_title = Content(neutralise(self.box_title))
             yield self._field
             yield self.rows
-            yield Static(self._hint, classes="hint", markup=False).set_class(not self._hint, "-empty")
+            box.set_class(bool(self._about_lines), "-about")
+            if self._about_lines:
+                yield Static("", classes="about", markup=False)
+            yield KeyLine(self._hint)
 
     def on_mount(self) -> None:
         self.show(self.all_rows, at=self._at)
 
     def on_resize(self) -> None:
-        """The rows get what the frame, the field and the hint leave."""
-        hint = self.query_one(".hint", Static)
-        chrome = 4 + (hint.outer_size.height or 2 if self._hint else 0)
-        self.rows.styles.max_height = max(self.size.height * 9 // 10 - chrome, 1)
+        """The rows get what the frame, the field and the lines under them leave."""
+        about = self._about_lines + 1 if self._about_lines else 0
+        if about:
+            self.query_one(".about").styles.height = self._about_lines
+            self.call_after_refresh(lambda: self.tell(self._about))
+        self.rows.styles.max_height = max(self.size.height * 9 // 10 - about - 6, 1)
+
+    def tell(self, about: str) -> None:
+        """Say something of the row under the cursor, cut to the lines that are kept for it."""
+        self._about = about
+        field = self.query_one(".about", Static)
+        if width := field.content_size.width:
+            field.update(clip(about, (width - 1) * self._about_lines))
 
     @property
     def words(self) -> str:

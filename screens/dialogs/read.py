@@ -9,6 +9,7 @@ from textual.widgets import Static
 
 from console.text import neutralise
 from screens.dialogs.base import Dialog
+from screens.widgets.key_line import KeyLine
 
 
 class ReadDialog(Dialog[None]):
@@ -22,4 +23,4 @@ class ReadDialog(Dialog[None]):
             box.border_title = Content(neutralise(self.box_title))
             with VerticalScroll(classes="scroll"):
                 yield Static(neutralise(self._text), classes="lines", markup=False)
-            yield Static("Esc: close", classes="hint")
+            yield KeyLine("Esc closes")

@@ -23,6 +23,7 @@ from screens.widgets import times
 from screens.widgets.cells import clip
 from screens.widgets.chat_line import marked, segments_of
 from screens.widgets.filter_field import FilterField
+from screens.widgets.key_line import KeyLine
 from screens.widgets.rows import Painted, Rows
 
 AT_ONCE = 100
@@ -62,6 +63,7 @@ class SearchDialog(LedDialog[Place]):
             yield FilterField(self._begins_with, placeholder="Words that were said", typed=self._typed)
             yield self.rows
             yield Static(classes="status", markup=False)
+            yield KeyLine("Enter goes there · Esc leaves it")
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -36,6 +36,7 @@ class SeveralDialog(ModelsDialog):
 
     def _mark(self, name: str) -> bool:
         """Mark it, or no longer; False where there is no place."""
+        self._is_led = True
         if name in self.marked:
             self.marked.remove(name)
         elif len(self.marked) < MOST:

@@ -16,6 +16,7 @@ from console.chat.templates import Filled
 from console.text import neutralise
 from screens.dialogs.base import Dialog
 from screens.widgets.composer.pastes import clean
+from screens.widgets.key_line import KeyLine
 
 
 class Persona(NamedTuple):
@@ -48,10 +49,11 @@ class SystemDialog(Dialog[Written]):
         self._persona: Persona | None = None
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog system") as box:
+        with Vertical(classes="dialog system -about") as box:
             box.border_title = "System prompt of this chat"
             yield TextArea(clean(self._text), soft_wrap=True, compact=True)
-            yield Static("", classes="hint", markup=False)
+            yield Static("", classes="about", markup=False)
+            yield KeyLine("^S saves · ^T takes a persona · Esc leaves it")
 
     def on_mount(self) -> None:
         area = self.query_one(TextArea)
@@ -72,8 +74,7 @@ class SystemDialog(Dialog[Written]):
             told = "Empty: what the settings say counts" if self._usual else "Empty: no instruction is sent"
         if self._persona is not None:
             told = f"{self._persona.name}: {told}"
-        keys = "^S saves · ^T takes a persona · Esc leaves it"
-        self.query_one(".hint", Static).update(neutralise(f"{told}\n{keys}"))
+        self.query_one(".about", Static).update(neutralise(told))
 
     @work(exclusive=True)
     async def action_persona(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -14,30 +15,33 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from console.chat.templates import Template
+from console.paths import shown_path
 from console.text import neutralise, plural
 from screens.dialogs.base import Dialog
 from screens.dialogs.pick import PickDialog
-from screens.theme import Palette
 from screens.widgets.cells import clip, fit
 from screens.widgets.fields import Fields
+from screens.widgets.key_line import KeyLine
 
 
 class TemplatesDialog(PickDialog[Template]):
     """Answers with the template that was chosen."""
 
-    def __init__(self, title: str, templates: Sequence[Template], folder: str) -> None:
+    def __init__(self, title: str, templates: Sequence[Template], folder: Path) -> None:
         super().__init__(
             title,
             templates,
             self._paint,
             lambda template: template.name,
             text_of=lambda template: f"{template.name} {template.about}",
-            empty=f"Nothing here yet. A file NAME.md or NAME.toml in {folder} is one.",
-            hint=f"Enter takes it · files in {folder}",
+            empty=f"Nothing here yet. A file NAME.md or NAME.toml in {shown_path(folder)} is one.",
+            about_lines=1,
         )
 
-    def set_palette(self, _palette: Palette) -> None:
-        self.rows.repaint()
+        self._folder = folder
+
+    def on_mount(self) -> None:
+        self.tell(f"They are files in {shown_path(self._folder)}")
 
     def _paint(self, template: Template, width: int, here: bool) -> Text:
         palette = self.hawser.palette
@@ -83,7 +87,7 @@ class VariablesDialog(Dialog[dict[str, str]]):
                         yield Input(
                             self.template.defaults.get(name, ""), id=f"variable-{number}", select_on_focus=False
                         )
-            yield Static("Enter: next, and the last one takes it · Esc leaves it", classes="hint", markup=False)
+            yield KeyLine("Enter goes on · ^S takes it · Esc leaves it")
 
     def on_resize(self) -> None:
         """The fields get what frame, sentence and keys leave, and scroll."""

@@ -38,7 +38,8 @@ class CodeDrawing(Drawing):
         """The first line of a fence: its language, and the key that copies it."""
         palette = self.palette
         key = f"{number} " if side.width > 3 else ""
-        name = wrap([(f" {language}", palette.text)], max(side.width - len(key), 1))[0].row[:1]
+        gutter = " " * self._gutter(side)
+        name = wrap([(f"{gutter}{language}", palette.text)], max(side.width - len(key), 1))[0].row[:1]
         shown = name[0][0] if name else ""
         gap = side.width - cell_len(shown) - len(key)
         strip = to_strip(

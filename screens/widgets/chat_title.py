@@ -22,7 +22,7 @@ NARROW = 60
 
 class ChatTitle(Widget):
     DEFAULT_CSS = """
-    ChatTitle { height: 1; padding: 0 1; }
+    ChatTitle { height: 1; padding: 0 2; }
     """
 
     def __init__(self) -> None:
@@ -41,12 +41,12 @@ class ChatTitle(Widget):
         if chat.params:
             self._marks.append((plural(len(chat.params), "parameter"), "muted"))
         if chat.earlier:
-            self._marks.append((f"{chat.earlier:,} earlier on their way", "muted"))
+            self._marks.append((f"{chat.earlier:,} more above", "muted"))
         self._model = one_line(chat.model or usual_model or "no model chosen")
         self.refresh()
 
-    def show_window(self, estimate: Estimate) -> None:
-        words = window_words(estimate)
+    def show_window(self, estimate: Estimate | None) -> None:
+        words = window_words(estimate) if estimate is not None else ("", "muted")
         if words != self._window:
             self._window = words
             self.refresh()
@@ -68,7 +68,8 @@ class ChatTitle(Widget):
                 right.append(" · " if right.plain else "", palette.faint)
                 right.append(clip(words, max(width // 2, 8)), getattr(palette, colour))
         title = clip(self._title, max(width - right.cell_len - 2, 8))
-        line = Text(title, palette.strong, no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(title, palette.strong)
         line.append(" " * max(width - line.cell_len - right.cell_len, 1))
         line.append_text(right)
         return line

@@ -31,6 +31,9 @@ Words: TypeAlias = "str | Text | list[Segment]"
 Painted: TypeAlias = "Words | tuple[Words, ...]"
 """One line, or as many as the list has per row."""
 
+_NARROW = 50
+"""Cells below which a list is a column beside something else."""
+_WIDEST_EMPTY = 64
 _KEPT = 600
 """Painted rows that are kept; more than any screen shows."""
 _REACH = 1000
@@ -315,15 +318,18 @@ class Rows(ScrollView, Generic[T], can_focus=True):
         if self._rows or not self.empty:
             return Strip.blank(width, style)
         if self._empty_lines is None or self._empty_lines[0] != (self.empty, width):
-            wrapped = Text(self.empty, justify="center").wrap(self.app.console, max(width - 4, 1))
-            self._empty_lines = ((self.empty, width), list(wrapped))
+            wrapped = list(Text(self.empty).wrap(self.app.console, max(min(width - 4, _WIDEST_EMPTY), 1)))
+            for line in wrapped:
+                line.rstrip()
+            self._empty_lines = ((self.empty, width), wrapped)
         lines = self._empty_lines[1]
-        top = max((self.size.height - len(lines)) // 3, 0)
+        # In the middle as one block where there is room; a narrow list says it where its first row would be.
+        is_narrow = width < _NARROW
+        top = 1 if is_narrow else max((self.size.height - len(lines)) // 3, 0)
         if not 0 <= y - top < len(lines):
             return Strip.blank(width, style)
         text = lines[y - top].copy()
-        text.rstrip()
-        text.pad_left(max((width - text.cell_len) // 2, 0))
+        text.pad_left(2 if is_narrow else max((width - max(line.cell_len for line in lines)) // 2, 0))
         return self._strip(text, width, style + self.get_component_rich_style("rows--empty"))
 
     def _forget(self, index: int) -> None:

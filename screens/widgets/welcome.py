@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
+from screens.keys import key_name
 from screens.widgets.cells import one_line
 
 if TYPE_CHECKING:
@@ -17,14 +18,23 @@ if TYPE_CHECKING:
 
     from screens.theme import Palette
 
+WIDEST = 88
 _HINTS = (
     ("/", "commands"),
     ("@", "attach a file"),
-    ("^L", "choose the model"),
-    ("^G", "chats"),
-    ("^F", "search everything"),
-    ("F1", "all keys"),
+    ("chat.model", "choose the model"),
+    ("chat.chats", "chats"),
+    ("chat.search", "search everything"),
+    ("everywhere.help", "all keys"),
 )
+"""A sign to type, or an action by its id, which may have been given another key."""
+_WAYS = (
+    ("ollama serve", "models on this machine"),
+    ("OPENAI_API_KEY", "a key, or ANTHROPIC_API_KEY, OPENROUTER_API_KEY"),
+    ("hawser config edit", "write an endpoint into the settings"),
+    ("hawser demo", "look around without any of it"),
+)
+"""What gives one somebody to ask."""
 
 
 class Welcome(Widget):
@@ -35,11 +45,11 @@ class Welcome(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._model: str | None = None
-        self._has_endpoints = True
+        self._is_alone = False
         self._off_the_record = False
 
-    def show(self, *, model: str | None, has_endpoints: bool, off_the_record: bool) -> None:
-        self._model, self._has_endpoints, self._off_the_record = model, has_endpoints, off_the_record
+    def show(self, *, model: str | None, is_alone: bool, off_the_record: bool) -> None:
+        self._model, self._is_alone, self._off_the_record = model, is_alone, off_the_record
         self.refresh()
 
     def set_palette(self, _palette: object) -> None:
@@ -50,13 +60,24 @@ class Welcome(Widget):
         text = Text()
         for words, style in self._sentences(palette):
             text.append_text(Text(words, style)).append("\n")
-        text.append("\n")
-        if self.size.height >= 12:
-            for key, words in _HINTS:
-                text.append_text(Text.assemble((f"{key:>4}  ", palette.accent), (f"{words}\n", palette.muted)))
+        if self._is_alone and not self._off_the_record:
+            wide = max(len(way) for way, _ in _WAYS) if self.size.width >= 60 else 0
+            for way, words in _WAYS:
+                text.append("\n" if not wide else "")
+                text.append_text(Text.assemble((f"{way:<{wide}}  ", palette.accent), (f"{words}\n", palette.muted)))
+        elif self.size.height >= 12:
+            text.append("\n")
+            hints = [(self._key(sign) if "." in sign else sign, words) for sign, words in _HINTS]
+            width = max(4, *(len(key) for key, _ in hints))
+            for key, words in hints:
+                text.append_text(Text.assemble((f"{key:>{width}}  ", palette.accent), (f"{words}\n", palette.muted)))
         text.rstrip()
-        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), 64))
+        lines = text.wrap(self.app.console, min(max(self.size.width - 4, 10), WIDEST))
         return Align.center(Text("\n").join(lines), vertical="middle", height=self.size.height)
+
+    def _key(self, action: str) -> str:
+        keys = list(self.app.keys[action])  # type: ignore[attr-defined]
+        return key_name(keys[0]) if keys else "-"
 
     def _sentences(self, palette: Palette) -> Sequence[tuple[str, Style]]:
         if self._off_the_record:
@@ -64,14 +85,14 @@ class Welcome(Widget):
                 ("Off the record", palette.heading),
                 ("Nothing of this chat is kept but what it cost.", palette.muted),
             ]
-        if not self._has_endpoints:
+        if self._is_alone:
             return [
                 ("There is nobody to ask yet.", palette.heading),
-                (
-                    "Start Ollama, set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or write an endpoint "
-                    "into the settings: hawser config edit. To look around without any of it: hawser demo",
-                    palette.muted,
-                ),
+                ("Any of these changes that, at the next start:\n", palette.muted),
             ]
-        who = f"{one_line(self._model)} answers." if self._model else "Choose who answers with ^L."
+        who = (
+            f"{one_line(self._model)} answers."
+            if self._model
+            else f"Choose who answers with {self._key('chat.model')}."
+        )
         return [("What is it about?", palette.heading), (who, palette.muted)]

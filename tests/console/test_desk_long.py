@@ -32,19 +32,25 @@ async def long_chat(here: Place, turns: int) -> str:
     return await (await here.store()).run(write, write=True)
 
 
-def test_the_end_of_a_long_chat_is_there_first_and_the_rest_follows(tmp_path: Path) -> None:
+def test_of_a_long_chat_the_end_is_read_and_the_rest_when_it_is_wanted(tmp_path: Path) -> None:
     async def body() -> None:
         async with place(tmp_path, box()) as here:
-            turns = FIRST_ENTRIES
+            turns = FIRST_ENTRIES + 10
             chat = await here.desk.open(await long_chat(here, turns))
 
             assert (len(chat.entries), chat.earlier) == (FIRST_ENTRIES, turns * 2 - FIRST_ENTRIES)
             assert chat.entries[-1].message.text == f"answer {turns - 1}"
-            await here.until(lambda: chat.earlier == 0)
+            whole = await chat.estimate(q("and so?"))
+            assert len(chat.branches.messages) == FIRST_ENTRIES
+
+            await chat.read_earlier()
+            assert (len(chat.entries), chat.earlier) == (2 * FIRST_ENTRIES, turns * 2 - 2 * FIRST_ENTRIES)
+            await chat.read_earlier(None)
             assert [entry.message.text for entry in chat.entries] == [
                 text for number in range(turns) for text in (f"question {number}", f"answer {number}")
             ]
             assert (chat.entries[1].sibling, chat.entries[1].siblings) == (2, 2)
+            assert (await chat.estimate(q("and so?"))).tokens == whole.tokens
 
     run(body())
 
@@ -69,7 +75,7 @@ def test_a_question_in_a_long_chat_sends_all_of_it(tmp_path: Path) -> None:
             chat = await here.desk.open(await long_chat(here, FIRST_ENTRIES))
             await asked(chat, "echo so")
 
-            assert (chat.entries[-1].message.text, chat.earlier) == ("so", 0)
+            assert (chat.entries[-1].message.text, len(chat.entries)) == ("so", FIRST_ENTRIES + 2)
             sent = [request.json["messages"] for request in ollama.requests if request.path == "/api/chat"][-1]
             assert len(sent) == FIRST_ENTRIES * 2 + 1
 

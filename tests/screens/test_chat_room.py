@@ -64,7 +64,7 @@ def test_send_lets_held_questions_go_on(tmp_path: Path) -> None:
 
             await r.type("/send")
             await r.press("enter")
-            await r.until(lambda: r.texts[-1] == "second")
-            assert [item.state for item in r.items] == ["complete", "stopped", "complete", "complete"]
+            await r.until(lambda: [item.state for item in r.items] == ["complete", "stopped", "complete", "complete"])
+            assert r.texts[-1] == "second"
 
     run(body())

@@ -11,6 +11,7 @@ from textual.widgets import Input
 from screens.app import HawserApp
 from screens.dialogs.ask import AskDialog
 from screens.dialogs.confirm import ChoiceLine, ConfirmDialog
+from screens.dialogs.details import DetailsDialog
 from screens.dialogs.pick import PickDialog
 from screens.widgets.rows import Rows
 from tests.conftest import run
@@ -150,5 +151,18 @@ def test_hostile_words_do_not_reach_the_terminal(tmp_path: Path) -> None:
 
             assert "\x1b" not in screen_of(app)
             assert "[b]" in screen_of(app)
+
+    run(body())
+
+
+def test_details_show_brackets_as_they_are(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running(tmp_path) as (app, pilot):
+            app.push_screen(
+                DetailsDialog("Message", [("Route", "the model of [chat] here"), ("Error", "no [/such] tag")])
+            )
+            await until(pilot, lambda: "the model of [chat] here" in screen_of(app))
+
+            assert "no [/such] tag" in screen_of(app)
 
     run(body())

@@ -74,7 +74,7 @@ async def furnished(home: Path) -> AsyncIterator[tuple[HawserApp, Pilot[int]]]:
 def test_a_chat_that_has_not_begun(tmp_path: Path, writes: bool) -> None:
     async def body() -> None:
         clock = StillClock(NOW)
-        async with running(tmp_path, ENDPOINT, clock=clock) as (app, pilot):
+        async with running(tmp_path / "home" / "hawser", ENDPOINT, clock=clock) as (app, pilot):
             shots = Shots(app, pilot, writes=writes)
             await until(pilot, lambda: "What is it about?" in screen_of(app))
             await shots.take("empty", sizes=(*EVERY_SIZE, PANE), themes=BOTH)
@@ -88,7 +88,7 @@ def test_a_chat_that_has_not_begun(tmp_path: Path, writes: bool) -> None:
 
 def test_nobody_to_ask(tmp_path: Path, writes: bool) -> None:
     async def body() -> None:
-        async with running(tmp_path, clock=StillClock(NOW)) as (app, pilot):
+        async with running(tmp_path / "home" / "hawser", clock=StillClock(NOW)) as (app, pilot):
             shots = Shots(app, pilot, writes=writes)
             await until(pilot, lambda: "nobody to ask" in screen_of(app))
             await shots.take("empty-nobody", sizes=(SMALL, USUAL))
@@ -127,7 +127,7 @@ def test_writing(tmp_path: Path, writes: bool, monkeypatch: pytest.MonkeyPatch) 
 
     async def body() -> None:
         clock = StillClock(NOW)
-        async with running(tmp_path, ENDPOINT, clock=clock) as (app, pilot):
+        async with running(tmp_path / "home" / "hawser", ENDPOINT, clock=clock) as (app, pilot):
             shots = Shots(app, pilot, writes=writes)
             await until(pilot, lambda: "What is it about?" in screen_of(app))
             for size in (SMALL, USUAL):
@@ -145,7 +145,7 @@ def test_writing(tmp_path: Path, writes: bool, monkeypatch: pytest.MonkeyPatch) 
             await until(pilot, lambda: "nsert path" in screen_of(app))
             await shots.take("drop-question", sizes=(SMALL, USUAL), themes=BOTH)
             await press(pilot, "a")
-            await until(pilot, lambda: "tokens" in screen_of(app) and "reading" not in screen_of(app))
+            await shots.sees("~1,121 tokens")
             await shots.take("composer-chips", sizes=(SMALL, USUAL, PANE), themes=BOTH)
             await press(pilot, "ctrl+c")
             await type_text(pilot, "/nosuch")
@@ -167,7 +167,7 @@ def test_answers_that_arrive(tmp_path: Path, writes: bool) -> None:
         settings = '[chat]\nmodel = "inference/llama3.1:8b"\n' + endpoint("inference", ollama)
 
         async def body() -> None:
-            async with running(tmp_path, settings, clock=StillClock(NOW)) as (app, pilot):
+            async with running(tmp_path / "home" / "hawser", settings, clock=StillClock(NOW)) as (app, pilot):
                 shots = Shots(app, pilot, writes=writes)
                 await until(pilot, lambda: "What is it about?" in screen_of(app))
                 await type_text(pilot, "Tell me about rope")
@@ -213,14 +213,20 @@ def test_what_is_chosen(tmp_path: Path, writes: bool) -> None:
                 SERVED,
                 endpoint("inference", services.start(SimulatedOllama())),
                 endpoint("workstation", services.start(SimulatedOllama(installed=("qwen3:32b", "qwen2.5-coder:14b")))),
-                endpoint("openai", openai, 'models = ["gpt-4.1", "gpt-4.1-mini"]', "price = {input = 2, output = 8}"),
+                endpoint(
+                    "openai",
+                    openai,
+                    'key = "openai"',
+                    'models = ["gpt-4.1", "gpt-4.1-mini"]',
+                    "price = {input = 2, output = 8}",
+                ),
             ]
         )
 
         async def body() -> None:
             clock = StillClock(NOW)
             async with running(
-                tmp_path,
+                tmp_path / "home" / "hawser",
                 settings,
                 clock=clock,
                 before=lambda runtime: _with_templates(runtime, clock),
@@ -229,7 +235,7 @@ def test_what_is_chosen(tmp_path: Path, writes: bool) -> None:
                 shots = Shots(app, pilot, writes=writes)
                 await shots.sees("did not answer")
                 await press(pilot, "ctrl+l")
-                await shots.sees("gpt-4.1-mini")
+                await shots.sees("inference/llama3.1:8b: ready")
                 await shots.take("models", sizes=EVERY_SIZE, themes=BOTH)
                 await shots.take("models", themes=("ansi-dark", "textual-dark"))
                 await press(pilot, "escape", "ctrl+t")
@@ -243,7 +249,11 @@ def test_what_is_chosen(tmp_path: Path, writes: bool) -> None:
                 await press(pilot, "ctrl+k")
                 await shots.sees("Compare")
                 await shots.take("several", sizes=(SMALL, USUAL))
-                await press(pilot, "escape", "ctrl+c")
+                await press(pilot, "down", "down", "tab", "enter")
+                await until(pilot, lambda: screen_of(app).count("tokens") >= 2)
+                await shots.take("compare", sizes=(SMALL, USUAL), themes=BOTH)
+                await press(pilot, "escape")
+                await until(pilot, lambda: not app.screen.query("Column"))
                 await type_text(pilot, "/template ")
                 await press(pilot, "enter")
                 await shots.sees("Templates")
@@ -323,7 +333,7 @@ def _write_log(file: Path) -> None:
 
 def test_the_other_rooms(tmp_path: Path, writes: bool) -> None:
     async def body() -> None:
-        async with running(tmp_path, ENDPOINT, clock=StillClock(NOW)) as (app, pilot):
+        async with running(tmp_path / "home" / "hawser", ENDPOINT, clock=StillClock(NOW)) as (app, pilot):
             shots = Shots(app, pilot, writes=writes)
             for key, name in (("f3", "machines"), ("f4", "documents"), ("f5", "images")):
                 await press(pilot, key)
@@ -343,7 +353,7 @@ def test_the_other_rooms(tmp_path: Path, writes: bool) -> None:
 
 def test_a_picture_is_read_as_it_was_written(tmp_path: Path) -> None:
     async def body() -> None:
-        async with running(tmp_path, size=SMALL, clock=StillClock(NOW)) as (app, _):
+        async with running(tmp_path / "home" / "hawser", size=SMALL, clock=StillClock(NOW)) as (app, _):
             picture = picture_of(app)
 
             assert read(picture.written()) == picture

@@ -379,6 +379,56 @@ def test_going_to_a_message_brings_it_to_the_top() -> None:
     run(body())
 
 
+def test_what_stands_above_is_asked_for_once_when_the_reader_comes_near_it() -> None:
+    async def body() -> None:
+        items = [item(number, f"message {number}") for number in range(400)]
+        async with viewing() as view:
+            view.transcript.show(items[300:], earlier=300)
+            await view.pilot.pause()
+            assert view.wanted_earlier == []
+
+            view.transcript.go_to("m310")
+            await view.pilot.pause()
+            before = view.lines
+            assert before[1] == "▌ message 310"
+            await view.press("up")
+            assert view.wanted_earlier == [False]
+
+            view.transcript.show(items[100:], earlier=100)
+            await view.pilot.pause()
+            assert view.wanted_earlier == [False]
+            assert "message 309" in view.lines[1]
+
+    run(body())
+
+
+def test_the_top_and_a_search_bring_all_that_stands_above() -> None:
+    async def body() -> None:
+        items = [item(number, f"message {number}") for number in range(300)]
+        async with viewing() as view:
+            view.transcript.show(items[200:], earlier=200)
+            assert view.transcript.find("message 29") == 10
+            await view.pilot.pause()
+            assert view.wanted_earlier == [True]
+            here, (at, count) = view.lines, view.transcript.found
+            assert count == 10
+
+            view.transcript.show(items)
+            await view.pilot.pause()
+            assert view.transcript.found == (at + 1, count + 1)
+            assert view.lines == here
+
+            view.transcript.end_find()
+            view.transcript.show(items[200:], earlier=200)
+            await view.press("home")
+            await view.until(lambda: sum(view.wanted_earlier) == 2)
+            view.transcript.show(items)
+            await view.pilot.pause()
+            assert view.lines[1] == "▌ message 0"
+
+    run(body())
+
+
 def test_the_wheel_scrolls_and_comes_back() -> None:
     async def body() -> None:
         async with viewing(chat(40)) as view:

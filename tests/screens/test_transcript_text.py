@@ -47,9 +47,9 @@ def test_growing_gives_the_lines_of_the_whole(pieces: list[str], cuts: list[int]
     grown = Text(look, "", complete=False)
     at = 0
     for size in cuts:
-        grown.append(source[at : at + size])
+        grown.append(source[at : at + size], source[: at + size])
         at += size
-    grown.append(source[at:])
+    grown.append(source[at:], source)
     grown.complete()
 
     assert words(grown) == words(Text(look, source, complete=True))

@@ -72,6 +72,9 @@ class Viewer(App[None]):
     def on_transcript_follow_changed(self, event: Transcript.FollowChanged) -> None:
         self.told.append(event)
 
+    def on_transcript_earlier_wanted(self, event: Transcript.EarlierWanted) -> None:
+        self.told.append(event)
+
     def on_transcript_wanted(self, event: Transcript.Wanted) -> None:
         self.told.append(event)
 
@@ -96,6 +99,11 @@ class View:
     @property
     def copied(self) -> list[tuple[str, str]]:
         return [(told.text, told.what) for told in self.app.told if isinstance(told, Transcript.Copied)]
+
+    @property
+    def wanted_earlier(self) -> list[bool]:
+        """How often what stands above was asked for; true where all of it was."""
+        return [told.all for told in self.app.told if isinstance(told, Transcript.EarlierWanted)]
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

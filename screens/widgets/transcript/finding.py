@@ -109,6 +109,11 @@ class Search:
             self.at = bisect_left(self.hits, self._begins) % len(self.hits)
         return len(self.hits)
 
+    def shift(self, by: int) -> None:
+        """So many messages came before the first one."""
+        self._begins += by
+        self.hits = [hit + by for hit in self.hits]
+
     def _count(self, messages: Sequence[Message]) -> None:
         self.hits = []
         for number, message in enumerate(messages):

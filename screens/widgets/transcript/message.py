@@ -218,7 +218,7 @@ class Message:
             self._lay_before()
         if text:
             assert self._text is not None
-            self._text.append(text)
+            self._text.append(text, self.item.text)
 
     def change(self, item: Item) -> None:
         """Another item in its place; text that only went on is not laid out again."""
@@ -241,7 +241,7 @@ class Message:
         self._lay_around()
         assert self._text is not None
         if len(item.text) > len(old.text):
-            self._text.append(item.text[len(old.text) :])
+            self._text.append(item.text[len(old.text) :], item.text)
         if old.state == "streaming" and item.state != "streaming":
             self._text.complete()
 

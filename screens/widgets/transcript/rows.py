@@ -172,21 +172,21 @@ def sources(names: Sequence[str], width: int, palette: Palette) -> list[Line]:
 
 def trouble(item: Item, width: int, palette: Palette) -> list[Line]:
     """What ended an answer early, and what can be done about it."""
-    lines: list[Line] = []
     if item.state == "failed":
-        lines += _told(f"✗ {item.error or 'The answer broke off.'}", width, palette._replace(text=palette.bad))
-        lines += _told(
-            f"→ {item.hint or 'r asks again, c goes on from here.'}", width, palette._replace(text=palette.muted)
+        what, colour, hint = (
+            f"✗ {item.error or 'The answer broke off.'}",
+            palette.bad,
+            "r asks again, c goes on from here.",
         )
     elif item.state == "stopped":
-        lines += _told(f"■ {item.error or 'Stopped.'}", width, palette._replace(text=palette.warn))
-        lines += _told(
-            f"→ {item.hint or 'c goes on from here, r asks again.'}", width, palette._replace(text=palette.muted)
-        )
+        what, colour, hint = f"■ {item.error or 'Stopped.'}", palette.warn, "c goes on from here, r asks again."
     elif item.error is not None:
-        lines += _told(f"! {item.error}", width, palette._replace(text=palette.warn))
-        if item.hint is not None:
-            lines += _told(f"→ {item.hint}", width, palette._replace(text=palette.muted))
+        what, colour, hint = f"! {item.error}", palette.warn, ""
+    else:
+        return []
+    lines = list(_told(what, width, palette._replace(text=colour)))
+    for each in (item.hint or hint).splitlines():
+        lines += _told(f"→ {each}", width, palette._replace(text=palette.muted))
     return lines
 
 

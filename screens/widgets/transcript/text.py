@@ -123,10 +123,10 @@ class Text:
             return self._tail.lines[number - last]
         return self._not_yet() if number == first else BLANK
 
-    def append(self, text: str) -> None:
-        """More of a text that was not complete."""
+    def append(self, text: str, source: str) -> None:
+        """More of a text that was not complete; `source` is all of it, so that there are no two of it."""
         was_whole = not self.waits
-        self._source += text
+        self._source = source
         self._newlines += text.count("\n")
         if self._tail is not None:
             self._tail.feed(text)

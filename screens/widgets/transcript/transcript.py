@@ -129,6 +129,9 @@ class Transcript(View):
         self._settle()
 
     def action_top(self) -> None:
+        self.with_all(self._to_top)
+
+    def _to_top(self) -> None:
         if len(self._column):
             self._set_current(0)
             self._column.to(0)
@@ -222,14 +225,21 @@ class Transcript(View):
     _find_line: FindLine | None = None
 
     def find(self, words: str) -> int:
-        """Look for words in all messages, from where the reader was when the search began. How often they occur."""
+        """Look for words in all messages, from where the reader was when the search began. How often they occur, among
+        the messages that are here; those above come, and are counted then."""
+        if words.strip():
+            self.with_all(lambda: self._find(words))
+        else:
+            self._find(words)
+        return self.found[1]
+
+    def _find(self, words: str) -> None:
         self._flush()
         search = self._window.search
         if search is None:
             search = self._window.search = Search(self._column.place.message)
-        count = search.look_for(words, self._column.messages)
+        search.look_for(words, self._column.messages)
         self._show_hit(search)
-        return count
 
     def find_next(self, step: int = 1) -> None:
         """The next place found, or so many further; after the last one comes the first."""
@@ -241,6 +251,7 @@ class Transcript(View):
 
     def end_find(self) -> None:
         """No marks any more; the view stays where it is."""
+        self._once_all_is_here = None
         self._window.search = None
         if self._find_line is not None:
             self._find_line.display = False

@@ -39,6 +39,8 @@ KEY_S = 0.15
 HEAVY_CHARACTERS = 30_000
 """With more text than this in sight, a resize waits until no other follows it before lines are wrapped anew."""
 QUIET_S = 0.08
+NEAR_ROOMS = 3
+"""How many windows above the reader have to be here before he comes to them."""
 
 
 class View(ScrollView, can_focus=True, inherit_bindings=False):
@@ -56,6 +58,14 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         def __init__(self, url: str) -> None:
             super().__init__()
             self.url = url
+
+    class EarlierWanted(Told, namespace="transcript"):
+        """The reader comes near the first of the messages that are here, and there are more above it; `all` of them
+        are wanted by who goes to the top or searches."""
+
+        def __init__(self, *, all: bool) -> None:  # noqa: A002 - as one says it
+            super().__init__()
+            self.all = all
 
     class FollowChanged(Told, namespace="transcript"):
         def __init__(self, follows: bool) -> None:
@@ -83,17 +93,25 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         self._base_is_stale = True
         self._current: int | None = None
         self._told_follows = True
+        self._earlier = 0
+        self._earlier_wanted: tuple[int, bool] | None = None
+        self._once_all_is_here: Callable[[], object] | None = None
 
     # ---- what is shown
 
-    def show(self, items: Sequence[Item], *, at: str | None = None) -> None:
+    def show(self, items: Sequence[Item], *, at: str | None = None, earlier: int = 0) -> None:
         """These messages; the end of them in sight, or the message `at`. Where some of them are shown already, the
-        reader stays where he is."""
+        reader stays where he is. So many `earlier` ones are not among them: they are asked for by `EarlierWanted`."""
+        if earlier != self._earlier:
+            self._earlier, self._earlier_wanted = earlier, None
         self._flush()
         self._end_selection()
         stays = any(self._column.index_of(item.id) is not None for item in items)
         current = self.current
+        first = self._column.messages[0].item.id if len(self._column) else ""
         self._column.show(items)
+        if self._window.search is not None and (above := self._column.index_of(first)):
+            self._window.search.shift(above)
         if not stays:
             self._column.follows = True
         index = self._column.index_of(current.id) if current is not None else None
@@ -103,7 +121,23 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             self._current = index
         if at is not None:
             self.go_to(at)
+        if not earlier and self._once_all_is_here is not None:
+            then, self._once_all_is_here = self._once_all_is_here, None
+            then()
         self._settle()
+
+    def _want_earlier(self, *, all: bool = False) -> None:  # noqa: A002
+        """Ask for what stands above, once for what is here now."""
+        wanted = (self._earlier, all)
+        if self._earlier and self._earlier_wanted not in (wanted, (self._earlier, True)):
+            self._earlier_wanted = wanted
+            self.post_message(self.EarlierWanted(all=all))
+
+    def with_all(self, work: Callable[[], object]) -> None:
+        """Do something that needs every message: now, and again when those that are not here have come."""
+        self._once_all_is_here = work if self._earlier else None
+        self._want_earlier(all=True)
+        work()
 
     def append(self, item: Item) -> None:
         """One more at the end. A question is always brought in sight: somebody has just asked it."""
@@ -122,9 +156,9 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_foot(self, item_id: str, foot: tuple[tuple[str, str], ...]) -> None:
         """Only what stands under a message: that it waits, how long, how fast it comes."""
-        self._flush()
         index = self._column.index_of(item_id)
-        if index is not None:
+        if index is not None and self._column.messages[index].item.foot != foot:
+            self._flush()
             self._column.replace(index, self._column.messages[index].item._replace(foot=foot))
             self._settle()
 
@@ -137,6 +171,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
 
     def clear(self) -> None:
         self._grown.clear()
+        self._earlier, self._earlier_wanted, self._once_all_is_here = 0, None, None
         self._cut(0)
         self._column.follows = True
 
@@ -342,6 +377,8 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             self._told_follows = column.follows
             self.post_message(self.FollowChanged(column.follows))
         self._begin_what_waits()
+        if self._earlier and column.top < NEAR_ROOMS * column.room:
+            self._want_earlier()
 
     def _begin_what_waits(self) -> None:
         """Slices of long messages with the next frames; colours and thumbnails in a thread."""
@@ -351,7 +388,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         colour = self._window.base.bgcolor
         background = tuple(colour.get_truecolor()) if colour is not None else (0, 0, 0)
         if self._aside.take(messages, self._palette, (background[0], background[1], background[2])):
-            self.run_worker(self._aside.work(), group="aside")
+            self.run_worker(self._aside.work, group="aside")
 
     def _beside_changed(self, message: Message, change: Callable[[Message], None]) -> None:
         index = self._column.index_of(message.item.id)
