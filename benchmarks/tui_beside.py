@@ -6,6 +6,7 @@ estimated. Ours is clearly ahead where the other one takes at least one and a ha
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -99,6 +100,8 @@ def tell(story: Story, peer: Peer, there: Figures, why: NotDriven) -> None:
     for name in list(why):
         if name in there:
             del why[name]
+    come = ", ".join(f"{name} {figure:.2f}" for name, figure in there.items())
+    print(f"{peer.name}: {come or 'nothing yet'}", file=sys.stderr, flush=True)
 
 
 def start(peer: Peer, there: Figures) -> Iterator[str]:
