@@ -48,7 +48,7 @@ LISTED = 200
 """How many chats the sidebar shows."""
 KEEP_S = 2.0
 """How long leaving waits for a store that somebody else holds, to keep what was being written."""
-TICK_S = 0.5
+TICK_S = 1.0
 """How often the words under a growing answer are drawn anew."""
 
 
