@@ -432,6 +432,9 @@ class ChatRoom(Room):
         try:
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
+                if sent.draft.chips:
+                    self.hawser.warn("A question that is written anew keeps the files it had. Send these with another.")
+                    self.put_back(Draft("", sent.draft.chips))
             else:
                 await chat.check(sent.question)
                 await chat.ask(sent.question)

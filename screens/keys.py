@@ -110,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     # Chat
     Action("chat", "new_chat", ("ctrl+n",), "New chat", "Begin a new chat.", footer=20),
     Action("chat", "off_record", ("alt+n",), "Off the record",
-           "Begin a chat of which nothing is kept but what it cost."),
+           "Begin a chat of which nothing is kept but what it cost, or come back to it."),
     Action("chat", "model", ("ctrl+l",), "Model", "Choose the model that answers.", footer=10),
     Action("chat", "chats", ("ctrl+g",), "Chats", "The list of chats.", footer=15),
     Action("chat", "search", ("ctrl+f",), "Search", "Search in everything that was said.", footer=16),

@@ -26,7 +26,7 @@ class SeveralDialog(ModelsDialog):
     keys_hint = "Tab marks · Enter asks them all · ^R connects and asks everyone · Esc leaves it"
 
     def __init__(self, on_hand: ModelsOnHand, listing: Listing, now: datetime, *, current: str | None) -> None:
-        self.marked: list[str] = [current] if current and listing.find(current) is not None else []
+        self.marked: list[str] = [current] if current else []
         super().__init__(on_hand, listing, now, current=current, title="Compare")
 
     def action_mark(self) -> None:

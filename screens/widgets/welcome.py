@@ -60,12 +60,14 @@ class Welcome(Widget):
         text = Text()
         for words, style in self._sentences(palette):
             text.append_text(Text(words, style)).append("\n")
+        room = 12
         if self._is_alone and not self._off_the_record:
+            room = 20
             wide = max(len(way) for way, _ in _WAYS) if self.size.width >= 60 else 0
             for way, words in _WAYS:
                 text.append("\n" if not wide else "")
                 text.append_text(Text.assemble((f"{way:<{wide}}  ", palette.accent), (f"{words}\n", palette.muted)))
-        elif self.size.height >= 12:
+        if self.size.height >= room:
             text.append("\n")
             hints = [(self._key(sign) if "." in sign else sign, words) for sign, words in _HINTS]
             width = max(4, *(len(key) for key, _ in hints))

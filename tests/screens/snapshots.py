@@ -155,12 +155,12 @@ class Shots:
     async def take(
         self, name: str, *, sizes: Sequence[tuple[int, int]] = (USUAL,), themes: Sequence[str] = ("dark",)
     ) -> None:
-        """The screen as it is, at every size in every theme; afterwards it is as it was."""
+        """The screen at every size in the first theme, and at the usual size in the others; then back to how it was."""
         before = self.app.size
         for size in sizes:
             if self.app.size != size:
                 await self.pilot.resize_terminal(*size)
-            for theme in themes:
+            for theme in themes if size == USUAL else themes[:1]:
                 self.app.theme = THEMES[theme]
                 await self.pilot.pause()
                 await self._take(FOLDER / f"{name}.{size[0]}x{size[1]}.{theme}.txt")

@@ -166,7 +166,7 @@ def test_a_persona_brings_instruction_model_and_parameters(tmp_path: Path) -> No
             r.app.screen.query_one(TextArea).clear()
             await r.press("ctrl+s")
             await r.until(lambda: r.chat.system is None)
-            assert r.chat.persona is None
+            await r.until(lambda: r.chat.persona is None)
 
     run(body())
 

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from console.chat.drafts import Draft, PastedText
 from tests.conftest import run
 from tests.console.store_kit import say
 from tests.screens.room_kit import RoomKit, box, endless, room
@@ -138,6 +139,24 @@ def test_a_failed_edit_is_still_an_edit(tmp_path: Path) -> None:
             await r.press("enter")
             await r.until(lambda: r.texts == ["echo ones", "ones"])
             assert r.items[0].siblings == 2
+
+    run(body())
+
+
+def test_files_that_are_added_to_an_edit_stay_in_the_composer(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with room(tmp_path, box()) as r:
+            await r.say("echo one")
+            await r.go_to(0)
+            await r.press("e")
+            await r.until(lambda: r.written == "echo one")
+            chip = PastedText("a long paste\n" * 40)
+            r.room.composer.set_draft(Draft("echo ones", (chip,)))
+            await r.until(lambda: r.room.composer.attachments)
+            await r.press("enter")
+            await r.told("keeps the files it had")
+            await r.until(lambda: r.texts == ["echo ones", "ones"])
+            assert r.room.composer.draft() == Draft("", (chip,))
 
     run(body())
 

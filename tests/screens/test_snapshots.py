@@ -43,6 +43,9 @@ LOGGED = """\
 """
 
 
+pytestmark = pytest.mark.timeout(180)  # many pictures of one app; on a busy machine they take their time
+
+
 @pytest.fixture
 def writes(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--write-screens"))
@@ -101,11 +104,9 @@ def test_a_long_chat(tmp_path: Path, writes: bool) -> None:
     async def body() -> None:
         async with furnished(tmp_path) as (app, pilot):
             shots = Shots(app, pilot, writes=writes)
-            await shots.take("chat-end", sizes=(*EVERY_SIZE, PANE), themes=BOTH)
-            await shots.take("chat-end", themes=("ansi-dark", "textual-dark"))
+            await shots.take("chat-end", sizes=(*EVERY_SIZE, PANE), themes=EVERY_THEME)
             await press(pilot, "alt+up", "g")
-            await shots.take("chat-top", sizes=EVERY_SIZE, themes=BOTH)
-            await shots.take("chat-top", themes=("ansi-dark", "textual-dark"))
+            await shots.take("chat-top", sizes=EVERY_SIZE, themes=EVERY_THEME)
             await press(pilot, "t")
             await shots.take("chat-thinking")
             await press(pilot, "t", "w")
@@ -133,7 +134,7 @@ def test_writing(tmp_path: Path, writes: bool, monkeypatch: pytest.MonkeyPatch) 
             for size in (SMALL, USUAL):
                 await pilot.resize_terminal(*size)
                 await press(pilot, "slash")
-                await shots.take("popup-commands", sizes=(size,), themes=BOTH if size == USUAL else ("dark",))
+                await shots.take("popup-commands", sizes=(size,), themes=BOTH)
                 await press(pilot, "escape", "backspace", "@")
                 await until(pilot, lambda: "ropes.csv" in screen_of(app))
                 await shots.take("popup-files", sizes=(size,))
@@ -236,8 +237,7 @@ def test_what_is_chosen(tmp_path: Path, writes: bool) -> None:
                 await shots.sees("did not answer")
                 await press(pilot, "ctrl+l")
                 await shots.sees("inference/llama3.1:8b: ready")
-                await shots.take("models", sizes=EVERY_SIZE, themes=BOTH)
-                await shots.take("models", themes=("ansi-dark", "textual-dark"))
+                await shots.take("models", sizes=EVERY_SIZE, themes=EVERY_THEME)
                 await press(pilot, "escape", "ctrl+t")
                 await shots.sees("Parameters")
                 await shots.take("parameters", sizes=(SMALL, USUAL), themes=BOTH)

@@ -429,6 +429,29 @@ def test_the_top_and_a_search_bring_all_that_stands_above() -> None:
     run(body())
 
 
+def test_a_stream_never_lays_the_screen_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        async with viewing([item(0, "", role="assistant", state="streaming")]) as view:
+            layouts: list[int] = []
+            lay_out = view.app.screen._refresh_layout
+
+            def counting(*given: Any, **named: Any) -> None:
+                layouts.append(1)
+                lay_out(*given, **named)
+
+            monkeypatch.setattr(view.app.screen, "_refresh_layout", counting)
+            for number in range(60):
+                view.transcript.grow("m0", f"line {number}\n\n")
+                await view.until(lambda number=number: f"line {number}" in view.screen)  # type: ignore[misc]
+
+            assert layouts == []
+            assert view.transcript.virtual_size.height > 100
+            assert view.transcript.vertical_scrollbar.window_virtual_size == view.transcript.virtual_size.height
+            assert view.transcript.follows
+
+    run(body())
+
+
 def test_the_wheel_scrolls_and_comes_back() -> None:
     async def body() -> None:
         async with viewing(chat(40)) as view:

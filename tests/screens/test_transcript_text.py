@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screens import theme
 from screens.markdown import Line, render
-from screens.widgets.transcript.text import FIRST_CHARACTERS, LAST_CHARACTERS, Look, Text
+from screens.widgets.transcript.text import FIRST_CHARACTERS, LAST_CHARACTERS, LAST_LINES, Look, Text
 
 LOOK = Look(40, theme.palette({}, dark=True))
 PIECES = (
@@ -100,3 +101,24 @@ def test_every_length_has_its_end() -> None:
         text = Text(LOOK, LONG[:size].rpartition("\n\n")[0] + "\n\nThe last words.", complete=True)
 
         assert words(text)[-1] == "The last words."
+
+
+@pytest.mark.parametrize(
+    "piece", ["Paragraph of a long answer.\n\n", "word ", "- item of a list\n", "| a | row |\n", "    code\n"]
+)
+def test_of_a_long_text_that_is_complete_the_middle_goes_and_the_end_stays_as_it_was(piece: str) -> None:
+    source = piece * (60_000 // len(piece))
+    whole = Text(LOOK, "", complete=False)
+    whole.append(source, source)
+    assert whole.shortened() is whole
+    whole.complete()
+    before = list(whole.body.lines)
+
+    short = whole.shortened()
+
+    assert len(short.body.lines) < len(before)
+    ends = [short.line(short.height - back) for back in range(LAST_LINES, 0, -1)]
+    assert all(one is other for one, other in zip(ends, before[-LAST_LINES:], strict=True))
+    short.lay_more(len(source))
+    assert short.waits == 0
+    assert [line.strip.text for line in short.body.lines] == [line.strip.text for line in before]

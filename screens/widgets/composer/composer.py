@@ -223,7 +223,8 @@ class Composer(Widget):
 
     def note(self, text: str, style: str = "muted") -> None:
         """One line below the text, until something is typed."""
-        self._note.update(Content.styled(neutralise(text), _STYLES.get(style, _STYLES["muted"])) if text else "")
+        shown = neutralise(text)
+        self._note.update(Content(shown) if style == "muted" else Content.styled(shown, _STYLES[style]))
         self._note.display = bool(text)
 
     def _tell_error(self, error: ConsoleError) -> None:

@@ -55,7 +55,7 @@ class Column:
             if message is None:
                 message = Message(item)
             elif message.item is not item:
-                message.change(item)
+                message.change(item, at_end=self.follows)
             messages.append(message)
         at_top = self.messages[self.place.message].item.id if self.messages else None
         self.messages = messages

@@ -220,8 +220,9 @@ class Message:
             assert self._text is not None
             self._text.append(text, self.item.text)
 
-    def change(self, item: Item) -> None:
-        """Another item in its place; text that only went on is not laid out again."""
+    def change(self, item: Item, *, at_end: bool = False) -> None:
+        """Another item in its place; text that only went on is not laid out again. Where only its end is looked at, the
+        lines of a long answer that is complete go: they were needed while it came."""
         old, self.item = self.item, item
         self._count()
         if item.thinking != old.thinking:
@@ -244,6 +245,8 @@ class Message:
             self._text.append(item.text[len(old.text) :], item.text)
         if old.state == "streaming" and item.state != "streaming":
             self._text.complete()
+            if at_end and (short := self._text.shortened()) is not self._text:
+                self._text, self.rows = short, {}
 
     def _lay_again(self, look: Look) -> None:
         self.look = None

@@ -19,6 +19,7 @@ from screens.widgets.transcript.rows import line
 
 FIRST_CHARACTERS = 16_000
 LAST_CHARACTERS = 12_000
+LAST_LINES = 300
 """How much of a long text is laid out before it is shown: of its beginning, and of its end."""
 BLANK = line([])
 _FENCE = "\n```"
@@ -72,6 +73,20 @@ class RawBody:
         return len(self.lines)
 
 
+class KeptEnd:
+    """Lines of a text that is complete."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = list(lines)
+        self.blocks: Sequence[CodeBlock] = ()
+
+    def feed(self, text: str) -> int:
+        raise AssertionError(f"nothing comes after a text that is complete: {text[:20]!r}")
+
+    def close(self) -> int:
+        return len(self.lines)
+
+
 def body(look: Look) -> Body:
     return RawBody(look.width, look.palette) if look.raw else markdown.Rendering(look.width, look.palette)
 
@@ -79,7 +94,8 @@ def body(look: Look) -> Body:
 class Text:
     __slots__ = ("_complete", "_fed", "_look", "_newlines", "_source", "_tail", "_tail_start", "body")
 
-    def __init__(self, look: Look, source: str, *, complete: bool) -> None:
+    def __init__(self, look: Look, source: str, *, complete: bool, end: Sequence[Line] = ()) -> None:
+        """`end` are its last lines, where they are known from before."""
         self._look = look
         self._source = source
         self._complete = complete
@@ -89,7 +105,11 @@ class Text:
         self._tail: Body | None = None
         self._tail_start = len(source)
         if len(source) > FIRST_CHARACTERS + 2 * LAST_CHARACTERS:
-            self._lay_tail()
+            if end:
+                self._tail = KeptEnd(end)
+                self._tail_start = max(len(source) - sum(len(each.strip.text) + 1 for each in end), FIRST_CHARACTERS)
+            else:
+                self._lay_tail()
             self.lay_more(FIRST_CHARACTERS)
         else:
             self.lay_more(len(source))
@@ -139,6 +159,13 @@ class Text:
             self._tail.close()
         if not self.waits:
             self.body.close()
+
+    def shortened(self) -> Text:
+        """This text, complete and long, with its beginning and its end; what is between is an estimate again. The end
+        is made of the same lines as before."""
+        if len(self._source) <= FIRST_CHARACTERS + 2 * LAST_CHARACTERS or self.waits or not self._complete:
+            return self
+        return Text(self._look, self._source, complete=True, end=self.body.lines[-LAST_LINES:])
 
     def lay_more(self, characters: int) -> None:
         """Lay out so much more of it."""

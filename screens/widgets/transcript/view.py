@@ -12,10 +12,12 @@ from time import monotonic
 from textual import events
 from textual.geometry import Offset, Region, Size
 from textual.message import Message as Told
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.timer import Timer
+from textual.worker import Worker
 
 from screens import theme
 from screens.theme import Palette
@@ -45,6 +47,9 @@ NEAR_ROOMS = 3
 
 class View(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = True
+    virtual_size = Reactive(Size(0, 0), repaint=False)
+    """More lines change nothing but the scrollbar, which is always there: Textual's own would lay the whole screen out
+    with every frame of a stream."""
     FOCUS_ON_CLICK = False  # dragging over text leaves the keys with the composer; a click on a message takes them
 
     class Moved(Told, namespace="transcript"):
@@ -340,6 +345,9 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         visible = list(self._column.visible())
         return [index for index, line in visible if line == 0] or [index for index, _ in visible[:1]] or [0]
 
+    def watch_virtual_size(self, size: Size) -> None:
+        self._scroll_update(size)
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Somebody moved the scrollbar, turned the wheel, or drags a selection over the edge."""
         if self.show_vertical_scrollbar:
@@ -388,7 +396,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         colour = self._window.base.bgcolor
         background = tuple(colour.get_truecolor()) if colour is not None else (0, 0, 0)
         if self._aside.take(messages, self._palette, (background[0], background[1], background[2])):
-            self.run_worker(self._aside.work, group="aside")
+            _: Worker[None] = self.run_worker(self._aside.work, group="aside")
 
     def _beside_changed(self, message: Message, change: Callable[[Message], None]) -> None:
         index = self._column.index_of(message.item.id)

@@ -17,8 +17,8 @@ from screens.widgets.transcript.column import Column
 from screens.widgets.transcript.finding import Search, locate, logical, row_spans
 from screens.widgets.transcript.message import END, Message, Row
 
-KEPT_ROWS = 400
-"""Finished rows that are kept of one message; of more the older half goes."""
+KEPT_WINDOWS = 3
+"""Finished rows that are kept of one message, in windows full of them; of more the older half goes."""
 KEPT_MARKED = 500
 BELOW = " ↓ more below, G "
 
@@ -75,8 +75,8 @@ class Window:
             return kept.strip
         over = self.palette.faint if message.item.excluded else None
         strip = paint.finish(line, width, message.look.width if message.look else width, self.base, bar, over)
-        if len(message.rows) > KEPT_ROWS:
-            for each in list(message.rows)[: KEPT_ROWS // 2]:
+        if len(message.rows) > KEPT_WINDOWS * self.column.room:
+            for each in list(message.rows)[: len(message.rows) // 2]:
                 del message.rows[each]
         message.rows[id(line)] = Row(line, self.base, bar, strip)
         return strip
