@@ -59,7 +59,7 @@ def test_they_stream_side_by_side_are_stopped_and_one_is_kept(tmp_path: Path) ->
             service.faults.once(FaultKind.ENDLESS)
         async with room(tmp_path, *services) as r:
             await r.press("ctrl+k")
-            await r.sees("Write the question first; then ^K asks several models at once.")
+            await r.sees("Write the question first; then Ctrl+K asks several models at once.")
             await r.write("which knot?")
             dialog = await mark(r, "shed/phi3:latest", "loft/mistral:7b")
             await r.sees("3 of 6 marked: box/llama3.1:8b, shed/phi3:latest, loft/mistral:7b", " ✓")
