@@ -140,12 +140,15 @@ class LivingApp(App[int]):
         return super()._prune(*nodes, parent=parent)
 
     def exit(self, result: int | None = None, return_code: int = 0, message: object = None) -> None:
-        self.last_frame = self.frame()
-        super().exit(result, return_code)
+        try:
+            self.last_frame = self.frame()
+        finally:  # that it cannot be drawn must keep nobody here
+            super().exit(result, return_code)
 
     def frame(self) -> bytes:
         """What is on screen, in the form in which the next start paints it; without content while that is private."""
-        return frame_of(self, with_content=not self.is_private)
+        with self._context():  # a signal, or the end of the terminal, comes from outside of it
+            return frame_of(self, with_content=not self.is_private)
 
     @property
     def is_private(self) -> bool:

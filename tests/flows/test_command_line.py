@@ -56,12 +56,12 @@ def test_version(fresh: Hawser, word: str) -> None:
     assert fresh.run(word) == (0, f"hawser {__version__}\n".encode(), "")
 
 
-def test_no_word_says_where_to_go(fresh: Hawser) -> None:
+def test_no_word_and_no_terminal_says_where_to_go(fresh: Hawser) -> None:
     done = fresh.run()
 
     assert (done.code, done.out) == (2, b"")
+    assert "The terminal app needs a terminal" in done.err
     assert "hawser --prompt" in done.err
-    assert "hawser demo" in done.err
 
 
 @pytest.mark.parametrize(
