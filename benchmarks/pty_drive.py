@@ -89,6 +89,8 @@ class PtyProgram:
     def __enter__(self) -> Self:
         self._master, self._slave = os.openpty()
         self._set_size()
+        self.manner_before = self.manner
+        """How the terminal was before the program."""
         command = ["/bin/sh", "-c", _ON_THE_TERMINAL, os.ttyname(self._slave), *self.command]
         self.started = time.perf_counter()
         self.process = subprocess.Popen(

@@ -90,7 +90,7 @@ def test_asked_to_end_in_the_middle_of_an_answer(
     hawser: Hawser, ollama: SimulatedOllama, services: Services, number: signal.Signals
 ) -> None:
     with app(hawser) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
         begin_to_answer(program, ollama)
         program.send(b"next I ask")
@@ -140,7 +140,7 @@ def test_two_windows_on_one_chat(hawser: Hawser) -> None:
 def test_old_terminals(hawser: Hawser, ollama: SimulatedOllama, services: Services, term: str) -> None:
     """Without answers to questions, brackets around pastes, a mouse or many colours."""
     with app(hawser, env={"TERM": term, "COLORTERM": ""}, size=(80, 24), modern=False) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
         program.send(b"echo two\nlines" + ENTER)
         program.wait_for(b" 3 tokens")

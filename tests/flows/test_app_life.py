@@ -54,7 +54,7 @@ def has_left(program: PtyProgram) -> bool:
 
 def test_app_opens_and_leaves_the_terminal_as_it_was(user: Hawser) -> None:
     with app(user) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
         during = program.manner
 
@@ -78,7 +78,7 @@ def test_keys_typed_before_the_app_is_there_are_obeyed(user: Hawser) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_asked_to_end_it_gives_the_terminal_back(user: Hawser, number: signal.Signals) -> None:
     with app(user) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
 
         program.signal(number)
@@ -98,7 +98,7 @@ def test_what_ends_it_while_it_starts_gives_the_terminal_back(user: Hawser, happ
     standing_in.mkdir(parents=True)
     (standing_in / "__init__.py").write_text(happens)
     with app(user, env={"PYTHONPATH": f"{standing_in.parent}:{ROOT}"}) as program:
-        before = program.manner
+        before = program.manner_before
 
         assert program.ended() == code
         assert program.manner == before
@@ -126,7 +126,7 @@ def test_end_of_a_terminal_that_sends_no_signal_is_the_end_of_the_app(user: Haws
 
 def test_stopped_by_key_it_goes_on_with_a_whole_screen(user: Hawser) -> None:
     with app(user) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
 
         program.send(SUSPEND)
@@ -145,7 +145,7 @@ def test_stopped_by_key_it_goes_on_with_a_whole_screen(user: Hawser) -> None:
 
 def test_stopped_from_outside_it_goes_on_with_a_whole_screen(user: Hawser) -> None:
     with app(user) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
         program.wait_until_quiet()
 
@@ -162,7 +162,7 @@ def test_stopped_from_outside_it_goes_on_with_a_whole_screen(user: Hawser) -> No
 
 def test_fault_is_one_sentence_on_a_terminal_that_is_itself_again(user: Hawser) -> None:
     with PtyProgram([sys.executable, "-c", FAULT], environment=user.env) as program:
-        before = program.manner
+        before = program.manner_before
         program.wait_for(FOOTER)
 
         program.send(b"\x1bOP")
@@ -179,7 +179,7 @@ def test_fault_is_one_sentence_on_a_terminal_that_is_itself_again(user: Hawser) 
 def test_wrong_settings_are_told_once_the_terminal_is_itself_again(user: Hawser) -> None:
     user.settings("[chatt]\nmodel = 1")
     with app(user) as program:
-        before = program.manner
+        before = program.manner_before
 
         assert program.ended() == 3
         assert program.manner == before
