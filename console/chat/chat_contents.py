@@ -138,6 +138,10 @@ class ChatContents:
 
     async def show(self, message_id: str) -> None:
         """Look at the branch through a message, down to its newest end."""
+        async with self._one_at_a_time:  # reading the chat again meanwhile would look at the branch of before
+            await self._show(message_id)
+
+    async def _show(self, message_id: str) -> None:
         if message_id not in self.branches:
             raise NotFound(f"There is no message {message_id!r} in this chat.")
         before = self.branches.leaf

@@ -197,7 +197,7 @@ class OpenChat(ChatContents):
                 raise ConsoleError("This answer is just arriving.")
             if answer.text:
                 if message_id not in self.branches.path():
-                    await self.show(message_id)
+                    await self._show(message_id)
                 message = await self._keeper.take_up(answer)
                 begun = BegunTurn(self._chat(), question, (message,))
                 self.branches.put(message)

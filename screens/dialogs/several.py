@@ -52,7 +52,8 @@ class SeveralDialog(ModelsDialog):
         event.stop()
         event.prevent_default()  # Enter is not for the row alone here
         row = self.rows.cursor
-        if len(self.marked) < 2 and isinstance(row, Offer) and row.row.name not in self.marked:
+        is_meant = self._is_led or bool(self.words)  # a cursor that nobody moved is nobody's choice
+        if is_meant and len(self.marked) < 2 and isinstance(row, Offer) and row.row.name not in self.marked:
             self._mark(row.row.name)
         if len(self.marked) < 2:
             self.hawser.say("Mark two or more with Tab, then Enter.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -191,5 +193,39 @@ def test_questions_that_wait_in_a_living_process_are_its_own(tmp_path: Path) -> 
             other = await there.desk.open(chat.id or "")
 
             assert (other.waiting, len(chat.waiting)) == ((), 1)
+
+    run(body())
+
+
+def test_the_branch_that_is_chosen_while_the_chat_is_read_again_stays_chosen(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with place(tmp_path, box()) as here:
+            chat = here.desk.new()
+            await asked(chat, "echo one")
+            first = chat.entries[-1].message.id
+            await chat.regenerate(first)
+            await chat.settled()
+            assert chat.entries[-1].message.id != first
+            store, began, may_go_on = await here.store(), threading.Event(), threading.Event()
+
+            await chat.read_again()
+            await store.run(lambda c: c.execute("UPDATE chats SET updated_at = updated_at + 1"), write=True)
+
+            def hold(_: sqlite3.Connection) -> None:
+                began.set()
+                may_go_on.wait(30)
+
+            reading = asyncio.create_task(chat.read_again())  # looks whether somebody changed the chat
+            await asyncio.sleep(0)
+            holding = asyncio.create_task(store.run(hold))  # and waits behind this to read it
+            await asyncio.to_thread(began.wait, 30)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            choosing = asyncio.create_task(chat.keep(first))
+            await asyncio.sleep(0)
+            may_go_on.set()
+            await asyncio.gather(reading, holding, choosing)
+
+            assert chat.entries[-1].message.id == first
 
     run(body())
