@@ -98,7 +98,7 @@ def test_a_question_that_cannot_be_kept_comes_back(tmp_path: Path) -> None:
             await r.say("echo one")
             store = await r.store()
             store._wait_s = 0.05
-            asked = len(ollama.requests)
+            asked = len(ollama.requests_to("/api/chat"))
             with closing(sqlite3.connect(store.paths.store_file, isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 await r.write("echo two")
@@ -112,7 +112,7 @@ def test_a_question_that_cannot_be_kept_comes_back(tmp_path: Path) -> None:
 
             await r.type("!")
             await r.until(lambda: r.rows(DRAFTS) == [(r.chat.id, "echo two!!")])
-            assert len(ollama.requests) == asked
+            assert len(ollama.requests_to("/api/chat")) == asked
             await r.press("enter")
             await r.until(lambda: r.texts[2:] == ["echo two!!", "two!!"])
 

@@ -31,14 +31,14 @@ def test_letters_behind_a_command_are_what_it_asks_for(tmp_path: Path) -> None:
                 together(app, *"echo a better error", "enter")
                 await until(pilot, lambda: room.chat and len(room.chat.entries) == 2 and not room.chat.is_busy)
                 await press(pilot, "alt+up")
-                asked = len(ollama.requests)
+                asked = len(ollama.requests_to("/api/chat"))
 
                 together(app, "slash", *"error", "enter", "e")
 
                 await until(pilot, lambda: room.editing is not None)
                 assert "1 of 2" in screen_of(app)
                 assert room.composer.text == "echo a better error"
-                assert len(ollama.requests) == asked
+                assert len(ollama.requests_to("/api/chat")) == asked
 
                 together(app, "escape", "f9", *"Mistakes", "enter", *"next")
 
