@@ -96,7 +96,8 @@ def test_typing_finds_and_enter_switches_inside_the_chat(tmp_path: Path) -> None
 
             assert [item.head.partition(" · ")[0] for item in r.items[1::2]] == ["llama3.1:8b", "gpt-4.1-2025-04-14"]
             assert r.texts[-1] == "two"
-            assert [turn["content"] for turn in hosted.requests[-1].json["messages"]] == ["echo one", "one", "echo two"]
+            sent = [request.json for request in hosted.requests if "chat" in request.path][-1]
+            assert [turn["content"] for turn in sent["messages"]] == ["echo one", "one", "echo two"]
             assert r.rows("SELECT model FROM chats") == [("hosted/gpt-4.1",)]
             await open_list(r)
             assert here(r) == "hosted/gpt-4.1"
