@@ -139,10 +139,9 @@ def seconds(milliseconds: float) -> str:
 
 def tokens_per_s(message: StoredMessage) -> float | None:
     """Output over the time it was written in; None where that is too short to mean anything."""
-    if not message.output_tokens or message.first_token_ms is None or message.total_ms is None:
-        return None
-    writing_s = (message.total_ms - message.first_token_ms) / 1000
-    return message.output_tokens / writing_s if writing_s >= 0.05 else None
+    from console.chat import turn  # what asks and answers is not loaded for the first frame
+
+    return turn.tokens_per_s(message)
 
 
 def fallback_told(message: StoredMessage) -> str:
