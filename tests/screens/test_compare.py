@@ -152,7 +152,8 @@ def test_marks_have_a_limit_and_one_alone_is_no_comparison(tmp_path: Path) -> No
     async def body() -> None:
         async with room(tmp_path, box(), size=(80, 24)) as r:
             await r.write("echo aye")
-            await mark(r)
+            marking = await mark(r)
+            await r.until(lambda marking=marking: len(marking.all_rows) > 8)  # type: ignore[misc]  # all that the endpoint has
             await r.press("enter")
             await r.told("Mark two or more with Tab, then Enter.")
             await r.press("down", *["tab"] * 6)
@@ -165,7 +166,8 @@ def test_marks_have_a_limit_and_one_alone_is_no_comparison(tmp_path: Path) -> No
             assert r.written == "echo aye"
 
             # With one mark the row under the cursor is the other.
-            await mark(r)
+            marking = await mark(r)
+            await r.until(lambda marking=marking: len(marking.all_rows) > 8)  # type: ignore[misc]  # all that the endpoint has
             await r.press(*"phi3", "enter")
             await side_by_side(r)
             await r.until(lambda: not r.chat.is_busy)
