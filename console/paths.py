@@ -42,6 +42,20 @@ class Paths(NamedTuple):
         return self.state / "last-screen"
 
     @property
+    def documents(self) -> Path:
+        """The folder of the documents: `documents.db`, and an index over it that can be made anew."""
+        return self.data / "documents"
+
+    @property
+    def documents_file(self) -> Path:
+        return self.documents / "documents.db"
+
+    @property
+    def embedders(self) -> Path:
+        """Models that embed, a folder each."""
+        return self.data / "embedders"
+
+    @property
     def log_file(self) -> Path:
         return self.state / "hawser.log"
 

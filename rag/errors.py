@@ -6,7 +6,12 @@
     ├── Locked        it wants a password
     ├── Damaged       it cannot be parsed, or parsing it crashed
     ├── NoText        it holds no text: empty, or scanned pages only
-    └── NotText       neither text nor a kind of document that can be read here
+    ├── NotText       neither text nor a kind of document that can be read here
+    ├── NoModel       the model that embeds is not on this computer
+    ├── EmbedderFailed  it is there and did not answer, or with something else than vectors of its size
+    ├── IndexBroken   the vector index is damaged, foreign or gone; it can be made anew from what is stored
+    ├── LibraryBroken the store of the documents cannot be read or written
+    └── UnknownName   there is no such collection or document
 
 Each has a plain sentence and, where there is one, a hint that names the next step.
 """
@@ -42,4 +47,24 @@ class NoText(RagError):
 
 
 class NotText(RagError):
+    pass
+
+
+class NoModel(RagError):
+    pass
+
+
+class EmbedderFailed(RagError):
+    pass
+
+
+class IndexBroken(RagError):
+    pass
+
+
+class LibraryBroken(RagError):
+    pass
+
+
+class UnknownName(RagError):
     pass
