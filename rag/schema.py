@@ -126,5 +126,6 @@ CREATE TRIGGER chunks_words_out AFTER DELETE ON chunks BEGIN
 END;
 """
 """`chunks.headings` holds the path of headings joined by line breaks. A chunk's text never changes; a changed one is
-another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters apart
-where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON: {"sections": […], "pages": […]}."""
+another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters
+apart where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON:
+{"sections": […], "pages": […]}."""
