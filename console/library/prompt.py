@@ -81,7 +81,9 @@ def order_notes(sources: Iterable[Source]) -> list[str]:
         if order is not None:
             words = shorten(neutralise(source.text[order.start : order.end]), 60)
             where = f"[{source.n}] {shorten(neutralise(source.document), 60)}"
-            notes.append(f"{where}{_comma(source.place)} {order.told}: “{words}”. It is sent as text to read, marked so.")
+            notes.append(
+                f"{where}{_comma(source.place)} {order.told}: “{words}”. It is sent as text to read, marked so."
+            )
     if len(notes) > MOST_NOTES:
         rest = len(notes) - MOST_NOTES
         notes[MOST_NOTES:] = [f"{rest} more of the passages hold{'s' if rest == 1 else ''} words meant for the model."]

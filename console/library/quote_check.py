@@ -29,7 +29,9 @@ LONGEST_PASSAGE = 200_000
 _QUOTED = re.compile(r"“([^”]{1,2000})”|«([^»]{1,2000})»|„([^“”]{1,2000})[“”]|\"([^\"]{1,2000})\"")
 _GAP = re.compile(r"\s*(?:\[\s*(?:\.\.\.|…)\s*\]|\.\.\.|…)\s*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_SAME = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-"})
+_SAME = str.maketrans(
+    {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-"}
+)
 _MARKUP = "*_`#>|"
 
 
@@ -196,7 +198,9 @@ def _only_names(wanted: Sequence[str], names: Sequence[str]) -> bool:
     return bool(named) and any(word in named for word in wanted) and all(word in named | _OF_LISTS for word in wanted)
 
 
-_OF_LISTS = frozenset(stem(word) for word in ("source", "reference", "page", "line", "document", "passage", "see", "pp"))
+_OF_LISTS = frozenset(
+    stem(word) for word in ("source", "reference", "page", "line", "document", "passage", "see", "pp")
+)
 
 
 def _plain(text: str) -> tuple[str, list[int]]:

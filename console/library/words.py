@@ -18,7 +18,7 @@ STOP_WORDS = frozenset(
     "perhaps please quite rather really same say says shall she should since so some such tell than that the their "
     "theirs them themselves then there therefore these they this those though through thus to too under until up upon "
     "us use used uses very via was we were what when where whether which while who whom whose why will with within "
-    "without would yes yet you your yours according states stated passage source document".split()
+    "without would yes yet you your yours according states stated passage source document".split()  # noqa: SIM905 - a list of one-word lines
 )
 
 NUMBER_WORDS = {
@@ -57,4 +57,6 @@ def stem(word: str) -> str:
             if len(cut) > 3 and cut[-1] == cut[-2] and cut[-1] not in "lsz":
                 return cut[:-1]
             return cut.removesuffix("e")
-    return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word.removesuffix("e") if len(word) > 3 else word
+    return (
+        word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word.removesuffix("e") if len(word) > 3 else word
+    )
