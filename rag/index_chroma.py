@@ -428,7 +428,9 @@ def _open_server(url: str, token: str | None) -> ClientAPI:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 8000)
-    return chromadb.HttpClient(parts.hostname, port, ssl=secure, headers=headers, settings=_settings())
+    # Its way to close leaves connections open that are kept for a next call; so none is kept.
+    settings = _settings(chroma_http_max_keepalive_connections=0)
+    return chromadb.HttpClient(parts.hostname, port, ssl=secure, headers=headers, settings=settings)
 
 
 def _get(client: ClientAPI, name: str, build: Build) -> Collection:
