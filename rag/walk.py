@@ -18,11 +18,12 @@ MOST_FILES = 50_000
 MOST_ENTRIES = 1_000_000
 DEEPEST = 100
 NEVER = frozenset({"node_modules", "__pycache__", "site-packages"})
-NO_DOCUMENTS = frozenset(
-    "7z a avi avif bin bmp bz2 class db dll dmg dylib eot exe flac gguf gif gz heic ico img iso jar jpeg jpg lock lz4 m4a "
-    "mkv mov mp3 mp4 npy npz o obj ogg onnx opus otf parquet pickle pkl png psd pt pyc pyo rar safetensors so sqlite "
-    "sqlite3 svgz swp tar tif tiff ttf wasm wav webm webp woff woff2 xz zst".split()
-)
+_ENDINGS = """
+7z a avi avif bin bmp bz2 class db dll dmg dylib eot exe flac gguf gif gz heic ico img iso jar jpeg jpg lock lz4 m4a
+mkv mov mp3 mp4 npy npz o obj ogg onnx opus otf parquet pickle pkl png psd pt pyc pyo rar safetensors so sqlite sqlite3
+svgz swp tar tif tiff ttf wasm wav webm webp woff woff2 xz zst
+"""
+NO_DOCUMENTS = frozenset(_ENDINGS.split())
 """Endings of files that hold no text, so that a folder of pictures is not a list of failures. A file that is named
 itself is tried whatever its ending."""
 
