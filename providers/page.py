@@ -69,7 +69,7 @@ async def _fetch(url: str, longest: int) -> Page | str:
         http = client(host)
     async with http, opened(http, host, "GET", target) as response:
         if response.is_redirect:
-            return urljoin(url, response.headers.get("location", ""))
+            return str(urljoin(url, response.headers.get("location", "")))
         if response.status_code != 200:
             raise _refused(response.status_code, url)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
