@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from console.history.rows import storable
 from rag.documents import Span
@@ -93,6 +93,16 @@ class Source(NamedTuple):
         }
 
 
+    def lossless(self) -> dict[str, Any]:
+        """As an export has it; `from_lossless` reads it."""
+        return {
+            **self._asdict(),
+            "span": list(self.span),
+            "hashes": [each.hex() for each in self.hashes],
+            "claims": [list(each) for each in self.claims],
+        }
+
+
 _COLUMNS = (
     "n, collection, document_id, document, path, headings, span, text, hashes, score, lexical_rank, lexical_score,"
     " vector_rank, vector_score, why, quote_check, excluded"
@@ -106,13 +116,6 @@ def put(connection: sqlite3.Connection, message_id: str, sources: Sequence[Sourc
         f"INSERT INTO message_sources (message_id, {_COLUMNS})"  # noqa: S608
         " SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?",
         [(*_row(each), message_id) for each in sources],
-    )
-
-
-def note_claims(connection: sqlite3.Connection, message_id: str, sources: Iterable[Source]) -> None:
-    connection.executemany(
-        "UPDATE message_sources SET quote_check = ? WHERE message_id = ? AND n = ?",
-        [(_claims(each.claims), message_id, each.n) for each in sources],
     )
 
 
@@ -189,3 +192,65 @@ def _read_claims(packed: str | None) -> tuple[Claim, ...]:
         Claim(start, end, verdict, None if where is None else (where[0], where[1]))
         for start, end, verdict, where in json.loads(packed or "[]")
     )
+
+
+def from_lossless(item: Mapping[str, Any]) -> Source | None:
+    """What an export says of a source; None for what makes no sense. Every value is checked: it is a stranger's."""
+    try:
+        span = Span(*(None if each is None else _number(each) for each in item["span"]))
+        claims = tuple(
+            Claim(_number(start), _number(end), _verdict(verdict), None if where is None else _pair(where))
+            for start, end, verdict, where in item["claims"]
+        )
+        return Source(
+            _number(item["n"]),
+            _word(item["collection"]),
+            _number(item["document_id"]),
+            _word(item["document"]),
+            _word(item["path"]),
+            tuple(map(_word, item["headings"])),
+            span,
+            _word(item["text"]),
+            tuple(bytes.fromhex(_word(each)) for each in item["hashes"]),
+            float(item["score"]),
+            _number_or_none(item["lexical_rank"]),
+            _float_or_none(item["lexical_score"]),
+            _number_or_none(item["vector_rank"]),
+            _float_or_none(item["vector_score"]),
+            _word(item["why"]),
+            claims,
+            item["excluded"] is True,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 62) < value < 1 << 62:
+        raise ValueError(value)
+    return value
+
+
+def _number_or_none(value: Any) -> int | None:
+    return None if value is None else _number(value)
+
+
+def _float_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    start, end = value
+    return _number(start), _number(end)
+
+
+def _verdict(value: Any) -> Verdict:
+    if value not in get_args(Verdict):
+        raise ValueError(value)
+    return cast("Verdict", value)
