@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from screens.widgets.document.view import DocumentView, Light
+from screens.widgets.document.view import DocumentView, Light, Moved
 
-__all__ = ["DocumentView", "Light"]
+__all__ = ["DocumentView", "Light", "Moved"]

@@ -45,6 +45,10 @@ class Light(NamedTuple):
     kind: LightKind = "span"
 
 
+class Moved(Message, namespace="document_view"):
+    """Another row is the first in sight."""
+
+
 class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
     """`show` gives it a text, `light` says what is lit in it, `go_to` brings a place in sight."""
 
@@ -54,9 +58,6 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
                    background: $background; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("reading")]
-
-    class Moved(Message):
-        """Another row is the first in sight."""
 
     def __init__(self, palette: Palette) -> None:
         super().__init__()
@@ -172,13 +173,13 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
             row = layout.row_at(there)
             self.scroll_to(y=max(row - (BEFORE if there else 0), 0), animate=False, force=True)
         self.refresh()
-        self.post_message(self.Moved())
+        self.post_message(Moved())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         if round(new_value) != self._told_top:
             self._told_top = round(new_value)
-            self.post_message(self.Moved())
+            self.post_message(Moved())
 
     # ---- painting
 
