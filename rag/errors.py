@@ -11,6 +11,8 @@
     ├── EmbedderFailed  it is there and did not answer, or with something else than vectors of its size
     ├── IndexBroken   the vector index is damaged, foreign or gone; it can be made anew from what is stored
     ├── LibraryBroken the store of the documents cannot be read or written
+    │   ├── LibraryFull  the disk has no room for what is to be written; what was stored is safe
+    │   └── LibraryBusy  another process writes, and did not let go of it in time
     └── UnknownName   there is no such collection or document
 
 Each has a plain sentence and, where there is one, a hint that names the next step.
@@ -63,6 +65,14 @@ class IndexBroken(RagError):
 
 
 class LibraryBroken(RagError):
+    pass
+
+
+class LibraryFull(LibraryBroken):
+    pass
+
+
+class LibraryBusy(LibraryBroken):
     pass
 
 
