@@ -25,8 +25,10 @@ async def open_original(path: str, environment: Mapping[str, str]) -> bool:
         return await open_url(path, environment)
     file = Path(path)
     if "!/" in path or file.suffix.lower() not in SHOWN:
-        raise NotOpened(f"{file.name!r} is not opened: it is no kind of document that only shows itself.",
-                        hint="Its path can be copied with y.")
+        raise NotOpened(
+            f"{file.name!r} is not opened: it is no kind of document that only shows itself.",
+            hint="Its path can be copied with y.",
+        )
     try:
         async with asyncio.timeout(LIMIT_S):
             is_there = await aside(file.is_file, "original")

@@ -13,9 +13,10 @@ from screens.library_lines import path_words
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
+    from rag.engine import Added
+
     from console.library.library import Library
     from console.library.look import Looked
-    from rag.engine import Added
     from screens.app import HawserApp
 
 MOST_NAMED = 8
@@ -66,7 +67,10 @@ async def agreed(hawser: HawserApp, library: Library, collection: str) -> bool:
 
 
 async def _ask_secrets(hawser: HawserApp, secrets: Sequence[Looked], collection: str, *, is_all: bool) -> str | None:
-    lines = [f"{'This looks' if len(secrets) == 1 else 'These look'} like something that is nobody else's business:", ""]
+    lines = [
+        f"{'This looks' if len(secrets) == 1 else 'These look'} like something that is nobody else's business:",
+        "",
+    ]
     lines += [f"  {clip(path_words(each.path), 60)}  ({each.secret})" for each in secrets[:MOST_NAMED]]
     if len(secrets) > MOST_NAMED:
         lines.append(f"  and {len(secrets) - MOST_NAMED} more")

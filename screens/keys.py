@@ -194,25 +194,25 @@ ACTIONS: tuple[Action, ...] = (
     # Documents
     Action("library", "search", ("slash",), "Search", "Look for passages in the collection; Tab looks in all of them.",
            footer=1),
-    Action("library", "add", ("a",), "Add", "Add files, a folder or an address. What is dropped or pasted here is added "
-           "too.", footer=2),
+    Action("library", "add", ("a",), "Add", "Add files, a folder or an address; so does what is dropped or pasted "
+           "here.", footer=2),
     Action("library", "create", ("n",), "New", "Make a collection.", footer=6),
     Action("library", "watch", ("w",), "Watch", "Keep a folder in the collection as its files change.", footer=5),
     Action("library", "read", ("v",), "Read", "Open the document as it was read.", footer=3),
     Action("library", "original", ("o",), "Original", "Open the file in the program of this computer."),
     Action("library", "pick_names", ("f",), "Filter", "Show only documents whose names hold these words."),
-    Action("library", "mark", ("space",), "Mark", "Mark the document, or no longer: what is done is done to all marked."),
+    Action("library", "mark", ("space",), "Mark", "Mark the document, or no longer; deeds are for all marked ones."),
     Action("library", "title", ("r",), "Rename", "Give the collection another name."),
     Action("library", "move_to", ("m",), "Move", "Put documents into another collection."),
     Action("library", "tags", ("t",), "Tags", "Give the documents, or the collection, tags."),
     Action("library", "export", ("e",), "Export", "Write the text of all documents of the collection to a folder."),
-    Action("library", "remove", ("d", "delete"), "Remove", "Take documents, a collection or a watched folder out of the "
-           "library; files stay where they are.", dangerous=True, footer=7),
+    Action("library", "remove", ("d", "delete"), "Remove", "Take documents, a collection or a watched folder out; the "
+           "files stay where they are.", dangerous=True, footer=7),
     Action("library", "bring_back", ("u",), "Undo", "Add again the documents that were removed last."),
-    Action("library", "reindex", ("R",), "Reindex", "Cut and embed the collection anew, beside what answers meanwhile."),
+    Action("library", "reindex", ("R",), "Reindex", "Cut and embed the collection anew; the old answers meanwhile."),
     Action("library", "check", ("C",), "Check", "Look whether what is stored and what is found agree, and repair it."),
     Action("library", "pause", ("p",), "Pause", "Let the reading and embedding rest, or go on with it.", footer=8),
-    Action("library", "cancel_work", ("X",), "Cancel", "Leave out what waits to be read or embedded; what is there stays.",
+    Action("library", "cancel_work", ("X",), "Cancel", "Leave out what waits to be read or embedded.",
            dangerous=True),
     Action("library", "details", ("i",), "Details", "All that is known of the document or the collection.", footer=4),
     Action("library", "copy_path", ("y",), "Copy", "Copy the path of the document, or the passage."),
@@ -226,15 +226,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("reading", "top", ("g", "home"), "First", "To the beginning."),
     Action("reading", "bottom", ("G", "end"), "Last", "To the end."),
     # A document and its citations
-    Action("viewer", "next_place", ("right_square_bracket",), "Next citation", "The next place that is cited, in another "
-           "document where this one has no more.", footer=1),
+    Action("viewer", "next_place", ("right_square_bracket",), "Next citation", "The next place that is cited, in "
+           "another document where this one has no more.", footer=1),
     Action("viewer", "previous_place", ("left_square_bracket",), "Previous citation", "The place that is cited before "
            "this one.", footer=2),
     Action("viewer", "here", ("enter",), "Here", "Back to the place that is cited.", footer=5),
     Action("viewer", "find", ("slash",), "Find", "Find in this document.", footer=3),
     Action("viewer", "next", ("n",), "Next", "The next place found; without a search the next citation.", "step(1)"),
     Action("viewer", "previous", ("N",), "Previous", "The place found before, or the citation before.", "step(-1)"),
-    Action("viewer", "copy", ("y",), "Copy", "Copy what is selected, else what is cited, with where it stands.", footer=4),
+    Action("viewer", "copy", ("y",), "Copy", "Copy what is selected, or what is cited and where it is.", footer=4),
     Action("viewer", "original", ("o",), "Original", "Open the file in the program of this computer.", footer=6),
     Action("viewer", "leave", ("escape", "q"), "Close", "End the search, else close the document.", footer=8),
     # Logs

@@ -99,7 +99,9 @@ class LibraryRoom(Room):
         return self.runtime.library
 
     def compose(self) -> ComposeResult:
-        self.search = Search(self.library, self._found)
+        self.search = Search(
+            self.library, self._found, lambda work, group: self.run_worker(work, group=group, exclusive=True)
+        )
         self.field = FilterField(typed=self._typed)
         self.collections = Rows(self._paint_shelf, id="collections")
         self.documents = Rows(self._paint_document, id="documents", empty="Reading …")
@@ -215,7 +217,12 @@ class LibraryRoom(Room):
         in_sight = self.documents.in_sight
         is_same = before is not None and (before.collection, before.matching) == (collection.name, self._matching)
         try:
-            if is_same and before is not None and len(before.read) > REREAD_WHOLE and len(before) == collection.documents:
+            if (
+                is_same
+                and before is not None
+                and len(before.read) > REREAD_WHOLE
+                and len(before) == collection.documents
+            ):
                 await before.again(in_sight.start - 50, in_sight.stop + 50, bring)
                 shown = before
             else:
@@ -398,7 +405,6 @@ class LibraryRoom(Room):
             if self._searches:
                 self._searches = False
                 self.documents.display, self.passages.display = True, False
-                self.search.end()
             elif self._matching:
                 self._matching = ""
                 self._look()

@@ -190,7 +190,7 @@ async def export(room: LibraryRoom) -> None:
     label = "Into this folder: the text of each document, as it was read, as a file."
     folder = await room.app.push_screen_wait(AskDialog(f"Export {name}", label, suggested))
     if folder and folder.strip():
-        count = await room.library.export(name, Path(folder.strip()).expanduser())
+        count = await room.library.export(name, Path(folder.strip()))
         room.hawser.say(f"{plural(count, 'document')} written to {path_words(folder.strip())}.")
 
 
@@ -359,9 +359,7 @@ def read_passage(room: LibraryRoom, passages: Sequence[Passage], at: int) -> Non
 
 def show(hawser: HawserApp, places: Sequence[CitedPlace], at: int) -> None:
     """Open the viewer on a place."""
-    hawser.push_screen(
-        Viewer(places, at, hawser.runtime.library.text, partial(open_original, hawser), hawser.palette)
-    )
+    hawser.push_screen(Viewer(places, at, hawser.runtime.library.text, partial(open_original, hawser), hawser.palette))
 
 
 async def open_original(hawser: HawserApp, path: str) -> None:

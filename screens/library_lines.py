@@ -84,14 +84,14 @@ def document_line(
     tail: list[Segment] = []
     size = size_words(row.size_bytes) if row.size_bytes is not None else ""
     if width >= _WITH_FACTS:
-        pages = plural(row.pages, "page") if row.pages else ""
+        pages = f"{row.pages:,} p" if row.pages else ""
         when = short_time(row.read_at, now) if row.read_at is not None else ""
         tail += [
-            Segment(f"{pages:>11}", quiet),
-            Segment(f"{_chunks_of(row):>15}", palette.muted),
-            Segment(f"{size:>9}", quiet),
+            Segment(f"{pages:>8}", quiet),
+            Segment(f"{_chunks_of(row):>13}", palette.muted),
+            Segment(f"{size:>8}", quiet),
             Segment(f"  {word:<8}", getattr(palette, colour)),
-            Segment(f"{when:>9} ", quiet),
+            Segment(f"{when:>8} ", quiet),
         ]
     else:
         tail += [Segment(f"{size:>8} ", quiet)]
@@ -107,7 +107,7 @@ def document_line(
 
 def _chunks_of(row: Document) -> str:
     if row.same_as is not None:
-        return "same as another"
+        return "a copy"
     if not row.chunks:
         return ""
     return plural(row.chunks, "chunk") if row.state != "lexical" else f"{row.embedded:,}/{row.chunks:,}"
@@ -117,8 +117,6 @@ def collection_head(row: Collection, now: datetime) -> list[tuple[str, str]]:
     """What is told above the documents: words and the names of their colours."""
     parts = [(row.name, "heading"), (plural(row.documents, "document"), "text")]
     parts.append((plural(row.chunks, "chunk"), "muted"))
-    if row.text_bytes:
-        parts.append((f"{size_words(row.text_bytes)} of text", "muted"))
     if row.failed:
         parts.append((f"{row.failed:,} failed", "bad"))
     if row.building:
@@ -128,6 +126,8 @@ def collection_head(row: Collection, now: datetime) -> list[tuple[str, str]]:
     parts.append((short_model(row.embedder) if row.embedder else "found by words only", "muted"))
     if row.used_at is not None:
         parts.append((f"used {short_time(row.used_at, now)}", "muted"))
+    if row.text_bytes:
+        parts.append((f"{size_words(row.text_bytes)} of text", "muted"))
     parts += [(f"#{tag}", "tool") for tag in row.tags]
     return parts
 

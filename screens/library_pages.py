@@ -32,7 +32,7 @@ class Documents(Sequence["Document | None"]):
     def __getitem__(self, index: int) -> Document | None: ...
     @overload
     def __getitem__(self, index: slice) -> list[Document | None]: ...
-    def __getitem__(self, index: int | slice) -> Document | None | list[Document | None]:
+    def __getitem__(self, index: int | slice) -> Document | list[Document | None] | None:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -51,7 +51,9 @@ class Documents(Sequence["Document | None"]):
         self.read += page
         self.is_complete = len(page) < most
 
-    async def again(self, first: int, last: int, bring: Callable[[Document | None, int], Awaitable[list[Document]]]) -> None:
+    async def again(
+        self, first: int, last: int, bring: Callable[[Document | None, int], Awaitable[list[Document]]]
+    ) -> None:
         """Read these rows once more; what stands before them is taken to be as it was."""
         first, last = max(first, 0), min(last, len(self.read))
         if first < last:

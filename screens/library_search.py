@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 from console.errors import ConsoleError, explain
@@ -14,19 +15,26 @@ from screens.library_lines import Found
 if TYPE_CHECKING:
     from console.library.library import Library
 
+log = logging.getLogger(__name__)
+
 REST_S = 0.09
 """How long the keys have to rest before somebody is asked."""
 MOST = 30
 
 
 class Search:
-    """`changed` is called when there is something else to show."""
+    """`changed` is called when there is something else to show; `begin` does something beside the screen, in the place
+    of what it was given before under the same name."""
 
-    def __init__(self, library: Library, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        library: Library,
+        changed: Callable[[], None],
+        begin: Callable[[Coroutine[None, None, None], str], object],
+    ) -> None:
         self._library = library
         self._changed = changed
-        self._task: asyncio.Task[None] | None = None
-        self._waking: asyncio.Task[None] | None = None
+        self._begin = begin
         self._in: tuple[str, ...] = ()
         self.words = ""
         self.found: Sequence[Found] = ()
@@ -35,17 +43,15 @@ class Search:
 
     def begin(self) -> None:
         """The worker knows what words mean. It is woken, and until it is up words alone are compared."""
-        if not self._library.status.is_up and self._waking is None:
-            self._waking = asyncio.get_running_loop().create_task(self._wake(), name="wake documents")
+        if not self._library.status.is_up:
+            self._begin(self._wake(), "wake")
 
     async def _wake(self) -> None:
         try:
             if await self._library.follow(start=True) and self.words:
                 self._ask()
         except ConsoleError as error:
-            self.trouble = "" if self.found else explain(error).text
-        finally:
-            self._waking = None
+            log.info("the worker of the documents did not start: %s", error.text)
 
     def look(self, words: str, collections: tuple[str, ...]) -> None:
         if (words.strip(), collections) == (self.words, self._in):
@@ -54,9 +60,7 @@ class Search:
         self._ask()
 
     def _ask(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        self._task = asyncio.get_running_loop().create_task(self._find(), name="find passages")
+        self._begin(self._find(), "find")
 
     async def _find(self) -> None:
         if not self.words:
@@ -87,9 +91,3 @@ class Search:
         parts.append((f"{self.retrieved.embed_ms + self.retrieved.search_ms:.0f} ms", "faint"))
         parts += [(note, "warn") for note in self.retrieved.notes]
         return parts
-
-    def end(self) -> None:
-        for task in (self._task, self._waking):
-            if task is not None:
-                task.cancel()
-        self._task = self._waking = None

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal
 from console.library.news import LibraryStatus
 
 if TYPE_CHECKING:
-    from console.chat.open_chat import OpenChat
+    from rag.engine import Added, Finding
+
     from console.history.chats import Chat
     from console.library.look import Looked
     from rag.documents import Collection, Document, Folder, Retrieved, Wanted
-    from rag.engine import Added, Finding
     from rag.readers import DocumentText
 
 USUAL = "documents"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import partial
@@ -227,7 +228,7 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
             cuts |= {*selected}
         points = sorted(cuts)
         segments = []
-        for first, last in zip(points, points[1:], strict=False):
+        for first, last in itertools.pairwise(points):
             over = [light for light in lights if light.start <= first < light.end]
             painted = base + style
             if over:
@@ -313,5 +314,3 @@ def _shown(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return neutralise(text.replace("\t", " " * TAB).replace("\r", "")).translate(_UNSEEN)
-
-
