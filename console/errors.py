@@ -18,6 +18,8 @@
     ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     ├── TimeLimit            the whole call took longer than was allowed                                 5
+    ├── WorkerFailed         the process that holds the documents cannot be started, or ends             1
+    │   └── NoWorker         it is not up, and was not to be started                                     1
     ├── MachineError         a machine is not in a state for what was asked                              8
     │   ├── MachineBusy      something else is being done to it                                          8
     │   ├── CloudSilent      its account cannot be read, so that nothing is done to it                   4
@@ -163,6 +165,14 @@ class NoUsableAnswer(ConsoleError):
 class TimeLimit(ConsoleError):
     title = "The time limit was reached"
     exit_code = Exit.TIME_LIMIT
+
+
+class WorkerFailed(ConsoleError):
+    title = "The documents cannot be used"
+
+
+class NoWorker(WorkerFailed):
+    pass
 
 
 class MachineError(ConsoleError):

@@ -748,12 +748,8 @@ class RagSettings(Group):
         "How many tokens the passages of a question may have together; less where the model's window is small.",
         default=1536,
     )
-    lexical_weight: Decimal = setting(
-        _SHARE, "How much a place in the order by words counts.", default=Decimal("0.4")
-    )
-    vector_weight: Decimal = setting(
-        _SHARE, "How much a place in the order by meaning counts.", default=Decimal(1)
-    )
+    lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.4"))
+    vector_weight: Decimal = setting(_SHARE, "How much a place in the order by meaning counts.", default=Decimal(1))
     reranker: str | None = setting(
         text(),
         "A model that orders what was found once more, as `endpoint/model`; when it fails the order stays as it was.",

@@ -442,4 +442,5 @@ def _as_answer(message: StoredMessage) -> Answer:
         cost_usd=message.cost_usd,
         first_token_ms=message.first_token_ms,
         total_ms=message.total_ms,
+        sources=message.sources,
     )

@@ -92,7 +92,6 @@ class Source(NamedTuple):
             "excluded": self.excluded,
         }
 
-
     def lossless(self) -> dict[str, Any]:
         """As an export has it; `from_lossless` reads it."""
         return {

@@ -95,7 +95,12 @@ class Library:
         raise AssertionError
 
     async def add(
-        self, paths: Sequence[str | Path], collection: str = USUAL, *, tags: Sequence[str] = (), allow_secrets: bool = False
+        self,
+        paths: Sequence[str | Path],
+        collection: str = USUAL,
+        *,
+        tags: Sequence[str] = (),
+        allow_secrets: bool = False,
     ) -> Added:
         """Files, folders and URLs. When it returns they are in the queue for good."""
         raise AssertionError
@@ -121,7 +126,9 @@ class Library:
     async def move(self, document_ids: Sequence[int], collection: str) -> None:
         raise AssertionError
 
-    async def tag(self, tags: Sequence[str], *, collection: str | None = None, document_ids: Sequence[int] = ()) -> None:
+    async def tag(
+        self, tags: Sequence[str], *, collection: str | None = None, document_ids: Sequence[int] = ()
+    ) -> None:
         """Give these tags, in the place of those there were."""
         raise AssertionError
 

@@ -174,7 +174,11 @@ def test_a_format_6_store_is_read_as_it_was_written(tmp_path: Path) -> None:
             assert [message.excluded for message in tree] == [False, False, False, True, False]
             first, second = tree[1].sources
             assert (first.n, first.document, first.place, first.verdict) == (1, "ropes.pdf", "page 3", "exact")
-            assert (first.headings, first.span.first_line, first.claims[0].where) == (("Ropes", "Hawsers"), 41, (24, 50))
+            assert (first.headings, first.span.first_line, first.claims[0].where) == (
+                ("Ropes", "Hawsers"),
+                41,
+                (24, 50),
+            )
             assert (second.place, second.verdict, second.excluded) == ("line 1", None, True)
             assert await store.excluded_passages(chat.id) == (bytes.fromhex("ffeeddccbbaa99887766554433221100"),)
 
