@@ -17,7 +17,7 @@ from console.chat.keeping import InMemory, InStore, Keeper
 from console.chat.live import Live
 from console.chat.news import ChatChanged
 from console.errors import ConsoleError, NotFound
-from console.history.chats import TitledBy
+from console.history.chats import NO_DOCUMENTS, Among, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import Mark
 
@@ -53,6 +53,8 @@ class ChatContents:
         self.system: str | None = None
         self.persona: str | None = None
         self.params: Mapping[str, Any] = MappingProxyType({})
+        self.among: Among = NO_DOCUMENTS
+        """The documents that are asked along with every question."""
         self.branches = Branches()
         self._at = at
         self._keeper = keeper
@@ -205,6 +207,23 @@ class ChatContents:
         self.params = MappingProxyType(dict(params))
         self._changed()
 
+    async def set_among(self, among: Among) -> None:
+        """Ask these documents along from now on."""
+        if among != self.among:
+            await self._keeper.set_among(among)
+            self.among = among
+            self._changed()
+
+    async def exclude_source(self, message_id: str, n: int, excluded: bool = True) -> None:
+        """Put a passage away: it is not given to a model again in this chat; or take it in again."""
+        message = self.branches.messages.get(message_id)
+        if message is None or all(source.n != n for source in message.sources):
+            raise NotFound(f"This answer has no source {n}.")
+        await self._keeper.exclude_source(message_id, n, excluded)
+        sources = tuple(source._replace(excluded=excluded) if source.n == n else source for source in message.sources)
+        self.branches.put(message._replace(sources=sources))
+        self._changed()
+
     async def rename(self, title: str, by: TitledBy = "person") -> bool:
         """Give the chat a title; False when a person gave it the present one and somebody else would change that."""
         if by != "person" and self.titled_by == "person":
@@ -253,6 +272,7 @@ class ChatContents:
         self._keeper = InStore(self._at.store, self._at.clock, chat)
         self.title, self.titled_by, self.model = chat.title, chat.titled_by, chat.model
         self.system, self.persona, self.params = chat.system, chat.persona, MappingProxyType(dict(chat.params))
+        self.among = chat.among
         self._changed()
 
     async def _read(self, message_ids: Sequence[str]) -> bool:

@@ -247,7 +247,8 @@ class OpenChat(ChatContents):
     def _as_new(self, text: str) -> NewChat:
         """What the chat begins with, if it has to."""
         title = self.title or shorten(text, TITLE_WIDTH)
-        return NewChat(title, CLIENT, self.system, self.model, self.params, self.persona, self.titled_by or "words")
+        by = self.titled_by or "words"
+        return NewChat(title, CLIENT, self.system, self.model, self.params, self.persona, by, self.among)
 
     def _as_another(self, text: str) -> NewChat:
         """What a chat begins with that takes the place of this one; only a title that a person gave goes along."""
@@ -266,6 +267,7 @@ class OpenChat(ChatContents):
         wishes = dict(self.params)
         max_tokens, thinking = wishes.pop("max_tokens", None), wishes.pop("thinking", None)
         is_kept = not self.off_the_record
+        among = self.among if question.among is None else question.among
         turn = Turn(
             question.text,
             CLIENT,
@@ -278,6 +280,9 @@ class OpenChat(ChatContents):
             max_tokens=max_tokens,
             thinking=None if thinking is None else thinking == "on",
             save=is_kept,
+            collections=among.collections,
+            documents=among.documents,
+            without=() if is_kept else self._excluded_passages(),
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,
             earlier=earlier,
@@ -286,6 +291,11 @@ class OpenChat(ChatContents):
         answering = Answering(self._at, self.key, message, turn, before, self._end)
         self._answering[message.id] = answering
         answering.start()
+
+    def _excluded_passages(self) -> tuple[bytes, ...]:
+        """What was put away in a chat that is nowhere but here; of others the store knows it."""
+        sources = (source for message in self.branches.messages.values() for source in message.sources)
+        return tuple({each: None for source in sources if source.excluded for each in source.hashes})
 
     def _before(self, question_id: str) -> list[Message]:
         """What is sent above a question that is nowhere but here."""
@@ -412,7 +422,9 @@ class OpenChat(ChatContents):
         above = self.branches.path()[: self.earlier]
         if above and self.id is not None:
             await self._estimates.count_unread(await self._at.store(), self.id, above)
-        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above))
+        among = self.among if question.among is None else question.among
+        passages = self._at.settings.rag.budget_tokens if among else 0
+        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above), passages)
 
     def _chat(self) -> Chat:
         assert self._keeper.chat is not None

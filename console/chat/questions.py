@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from console.chat.attachments import Attachment
+    from console.history.chats import Among
 
 LARGEST_KEPT_BYTES = 32_000_000
 """Attachments of a waiting question beyond this are lost with the process; its words never are."""
@@ -17,6 +18,8 @@ class Question(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
     material: str | None = None
     """Text that goes with it and was not typed, such as a long paste."""
+    among: Among | None = None
+    """The documents it is asked of; None leaves it to the chat."""
 
 
 class Waiting(NamedTuple):
@@ -33,6 +36,7 @@ def as_document(waiting: Waiting) -> dict[str, Any]:
         "text": question.text,
         "material": question.material,
         "models": list(waiting.models),
+        "among": None if question.among is None else [list(each) for each in question.among],
         "attachments": [
             {"name": each.name, "media_type": each.media_type, "text": each.text, "content": _encoded(each.content)}
             for each in question.attachments
@@ -48,7 +52,14 @@ def from_document(document: dict[str, Any]) -> Waiting:
         Attachment(each["name"], each["media_type"], b64decode(each["content"]), each["text"])
         for each in document["attachments"]
     )
-    return Waiting(Question(document["text"], attachments, document["material"]), tuple(document["models"]))
+    question = Question(document["text"], attachments, document["material"], _among(document.get("among")))
+    return Waiting(question, tuple(document["models"]))
+
+
+def _among(written: Any) -> Among | None:
+    from console.history.chats import Among
+
+    return None if written is None else Among(tuple(written[0]), tuple(written[1]))
 
 
 def _encoded(content: bytes) -> str:
