@@ -59,6 +59,9 @@ class Rules(NamedTuple):
         return f"{kind}-{self.chunk_tokens}-{self.overlap_tokens}-v{self.version}"
 
 
+USUAL = Rules()
+
+
 class Readable(Protocol):
     """What is needed of a document's text."""
 
@@ -108,7 +111,7 @@ def embedded_text(chunk: Chunk) -> str:
     return _under_heading(chunk.headings, chunk.text)
 
 
-def cut(document: Readable, counter: TokenCounter, rules: Rules = Rules()) -> list[Chunk]:
+def cut(document: Readable, counter: TokenCounter, rules: Rules = USUAL) -> list[Chunk]:
     """The chunks of a document in their order. Every character that is not blank is in one of them."""
     assert rules.chunk_tokens > 0
     assert 0 <= rules.overlap_tokens < rules.chunk_tokens
@@ -116,10 +119,10 @@ def cut(document: Readable, counter: TokenCounter, rules: Rules = Rules()) -> li
     regions = _regions(document, rules)
     room = _room(regions, counter, rules)
     pieces = _counted(text, regions, room, counter, rules)
-    merged = _with_tiny_ones(regions, pieces, room) if rules.by_section else list(zip(regions, pieces, room, strict=True))
+    parts = list(zip(regions, pieces, room, strict=True))
     place = _Places(text, document.spans)
     chunks = []
-    for region, own, most in merged:
+    for region, own, most in _with_tiny_ones(parts) if rules.by_section else parts:
         header = _header_row(text, region)
         for start, end, tokens in _packed(text, own, most, rules):
             headings = (*region.headings, header[0]) if header and start >= header[1] else region.headings
@@ -239,16 +242,14 @@ def _broken(text: str, start: int, end: int, ends: int, most: int, counter: Toke
         at, token = to, behind
 
 
-def _with_tiny_ones(
-    regions: list[_Region], pieces: list[list[_Piece]], room: list[int]
-) -> list[tuple[_Region, list[_Piece], int]]:
+def _with_tiny_ones(parts: list[tuple[_Region, list[_Piece], int]]) -> list[tuple[_Region, list[_Piece], int]]:
     """Regions with those that are too small to be found joined to their follower under the same parent.
 
     A heading with nothing under it is joined to its first sub-section, even on the next page.
     """
     merged: list[tuple[_Region, list[_Piece], int]] = []
     waiting: tuple[_Region, list[_Piece], int] | None = None
-    for region, own, most in zip(regions, pieces, room, strict=True):
+    for region, own, most in parts:
         if waiting is not None:
             before, earlier, _ = waiting
             headings = _common(before.headings, region.headings)

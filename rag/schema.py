@@ -86,6 +86,7 @@ CREATE TABLE chunks (
     document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
     text TEXT NOT NULL,
+    spaced TEXT,
     headings TEXT NOT NULL,
     char_from INTEGER NOT NULL,
     char_to INTEGER NOT NULL,
@@ -115,16 +116,20 @@ CREATE TRIGGER chunks_leave AFTER DELETE ON chunks WHEN old.indexed = 1 BEGIN
     INSERT OR IGNORE INTO leaving (chunk_id, build_id) VALUES (old.id, old.build_id);
 END;
 
+CREATE VIEW worded AS SELECT id, headings, coalesce(spaced, text) AS text FROM chunks;
 CREATE VIRTUAL TABLE words USING fts5 (
-    headings, text, content = 'chunks', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
+    headings, text, content = 'worded', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE word_counts USING fts5vocab (words, row);
 CREATE TRIGGER chunks_words_in AFTER INSERT ON chunks BEGIN
-    INSERT INTO words (rowid, headings, text) VALUES (new.id, new.headings, new.text);
+    INSERT INTO words (rowid, headings, text) VALUES (new.id, new.headings, coalesce(new.spaced, new.text));
 END;
 CREATE TRIGGER chunks_words_out AFTER DELETE ON chunks BEGIN
-    INSERT INTO words (words, rowid, headings, text) VALUES ('delete', old.id, old.headings, old.text);
+    INSERT INTO words (words, rowid, headings, text)
+    VALUES ('delete', old.id, old.headings, coalesce(old.spaced, old.text));
 END;
 """
 """`chunks.headings` holds the path of headings joined by line breaks. A chunk's text never changes; a changed one is
-another chunk. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON: {"sections": […], "pages": […]}."""
+another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters
+apart where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON:
+{"sections": […], "pages": […]}."""

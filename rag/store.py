@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rag import rows, schema
 from rag.errors import LibraryBroken, UnknownName
-from rag.store_trouble import damaged, translate, translate_os
+from rag.store_trouble import translate, translate_os
 
 if TYPE_CHECKING:
     from rag.documents import Build, Collection, Document, Folder
@@ -121,8 +121,8 @@ class DocumentStore:
         matching: str = "",
     ) -> list[Document]:
         """In the order in which they were added; `after` is the id of the last one that is already known."""
-        ending, given = "AND d.id > ?", [after]
-        values: list[int | str] = [*given]
+        ending = "AND d.id > ?"
+        values: list[int | str] = [after]
         if collection is not None:
             ending += " AND d.collection_id = ?"
             values.append(self.collection(collection).id)
@@ -152,7 +152,7 @@ class DocumentStore:
                 f"The text of {document.name!r} is not there{' yet' if document.state != 'failed' else ''}.",
                 hint=document.hint if document.state == "failed" else "It is waiting to be read.",
             )
-        return unpack(document.name, document.media_type or "text/plain", row[0], row[1], document.notes)
+        return unpack(document.name, row[0], row[1], document.notes)
 
     def folders(self) -> list[Folder]:
         with self.read() as connection:
@@ -275,9 +275,3 @@ def _statements(script: str) -> Iterator[str]:
             yield gathered
             gathered = ""
 
-
-def check_text(path: Path, reason: BaseException) -> LibraryBroken:
-    """For stored values that cannot be unpacked."""
-    broken = damaged(path)
-    broken.__cause__ = reason
-    return broken

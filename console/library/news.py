@@ -23,15 +23,19 @@ class LibraryStatus(NamedTuple):
     """The name of the one that is being read."""
     to_embed: int = 0
     """Chunks without their vector."""
+    embedded: int = 0
+    """Chunks that got theirs since there was last nothing to do."""
     rate_per_s: float | None = None
     """Chunks embedded a second."""
     eta_s: float | None = None
     embedder: str | None = None
     index: str | None = None
-    """What finds the nearest vectors, in words."""
+    """What is wrong with the index, or what is done about it; None when it is in order."""
     error: str | None = None
     hint: str | None = None
     is_paused: bool = False
+    collection: str | None = None
+    """The one that is worked on."""
 
     @property
     def is_busy(self) -> bool:
