@@ -13,10 +13,9 @@ from screens.library_lines import path_words
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
-    from rag.engine import Added
-
     from console.library.library import Library
     from console.library.look import Looked
+    from rag.documents import Added
     from screens.app import HawserApp
 
 MOST_NAMED = 8

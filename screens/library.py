@@ -239,7 +239,7 @@ class LibraryRoom(Room):
         self.documents.show(shown, keep=_id_of if is_same else None, empty=empty)
         self._draw_about()
 
-    async def _bring(self, collection: str, matching: str, after: Document | None, most: int) -> list[Document]:
+    async def _bring(self, collection: str, matching: str, after: int, most: int) -> list[Document]:
         return await self.library.documents(collection, after=after, most=most, matching=matching)
 
     def _want_more(self) -> None:

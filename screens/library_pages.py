@@ -44,17 +44,15 @@ class Documents(Sequence["Document | None"]):
         """Whether more has to be read for somebody who sees rows up to this one."""
         return not self.is_complete and len(self.read) < min(last + AHEAD, max(len(self), last + AHEAD))
 
-    async def more(self, bring: Callable[[Document | None, int], Awaitable[list[Document]]]) -> None:
+    async def more(self, bring: Callable[[int, int], Awaitable[list[Document]]]) -> None:
         """Read the next page."""
         most = PAGE if self.read else FIRST_PAGE
-        page = await bring(self.read[-1] if self.read else None, most)
+        page = await bring(self.read[-1].id if self.read else 0, most)
         self.read += page
         self.is_complete = len(page) < most
 
-    async def again(
-        self, first: int, last: int, bring: Callable[[Document | None, int], Awaitable[list[Document]]]
-    ) -> None:
+    async def again(self, first: int, last: int, bring: Callable[[int, int], Awaitable[list[Document]]]) -> None:
         """Read these rows once more; what stands before them is taken to be as it was."""
         first, last = max(first, 0), min(last, len(self.read))
         if first < last:
-            self.read[first:last] = await bring(self.read[first - 1] if first else None, last - first)
+            self.read[first:last] = await bring(self.read[first - 1].id if first else 0, last - first)

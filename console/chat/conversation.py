@@ -594,7 +594,7 @@ class OngoingTurn:
 
     async def _checked(self) -> tuple[Source, ...]:
         """The sources with what was found of the sentences that cite them."""
-        from console.library.quote_check import claims, check
+        from console.library.quote_check import check, claims
 
         text, sources = self._turn.so_far + self.text, self.sources
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from console.chat.context import estimate_tokens
 from providers.chat.base import Delta
 
-
 if TYPE_CHECKING:
     from console.history.sources import Source
 
