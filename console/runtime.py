@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
+    from console.library.directly import Manner
+    from console.library.library import Library
     from console.links.connector import Connector, LoginManners
     from console.links.links import Links
     from console.links.offers import Offers
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from console.machines.services import Service
     from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.reach import Reach
+    from rag.embedder import Embedder
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +82,7 @@ class Runtime(MachineRuntime):
         self._on_hand: ModelsOnHand | None = None
         self._shelf: Shelf | None = None
         self._desk: Desk | None = None
+        self._library: Library | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -243,8 +247,45 @@ class Runtime(MachineRuntime):
                 self.clock,
                 self.bus,
                 make_ready=self._make_ready,
+                library=lambda: self.library,
             )
         return self._conversation
+
+    @property
+    def library(self) -> Library:
+        """The documents. Nothing of them is opened, and no worker started, before it is asked for something."""
+        if self._library is None:
+            from console.library.library import Library
+
+            self._library = Library(
+                self.paths, self.settings.rag, self.clock, self.bus, manner=self._manner, remote=self._who_embeds
+            )
+        return self._library
+
+    def _who_embeds(self, embedder: str) -> str | None:
+        """The service that gets the text, by what an embedder is called; None where it stays on this computer."""
+        from rag.embedder import DEFAULT
+
+        name = embedder.partition("/")[0]
+        endpoint = self.settings.endpoints.get(name)
+        is_here = endpoint is None or (endpoint.is_loopback and endpoint.machine is None)
+        return None if is_here or embedder == DEFAULT else name
+
+    def _question_embedder(self, identity: str) -> Embedder | None:
+        """What embeds a question without a worker; None where that is for the worker to do. Blocks."""
+        from rag.embedder import DEFAULT
+
+        if identity != DEFAULT or self.settings.rag.embedder == "none":
+            return None
+        from rag.minilm import MiniLM
+        from rag.model_files import ready_model
+
+        return MiniLM(ready_model(self.paths.embedders))
+
+    def _manner(self) -> Manner:
+        from console.library.directly import Manner
+
+        return Manner(self._question_embedder, self.settings.rag.vector_weight, self.settings.rag.lexical_weight)
 
     @property
     def shelf(self) -> Shelf:
@@ -334,6 +375,8 @@ class Runtime(MachineRuntime):
         if self._jobs is not None:
             await self._jobs.close()
         await self._close_guard()
+        if self._library is not None:
+            await self._library.close()
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])

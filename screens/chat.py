@@ -90,7 +90,7 @@ class ChatRoom(Room):
         self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
-        self._collections: Sequence[str] = ()
+        self._collections: Sequence[str] | None = None
         """The names of the collections, as they were read last."""
 
     def compose(self) -> ComposeResult:
@@ -101,7 +101,7 @@ class ChatRoom(Room):
             history=History(runtime.store, runtime.clock),
             folder=Path.cwd(),
             commands=lambda: commands(self),
-            collections=lambda: self._collections,
+            collections=lambda: self._collections or (),
             has_library=lambda: True,
             image_from_clipboard=self._clipboard_image,
             enter_sends=runtime.settings.chat.enter_sends,
@@ -151,7 +151,6 @@ class ChatRoom(Room):
             chat = None
         if self.chat is None:  # nobody chose another one meanwhile
             self.show_chat(chat or desk.new())
-        self._learn_collections()
         if chat is None and self.runtime.settings.chat.model is None:  # a first start says who there is
             self._has_asked_names = True
             self._learn_names()
@@ -168,8 +167,8 @@ class ChatRoom(Room):
 
     @work(exclusive=True, group="collections")
     async def _learn_collections(self) -> None:
-        if self.runtime.paths.documents_file.exists():
-            self._collections = await chat_documents.names(self)
+        """What `#` can be followed by; once somebody writes, and again when it changes."""
+        self._collections = await chat_documents.names(self)
 
     @work(group="names")
     async def _learn_names(self) -> None:
@@ -355,7 +354,7 @@ class ChatRoom(Room):
                 self._notice(happened.event)
             case TurnEnded():
                 self._read_list()
-            case LibraryChanged(what="collections" | "documents"):
+            case LibraryChanged() if self._collections is not None:
                 self._learn_collections()
             case ShelfChanged(chat_id=chat_id, what=what):
                 if chat is not None and chat_id == chat.id:
@@ -485,6 +484,9 @@ class ChatRoom(Room):
         if not self._has_asked_names and changed.draft.text:
             self._has_asked_names = True
             self._learn_names()
+        if self._collections is None and changed.draft.text:
+            self._collections = ()
+            self._learn_collections()
         self._note_draft()
         self._note_among()
         self.estimate()

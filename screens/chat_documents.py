@@ -177,8 +177,8 @@ async def sources(room: ChatRoom, chat: OpenChat, message: StoredMessage) -> Non
     if answer.deed == "open":
         view(room, message, answer.number)
         return
-    put_away = answer.deed == "put away"
-    await chat.exclude_source(message.id, answer.number, put_away)
-    if put_away:
-        await chat.regenerate(message.id)
+    if answer.deed == "put away":
+        await chat.ask_without(message.id, answer.number)
         room.transcript.to_end()
+    else:
+        await chat.exclude_source(message.id, answer.number, False)

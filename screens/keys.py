@@ -180,10 +180,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "thinking", ("t",), "Thinking", "Unfold or fold what models thought."),
     Action("messages", "raw", ("w",), "Raw", "Show messages as they were written."),
     Action("messages", "details", ("i",), "Details", "Model, machine, tokens, times and money of the message."),
-    Action("messages", "view", ("v",), "Source", "Open the document at the place that the answer cites; ] goes to the next "
-           "one."),
-    Action("messages", "sources", ("s",), "Sources", "What was found for the question, with scores and why; x there puts "
-           "a passage away and asks again."),
+    Action("messages", "view", ("v",), "Source", "Open the document at the place that the answer cites."),
+    Action("messages", "sources", ("s",), "Sources", "What was found for the question, and why; x there puts a passage "
+           "away and asks again."),
     Action("messages", "open_link", ("o",), "Open", "Open a link of the message."),
     Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
     Action("messages", "find_next", ("n",), "Next", "The next place found."),

@@ -471,8 +471,8 @@ class LibraryRoom(Room):
         parts = library_lines.work_words(status, self._to_do)
         if not parts and self._disk:
             parts = [(self._disk, "faint")]
-            if status.is_up and status.index:
-                parts.append((status.index, "faint"))
+            if status.is_up and status.index_trouble:
+                parts.append((status.index_trouble, "warn"))
         self.query_one("#library-foot", Static).update(self._flow(parts), layout=False)
 
     def _flow(self, parts: list[tuple[str, str]]) -> Text:

@@ -14,7 +14,7 @@ from screens.viewer import CitedPlace, Viewer
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
-    from rag.documents import Document, Folder, Passage
+    from rag.documents import Document, Folder, Passage, Skipped
     from screens.app import HawserApp
     from screens.library import LibraryRoom
 
@@ -263,7 +263,8 @@ async def bring_back(room: LibraryRoom) -> None:
     by_tags: dict[tuple[str, ...], list[str]] = {}
     for each in removed.documents:
         by_tags.setdefault(each.tags, []).append(each.path)
-    count, lost = 0, []
+    count = 0
+    lost: list[Skipped] = []
     for its_tags, paths in by_tags.items():  # they were agreed to when they were added first
         added = await room.library.add(paths, removed.collection, tags=its_tags, allow_secrets=True)
         count += len(added.document_ids)
@@ -308,7 +309,7 @@ async def check(room: LibraryRoom) -> None:
         lines.append(f"and {len(findings) - len(lines)} more")
     lines += ["", "Repairing makes anew what can be made from the stored documents."]
     if await room.app.push_screen_wait(ConfirmDialog("Check", lines, "Repair it")):
-        left = [each for each in await room.library.check(repair=True) if not each.repaired]
+        left = [each for each in await room.library.check(repair=True) if not each.is_repaired]
         room.hawser.say(f"{plural(len(left), 'finding')} could not be repaired." if left else "Repaired.")
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.segment import Segment
 from rich.text import Text
 
-from console.chat.attaching import size_words
 from console.paths import shown_path
-from console.text import plural
+from console.text import plural, size_words
 from screens.widgets.cells import clip, fit, one_line
 from screens.widgets.chat_line import mark_text, segments_of
 from screens.widgets.times import short_time
@@ -19,6 +18,7 @@ from screens.widgets.times import short_time
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from console.history.sources import Source
     from console.library.news import LibraryStatus
     from rag.documents import Collection, Document, Folder, Passage, Span
     from screens.theme import Palette
@@ -245,7 +245,7 @@ def _excerpt(text: str, query: str, width: int) -> str:
     return ("… " if start else "") + one_line(text[start : start + 3 * width])
 
 
-def scores_of(passage: Passage) -> list[tuple[str, bool]]:
+def scores_of(passage: Passage | Source) -> list[tuple[str, bool]]:
     """The fused score, then both it was fused from, with their ranks; the first is the one that counts."""
     parts = [(f"{passage.score:.2f}", True)]
     if passage.lexical_rank is not None:

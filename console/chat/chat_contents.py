@@ -53,8 +53,8 @@ class ChatContents:
         self.system: str | None = None
         self.persona: str | None = None
         self.params: Mapping[str, Any] = MappingProxyType({})
-        self.among: Among = NO_DOCUMENTS
-        """The documents that are asked along with every question."""
+        self.among = NO_DOCUMENTS
+        """The documents that its questions are put to."""
         self.branches = Branches()
         self._at = at
         self._keeper = keeper
@@ -188,7 +188,21 @@ class ChatContents:
                 self.branches.put(self.branches.messages[each]._replace(excluded=excluded))
         self._changed()
 
+    async def exclude_source(self, message_id: str, n: int, excluded: bool = True) -> None:
+        """Put a passage of an answer away: it is not given again in this chat; or take it back."""
+        message = self.branches.messages[message_id]
+        await self._keeper.exclude_source(message_id, n, excluded)
+        sources = tuple(each._replace(excluded=excluded) if each.n == n else each for each in message.sources)
+        self.branches.put(message._replace(sources=sources))
+        self._changed()
+
     # ---- what shapes the answers
+
+    async def set_among(self, among: Among) -> None:
+        """Put the questions from now on to these documents; `NO_DOCUMENTS` asks without."""
+        await self._keeper.set_among(among)
+        self.among = among
+        self._changed()
 
     async def set_model(self, model: str | None) -> None:
         await self._keeper.set_model(model)
@@ -205,23 +219,6 @@ class ChatContents:
         """Under the names of `parameters.py`; each backend gets those that it has."""
         await self._keeper.set_params(params)
         self.params = MappingProxyType(dict(params))
-        self._changed()
-
-    async def set_among(self, among: Among) -> None:
-        """Ask these documents along from now on."""
-        if among != self.among:
-            await self._keeper.set_among(among)
-            self.among = among
-            self._changed()
-
-    async def exclude_source(self, message_id: str, n: int, excluded: bool = True) -> None:
-        """Put a passage away: it is not given to a model again in this chat; or take it in again."""
-        message = self.branches.messages.get(message_id)
-        if message is None or all(source.n != n for source in message.sources):
-            raise NotFound(f"This answer has no source {n}.")
-        await self._keeper.exclude_source(message_id, n, excluded)
-        sources = tuple(source._replace(excluded=excluded) if source.n == n else source for source in message.sources)
-        self.branches.put(message._replace(sources=sources))
         self._changed()
 
     async def rename(self, title: str, by: TitledBy = "person") -> bool:

@@ -307,7 +307,12 @@ class OngoingTurn:
         """A further question below this answer; the messages so far come along, saved or not."""
         assert self._call is not None
         question = turn._replace(
-            text=text, material=None, attachments=(), collections=(), documents=(), parent_id=self._saver.answer_id if self._saver else None
+            text=text,
+            material=None,
+            attachments=(),
+            collections=(),
+            documents=(),
+            parent_id=self._saver.answer_id if self._saver else None,
         )
         before = (*self._call.request.messages, Message("assistant", self.text))
         again = OngoingTurn(self._at, question, self._is_overdue, before)
@@ -405,7 +410,7 @@ class OngoingTurn:
         self._asked = prompt.with_sources(self._question, self.sources)
 
     def _passages_budget(self, choice: Choice) -> int:
-        """What is set, or less where the window of one who may be asked is small. Earlier turns give way to passages."""
+        """What is set, or less for a small window of one who may be asked. Earlier turns give way to passages."""
         from console.library import prompt
 
         assert self._before is not None

@@ -133,6 +133,7 @@ class InStore:
     async def set_among(self, among: Among) -> None:
         if self.chat is not None:
             await (await self._store()).set_among(self._id, among)
+            self.chat = self.chat._replace(among=among)
 
     async def exclude_source(self, message_id: str, n: int, excluded: bool) -> None:
         await (await self._store()).exclude_source(message_id, n, excluded)

@@ -7,7 +7,7 @@ somebody says that they are to go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.answering import Answering, Surroundings
@@ -184,6 +184,11 @@ class OpenChat(ChatContents):
             self._answer(begun, begun.answers[0], model or self.model, Question(question.text))
             self._changed()
 
+    async def ask_without(self, message_id: str, n: int) -> None:
+        """Put a source of this answer away, and ask again."""
+        await self.exclude_source(message_id, n)
+        await self.regenerate(message_id)
+
     async def go_on(self, message_id: str) -> None:
         """Continue an answer from where it stopped.
 
@@ -213,6 +218,8 @@ class OpenChat(ChatContents):
     async def _ask(self, asked: Waiting) -> None:
         """Keep a question with empty answers at the end of the branch, and begin to answer it."""
         question = asked.question
+        if question.among is not None and question.among != self.among:
+            await self.set_among(question.among)
         try:
             begun = await self._begin(question, len(asked.models))
         except NotFound:
@@ -247,8 +254,9 @@ class OpenChat(ChatContents):
     def _as_new(self, text: str) -> NewChat:
         """What the chat begins with, if it has to."""
         title = self.title or shorten(text, TITLE_WIDTH)
-        by = self.titled_by or "words"
-        return NewChat(title, CLIENT, self.system, self.model, self.params, self.persona, by, self.among)
+        return NewChat(
+            title, CLIENT, self.system, self.model, self.params, self.persona, self.titled_by or "words", self.among
+        )
 
     def _as_another(self, text: str) -> NewChat:
         """What a chat begins with that takes the place of this one; only a title that a person gave goes along."""
@@ -267,7 +275,6 @@ class OpenChat(ChatContents):
         wishes = dict(self.params)
         max_tokens, thinking = wishes.pop("max_tokens", None), wishes.pop("thinking", None)
         is_kept = not self.off_the_record
-        among = self.among if question.among is None else question.among
         turn = Turn(
             question.text,
             CLIENT,
@@ -280,22 +287,24 @@ class OpenChat(ChatContents):
             max_tokens=max_tokens,
             thinking=None if thinking is None else thinking == "on",
             save=is_kept,
-            collections=among.collections,
-            documents=among.documents,
-            without=() if is_kept else self._excluded_passages(),
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,
             earlier=earlier,
+            collections=self.among.collections,
+            documents=self.among.documents,
+            without=(*question.without, *self._put_away()),
         )
         before = None if is_kept else self._before(begun.question.id)
         answering = Answering(self._at, self.key, message, turn, before, self._end)
         self._answering[message.id] = answering
         answering.start()
 
-    def _excluded_passages(self) -> tuple[bytes, ...]:
-        """What was put away in a chat that is nowhere but here; of others the store knows it."""
-        sources = (source for message in self.branches.messages.values() for source in message.sources)
-        return tuple({each: None for source in sources if source.excluded for each in source.hashes})
+    def _put_away(self) -> Iterator[bytes]:
+        """The hashes of what the reader put away, of the messages that are read."""
+        for message in self.branches.messages.values():
+            for source in message.sources:
+                if source.excluded:
+                    yield from source.hashes
 
     def _before(self, question_id: str) -> list[Message]:
         """What is sent above a question that is nowhere but here."""

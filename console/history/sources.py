@@ -174,15 +174,17 @@ def _claims(claims: Sequence[Claim]) -> str | None:
 
 
 def _source(row: Sequence[Any]) -> Source:
-    return Source(
-        *row[:5],
-        tuple(json.loads(row[5])),
-        Span(*json.loads(row[6])),
-        row[7],
-        tuple(map(bytes.fromhex, json.loads(row[8]))),
-        *row[9:15],
-        _read_claims(row[15]),
-        bool(row[16]),
+    return Source._make(
+        (
+            *row[:5],
+            tuple(json.loads(row[5])),
+            Span(*json.loads(row[6])),
+            row[7],
+            tuple(map(bytes.fromhex, json.loads(row[8]))),
+            *row[9:15],
+            _read_claims(row[15]),
+            bool(row[16]),
+        )
     )
 
 
@@ -196,7 +198,8 @@ def _read_claims(packed: str | None) -> tuple[Claim, ...]:
 def from_lossless(item: Mapping[str, Any]) -> Source | None:
     """What an export says of a source; None for what makes no sense. Every value is checked: it is a stranger's."""
     try:
-        span = Span(*(None if each is None else _number(each) for each in item["span"]))
+        start, end, first_line, last_line, *pages = item["span"]
+        span = Span(_number(start), _number(end), _number(first_line), _number(last_line), *map(_number_or_none, pages))
         claims = tuple(
             Claim(_number(start), _number(end), _verdict(verdict), None if where is None else _pair(where))
             for start, end, verdict, where in item["claims"]

@@ -21,13 +21,14 @@ _SHORT = 2
 """With so few telling words a question may be about something that was counted before."""
 _LOOSE = 8
 """With more a pronoun most likely points into the question itself."""
-_POINTING = frozenset(
-    "it its they them their theirs he she him his her hers this these those one ones former latter there same such "
-    "ihm ihn ihr ihre ihren deren dessen davon dazu dafür damit darin".split()
-)
-_COUNTING = frozenset("first second third last next previous other others".split())
+_POINTING_WORDS = """
+it its they them their theirs he she him his her hers this these those one ones former latter there same such
+ihm ihn ihr ihre ihren deren dessen davon dazu dafür damit darin
+"""
+_POINTING = frozenset(_POINTING_WORDS.split())
+_COUNTING = frozenset(["first", "second", "third", "last", "next", "previous", "other", "others"])
 """These point somewhere only where little else is said."""
-_OPENINGS = frozenset("and but so then or und aber also".split())
+_OPENINGS = frozenset(["and", "but", "so", "then", "or", "und", "aber", "also"])
 _OPENING_WORDS = ("what about", "how about", "why not", "how so", "tell me more", "go on", "what else", "was ist mit")
 _THAT = re.compile(
     r"\b(?:of|about|for|with|in|is|does|do|did|to|than|like|from|on|why|how|mean|means|was)\s+that\b|\bthat\s*[?.!]*$",

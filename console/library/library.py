@@ -210,12 +210,12 @@ class Library:
         service = await self.needs_agreement(collection)
         if service is not None:
             raise NotAgreed(
-                f"The text of {collection!r} would be sent to {service!r} to be embedded, and nobody has agreed to that.",
+                f"The text of {collection!r} would go to {service!r} to be embedded; nobody has agreed to that.",
                 hint="Agree to it, or set another [rag] embedder.",
             )
         answer = await self._ask(
             "add",
-            paths=[str(Path(path).expanduser().absolute()) for path in paths],
+            paths=[_absolute(path) for path in paths],
             collection=collection,
             tags=list(tags),
             allow_secrets=allow_secrets,
@@ -260,7 +260,9 @@ class Library:
     async def move(self, document_ids: Sequence[int], collection: str) -> None:
         await self._ask("move", documents=list(document_ids), collection=collection)
 
-    async def tag(self, tags: Sequence[str], *, collection: str | None = None, document_ids: Sequence[int] = ()) -> None:
+    async def tag(
+        self, tags: Sequence[str], *, collection: str | None = None, document_ids: Sequence[int] = ()
+    ) -> None:
         """Give these tags, in the place of those there were."""
         await self._ask("tag", tags=list(tags), collection=collection, documents=list(document_ids))
 
@@ -295,7 +297,7 @@ class Library:
         answer = await self._ask(
             "watch",
             collection=collection,
-            path=str(Path(path).expanduser().absolute()),
+            path=_absolute(path),
             include=list(include),
             exclude=list(exclude),
             quiet_s=self._settings.quiet_s if quiet_s is None else quiet_s,
@@ -329,10 +331,9 @@ class Library:
     async def _worker(self, *, start: bool) -> WorkerClient:
         async with self._connecting:
             if self._client is None:
-                connect = self._connect
-                if connect is None:
-                    from console.library.client import connect
-                self._client = await connect(self._paths, start=start)
+                from console.library.client import connect
+
+                self._client = await (self._connect or connect)(self._paths, start=start)
                 self._listening = asyncio.create_task(self._listen(self._client), name="news of the documents")
                 self._tell(self._status._replace(is_up=True))
             return self._client
@@ -347,13 +348,17 @@ class Library:
                 case "progress":
                     self._tell(_status(event.get("progress")))
                 case "changed":
-                    self._bus.publish(LibraryChanged(_ABOUT.get(str(event.get("do")), "collections"), event.get("collection")))
+                    self._bus.publish(
+                        LibraryChanged(_ABOUT.get(str(event.get("do")), "collections"), event.get("collection"))
+                    )
                 case "restarted":
                     self._tell(self._status._replace(is_up=True))
                     self._bus.publish(LibraryChanged("worker"))
                 case "leaving":
                     self._tell(self._status._replace(is_up=False, waiting=0, reading=None, to_embed=0, eta_s=None))
                     self._bus.publish(LibraryChanged("worker"))
+                case other:
+                    log.debug("the documents' worker tells of %r", other)
 
     def _tell(self, status: LibraryStatus) -> None:
         before, self._status = self._status, status
@@ -414,6 +419,10 @@ def _document(store: DocumentStore, document_id: int) -> Document | None:
         return None
 
 
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 def _status(told_progress: object) -> LibraryStatus:
     from rag.documents import Progress
     from rag.wire import from_json
@@ -431,7 +440,7 @@ def _status(told_progress: object) -> LibraryStatus:
         rate_per_s=progress.rate_per_s,
         eta_s=progress.eta_s,
         embedder=progress.embedder,
-        index=progress.index,
+        index_trouble=progress.index,
         error=progress.error,
         hint=progress.hint,
         is_paused=progress.paused,
@@ -446,7 +455,7 @@ def _size_of(folder: Path) -> int:
     for place, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118 - many files
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - many files
             except OSError:  # it went meanwhile
                 continue
     return total

@@ -29,7 +29,7 @@ class LibraryStatus(NamedTuple):
     """Chunks embedded a second."""
     eta_s: float | None = None
     embedder: str | None = None
-    index: str | None = None
+    index_trouble: str | None = None
     """What is wrong with the index, or what is done about it; None when it is in order."""
     error: str | None = None
     hint: str | None = None

@@ -9,25 +9,26 @@ from functools import lru_cache
 _WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣]|[^\W_぀-ヿ㐀-鿿가-힣]+(?:['’-][^\W_]+)*")
 """Where words are not parted by blanks each character counts as one."""
 
-STOP_WORDS = frozenset(
-    "a about above after again against all also although always am an and another any anybody anyone anything are "
-    "around as at be because been before being below between both but by can cannot could did do does doing don done "
-    "down during each either else etc even ever every few for from further get give given gives had has have having he "
-    "her here hers him his how however i if in into is it its itself just let many may me might more most much must my "
-    "myself neither no nor not now of off often on once one only onto or other others our ours out over own per "
-    "perhaps please quite rather really same say says shall she should since so some such tell than that the their "
-    "theirs them themselves then there therefore these they this those though through thus to too under until up upon "
-    "us use used uses very via was we were what when where whether which while who whom whose why will with within "
-    "without would yes yet you your yours according states stated passage source document".split()  # noqa: SIM905 - a list of one-word lines
-)
+_STOP_WORDS = """
+a about above after again against all also although always am an and another any anybody anyone anything are
+around as at be because been before being below between both but by can cannot could did do does doing don done
+down during each either else etc even ever every few for from further get give given gives had has have having
+he her here hers him his how however i if in into is it its itself just let many may me might more most much
+must my myself neither no nor not now of off often on once one only onto or other others our ours out over own
+per perhaps please quite rather really same say says shall she should since so some such tell than that the
+their theirs them themselves then there therefore these they this those though through thus to too under until
+up upon us use used uses very via was we were what when where whether which while who whom whose why will with
+within without would yes yet you your yours according states stated passage source document
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
-NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90"}
+_COUNTED = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen twenty
+"""
+_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+NUMBER_WORDS = {word: str(value) for value, word in enumerate(_COUNTED.split())}
+NUMBER_WORDS.update((word, str(value)) for word, value in _TENS.items())
 
 _ENDINGS = ("ations", "ation", "ments", "ment", "ingly", "ness", "ings", "ing", "edly", "ies", "ed", "ly", "es", "s")
 

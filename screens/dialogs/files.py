@@ -12,9 +12,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from console.chat.attaching import size_words
 from console.library import browse
-from console.text import neutralise, plural
+from console.text import neutralise, plural, size_words
 from screens import fuzzy
 from screens.dialogs.led import LedDialog
 from screens.widgets.cells import clip, fit

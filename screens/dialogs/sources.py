@@ -103,9 +103,7 @@ class SourcesDialog(Dialog[SourceDeed]):
         ]
         rows = [Row(source, source.n) for source in self._message.sources]
         self.rows.show([*rows, *(Row(each, None) for each in others)], keep=_key_of)
-        self._note = (
-            f"{plural(len(others), 'more')[:-1] if len(others) != 1 else '1 more'} near and left out" if others else ""
-        )
+        self._note = f"{len(others)} more were near and left out" if others else ""
 
     def _draw_head(self) -> None:
         sources = self._message.sources
