@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rag.documents import Skipped
+from rag.errors import RagError
+from rag.readers import MEMBER_MARK, USUAL, Limits, is_archive, split_member
 from rag.store import DocumentStore
-from rag.taking import SecretIn, file_of, hash_of, is_elsewhere, is_unchanged
-from rag.walk import Found, look, walk
+from rag.taking import Reads, SecretIn, file_of, hash_of, is_elsewhere, is_unchanged
+from rag.walk import Found, is_worth, look, may_be_archive, walk
 
 
 class Meant(NamedTuple):
@@ -25,10 +27,12 @@ def meant(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    make_reader: Callable[[], Reads],
+    limits: Limits = USUAL,
     secret_in: SecretIn | None = None,
     stopped: Callable[[], bool] = bool,
 ) -> Meant:
-    """Files that are named, and those in folders that are; each once. `secret_in` is asked about names only."""
+    """Files that are named, and those in folders and archives that are; each once. Only names tell of secrets here."""
     files: dict[str, Found] = {}
     skipped: list[Skipped] = []
     for named in paths:
@@ -52,12 +56,38 @@ def meant(
             skipped.append(Skipped(path, f"{str(error)[:1].upper()}{str(error)[1:]}."))
             continue
         for file in found:
-            secret = secret_in(file.path, None) if secret_in is not None else None
-            if secret is None:
-                files.setdefault(file.path, file)
+            if may_be_archive(file.path) and is_archive(Path(file.path)):
+                inside, closed = _inside(file, make_reader, limits)
+                skipped += closed
             else:
-                skipped.append(Skipped(file.path, f"It seems to hold {secret}."))
+                inside = [file]
+            for each in inside:
+                secret = secret_in(each.path, None) if secret_in is not None else None
+                if secret is None:
+                    files.setdefault(each.path, each)
+                else:
+                    skipped.append(Skipped(each.path, f"It seems to hold {secret}."))
     return Meant(tuple(files.values()), tuple(skipped))
+
+
+def _inside(archive: Found, make_reader: Callable[[], Reads], limits: Limits) -> tuple[list[Found], list[Skipped]]:
+    """The documents in an archive. They are as new as it is."""
+    reader = make_reader()
+    try:
+        members = reader.members(archive.path, limits)
+    except RagError as error:
+        return [], [Skipped(archive.path, error.text)]
+    finally:
+        reader.close()
+    files, skipped = [], []
+    for member in members:
+        if member.refused:
+            skipped.append(Skipped(member.path, member.refused))
+        elif is_worth(member.path[len(archive.path) + len(MEMBER_MARK) :]):
+            files.append(Found(member.path, member.size_bytes, archive.modified_ns))
+    if not files and not skipped:
+        skipped.append(Skipped(archive.path, "There is no document in this archive."))
+    return files, skipped
 
 
 class Kept(NamedTuple):
@@ -112,6 +142,8 @@ def keep(
             waiting.append(cursor.lastrowid)
             continue
         document_id, size_bytes, modified_ns, read_at, state, had_tags, had_folder, were_allowed = row
+        if size_bytes != file.size_bytes and split_member(file.path)[1]:
+            connection.execute("UPDATE documents SET size_bytes = ? WHERE id = ?", (file.size_bytes, document_id))
         ids.append(document_id)
         known_tags = json.loads(had_tags)
         all_tags = [*known_tags, *(tag for tag in tags if tag not in known_tags)]

@@ -10,25 +10,25 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from rag import rows, writes
-from rag.adding import keep, meant, moves
+from rag.adding import Meant, keep, meant, moves
 from rag.builds import Builds
 from rag.documents import Added, Build, Finding, Folder, Progress, Retrieved, Wanted
 from rag.errors import NoModel, RagError, UnknownName, Unreadable
 from rag.indexing import IndexKeeper
 from rag.ingest import Ingest
 from rag.layout import pack
-from rag.readers import USUAL, Limits
+from rag.readers import USUAL, Limits, split_member
 from rag.rounds import LONGEST_REST_S, Bell, Rounds, Troubles
 from rag.shelf import EmbedderShelf
 from rag.store import DocumentStore
-from rag.taking import Reads, SecretIn, Taker, file_of, is_elsewhere
+from rag.taking import Reads, SecretIn, Taker, is_elsewhere
 from rag.tidying import Tidying
 from rag.vectors import VectorMaker
 from rag.watching import Watching
@@ -75,6 +75,8 @@ class Engine:
         self._rerank = rerank
         self._weights = weights
         self._secret_in = secret_in
+        self._make_reader = reader
+        self._limits = limits
         self._told_at = self._tidied_at = monotonic() - TELL_EVERY_S
         self._is_untold = False
         self._telling = Lock()
@@ -90,7 +92,7 @@ class Engine:
         self._keeper = IndexKeeper(self._store, index, self._bell, monotonic, lambda: self._vectors.figures()[0] > 0)
         self._tidying = Tidying(self._store, self._keeper, self._tell_now)
         self._rounds = [
-            Rounds("reading", self._bell, self._troubles, self._ingest.work, at_end=self._taker.interrupt),
+            Rounds("reading", self._bell, self._troubles, self._ingest.work, at_end=self._taker.close),
             Rounds("embedding", self._bell, self._troubles, self._vectors.work, rest_s=self._vectors.rest_s),
             Rounds("index", self._bell, self._troubles, self._keeper.work, rest_s=self._keeper.rest_s),
             Rounds("tidying", self._bell, self._troubles, self._tidy, rest_s=self._tidy_rest_s),
@@ -149,7 +151,7 @@ class Engine:
             rate_per_s=rate,
             eta_s=left / rate if rate and left else None,
             embedder=self._shelf.open_default,
-            index=self._keeper.trouble,
+            index_trouble=self._keeper.trouble,
             error=None if trouble is None else trouble.text,
             hint=None if trouble is None else trouble.hint,
             paused=self._bell.is_paused,
@@ -182,6 +184,22 @@ class Engine:
             return True
 
         return self._bell.wait_until(are_there, seconds)
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Whether everything there is to do was done within the time: reading, vectors, index and tidying."""
+        return self._bell.wait_until(lambda: not self._is_anything_left(), seconds)
+
+    def _is_anything_left(self) -> bool:
+        with self._reading() as store, store.read() as connection:
+            left = connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM documents WHERE state IN ('waiting', 'reading', 'lexical')) "
+                "OR EXISTS (SELECT 1 FROM builds b LEFT JOIN collections c ON c.live_build = b.id WHERE c.id IS NULL) "
+                "OR EXISTS (SELECT 1 FROM collections WHERE substr(name, 1, 1) = ?) "
+                "OR EXISTS (SELECT 1 FROM leaving) ",
+                (rows.GONE,),
+            ).fetchone()[0]
+            builds = rows.builds(connection)
+        return bool(left) or any(self._keeper.is_behind(build) for build in builds)
 
     def pause(self) -> None:
         self._bell.is_paused = True
@@ -269,11 +287,7 @@ class Engine:
         allow_secrets: bool = False,
     ) -> Added:
         """Files and folders into a collection, which is made if there is none. Kept for good when this returns."""
-        found = meant(
-            paths,
-            secret_in=None if allow_secrets else self._secret_in,
-            stopped=self._bell.stopping.is_set,
-        )
+        found = self._meant(paths, allow_secrets=allow_secrets)
         if not found.files:
             return Added((), found.skipped)
         with self._store.write(durable=True) as connection:
@@ -293,6 +307,24 @@ class Engine:
         self._bell.ring()
         self._tell_now()
         return Added(kept.document_ids, found.skipped, len(kept.waiting))
+
+    def _meant(
+        self,
+        paths: Sequence[str],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        *,
+        allow_secrets: bool = False,
+    ) -> Meant:
+        return meant(
+            paths,
+            include=include,
+            exclude=exclude,
+            make_reader=self._make_reader,
+            limits=self._limits,
+            secret_in=None if allow_secrets else self._secret_in,
+            stopped=self._bell.stopping.is_set,
+        )
 
     def add_text(self, document: DocumentText, url: str, collection: str, *, tags: Sequence[str] = ()) -> Added:
         """A text that was fetched from elsewhere; one of the same address is replaced."""
@@ -473,13 +505,7 @@ class Engine:
             folder = next(iter(rows.folders(connection, "AND f.id = ?", (folder_id,))), None)
         if folder is None or not Path(folder.path).is_dir():
             return  # a disk that is not there at the moment is no reason to forget its documents
-        found = meant(
-            [folder.path],
-            include=folder.include,
-            exclude=folder.exclude,
-            secret_in=self._secret_in,
-            stopped=self._bell.stopping.is_set,
-        )
+        found = self._meant([folder.path], folder.include, folder.exclude)
         collection_id = self._store.collection(folder.collection).id
         moved = moves(self._store, collection_id, found.files)
         with self._store.write(durable=True) as connection:
@@ -487,7 +513,8 @@ class Engine:
             connection.execute("UPDATE folders SET scanned_at = ? WHERE id = ?", (self._clock_ms(), folder_id))
             known = connection.execute("SELECT id, path FROM documents WHERE folder_id = ?", (folder_id,)).fetchall()
         here = set(kept.document_ids)
-        gone = [each for each, path in known if each not in here and not Path(file_of(path)).exists()]
+        closed = {skipped.path for skipped in found.skipped}
+        gone = [each for each, path in known if each not in here and _is_gone(path, closed)]
         if gone and Path(folder.path).is_dir():
             self.remove(folder.collection, gone)
         self._bell.ring()
@@ -607,6 +634,12 @@ class Engine:
     def _tell_now(self) -> None:
         if not self._bell.stopping.is_set():
             self._on_progress(self.status())
+
+
+def _is_gone(path: str, closed: Container[str]) -> bool:
+    """Of a document that a walk did not meet. Not every one went: it may be ignored since, or in a closed archive."""
+    file, inside = split_member(path)
+    return not Path(file).exists() or (bool(inside) and file not in closed)
 
 
 def _check_name(name: str) -> None:
