@@ -9,9 +9,10 @@ from itertools import count
 from pathlib import Path
 
 from console.aside import aside
-from console.chat.attaching import Attached, attach_file, attach_text, paste_words, size_words
+from console.chat.attaching import Attached, attach_file, attach_text, paste_words
 from console.chat.drafts import AttachedFile, Chip, Collection, PastedText
 from console.errors import AttachmentRefused, ConsoleError
+from console.text import size_words
 from screens.widgets.composer.chips import ShownChip
 
 MOST_CHIPS = 60

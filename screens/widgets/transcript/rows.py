@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from console.text import neutralise, plural
+from console.text import neutralise, plural, size_words
 from screens import markdown
 from screens.markdown import Line
 from screens.markdown.lines import LineStrip
@@ -140,17 +140,6 @@ def shifted(lines: Iterable[Line]) -> Iterable[Line]:
     margin = Segment("  ")
     for each in lines:
         yield each._replace(strip=LineStrip([margin, *each.strip], each.strip.cell_length + 2), indent=each.indent + 2)
-
-
-def size_words(size_bytes: int) -> str:
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    for unit, scale in (("kB", 1e3), ("MB", 1e6)):
-        if size_bytes < scale * 1000:
-            return (
-                f"{size_bytes / scale:.0f} {unit}" if size_bytes >= scale * 10 else f"{size_bytes / scale:.1f} {unit}"
-            )
-    return f"{size_bytes / 1e9:.1f} GB"
 
 
 def chips(attachments: Sequence[Attached], width: int, palette: Palette) -> list[Line]:
