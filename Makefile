@@ -12,16 +12,16 @@ run: $(VENV)/ready  ## open the program on simulated services: no key, GPU or ne
 test: check peers  ## style, types, contracts and the whole suite, in parallel, with coverage
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
-check: $(VENV)/ready  ## style, types and import contracts only
+check: $(VENV)/ready-to-test  ## style, types and import contracts only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-peers: $(VENV)/ready  ## third-party programs in environments of their own, locked and cached
+peers: $(VENV)/ready-to-test  ## third-party programs in environments of their own, locked and cached
 	$(BIN)/python -m tests.peers.environments
 
-bench: $(VENV)/ready peers  ## the figures of the README
+bench: $(VENV)/ready-to-test peers  ## the figures of the README
 	$(BIN)/python -m benchmarks.headless
 	$(BIN)/python -m benchmarks.links
 	$(BIN)/python -m benchmarks.fleet
@@ -36,11 +36,18 @@ $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(VENV)/ready-to-test: $(VENV)/ready requirements/torch.txt requirements/embeddings.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/embeddings.lock
+	@touch $@
+
 lock:  ## resolve every dependency anew, for all platforms, with hashes
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip install --quiet uv
 	.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --group dev --output-file requirements/dev.lock pyproject.toml
+	.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	    -c requirements/dev.lock --override requirements/no-torch.txt --output-file requirements/embeddings.lock requirements/embeddings.in
 	for name in clients litellm vastai runpod lai; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-annotate --output-file tests/peers/$$name.lock tests/peers/$$name.in; done
 	for name in oterm elia parllama; do .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from console.errors import ConsoleError
 from console.paths import write_privately
+from console.text import size_words
 
 log = logging.getLogger(__name__)
 
@@ -172,12 +173,3 @@ def osc_52(content: bytes, *, in_tmux: bool = False) -> str:
         return sequence
     doubled = sequence.replace("\x1b", "\x1b\x1b")
     return f"\x1bPtmux;{doubled}\x1b\\"
-
-
-def size_words(size_bytes: int) -> str:
-    """As in 412 B, 1.2 kB, 3.4 MB."""
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    if size_bytes < 999_950:
-        return f"{size_bytes / 1000:.1f} kB"
-    return f"{size_bytes / 1_000_000:.1f} MB"

@@ -16,6 +16,7 @@ from console.clipboard import takes_osc_52
 from console.doctor import Finding, fail, info, ok, warn
 from console.errors import Exit
 from console.paths import Paths
+from console.text import size_words
 
 LEAST_FREE_BYTES = 100 * 1024 * 1024
 LITTLE_FREE_BYTES = 1024 * 1024 * 1024
@@ -154,7 +155,7 @@ def check_folders(paths: Paths) -> Iterator[Finding]:
             continue
         seen.add(device)
         free = shutil.disk_usage(there).free
-        text = f"{_size(free)} free for the {purpose} in {folder}."
+        text = f"{size_words(free)} free for the {purpose} in {folder}."
         if free < LEAST_FREE_BYTES:
             yield fail("folders", text, "Free some space; answers cannot be kept without it.", Exit.FAILED)
         elif free < LITTLE_FREE_BYTES:
@@ -167,14 +168,6 @@ def _nearest_existing(folder: Path) -> Path:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
-
-
-def _size(size_bytes: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.3g} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} TB"
 
 
 def check_clock(now: datetime, servers: Mapping[str, datetime]) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console.text import neutralise
+from console.text import neutralise, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,15 +75,6 @@ class PullMeter:
         self._shell.stderr.write("\r" + line.ljust(self._width))
         self._shell.stderr.flush()
         self._width = len(line)
-
-
-def size_words(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def time_words(seconds: float) -> str:

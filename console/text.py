@@ -31,5 +31,17 @@ def shorten(text: str, width: int) -> str:
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
 
 
+def size_words(size_bytes: float) -> str:
+    """A size in a few characters, in units of a thousand; from a gigabyte on a tenth of it matters."""
+    if size_bytes < 1_000:
+        return f"{size_bytes:.0f} B"
+    size = float(size_bytes)
+    for unit in ("kB", "MB"):
+        size /= 1_000
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if size >= 9.95 else f"{size:.1f} {unit}"
+    return f"{size / 1_000:.1f} GB"
+
+
 def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {nouns or noun + 's'}"

@@ -12,6 +12,8 @@
     ├── IndexBroken   the vector index is damaged, foreign or gone; it can be made anew from what is stored
     │   └── IndexUnreachable   it is somewhere else and does not answer, or another process has it: nothing is lost
     ├── LibraryBroken the store of the documents cannot be read or written
+    │   ├── LibraryFull  the disk has no room for what is to be written; what was stored is safe
+    │   └── LibraryBusy  another process writes, and did not let go of it in time
     └── UnknownName   there is no such collection or document
 
 Each has a plain sentence and, where there is one, a hint that names the next step.
@@ -68,6 +70,14 @@ class IndexUnreachable(IndexBroken):
 
 
 class LibraryBroken(RagError):
+    pass
+
+
+class LibraryFull(LibraryBroken):
+    pass
+
+
+class LibraryBusy(LibraryBroken):
     pass
 
 

@@ -2,6 +2,7 @@
 
 * Times are milliseconds since 1970; vectors are little-endian float32 of length one.
 * `words` reads its text from `chunks` and is kept by triggers; only the live build of a collection is asked.
+* Ids are never given twice: an index that is behind, or an old chat, may still speak of one that went.
 * A chunk whose vector is in `vectors` and whose `indexed` is 0 is yet to be told to the index; a chunk that went
   stands in `leaving` until the index has forgotten it.
 """
@@ -14,7 +15,7 @@ APPLICATION_ID = 0x48415744
 
 FRESH = """
 CREATE TABLE collections (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
     created_at INTEGER NOT NULL,
     used_at INTEGER,
@@ -24,7 +25,7 @@ CREATE TABLE collections (
 );
 
 CREATE TABLE builds (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     embedder TEXT,
     dimension INTEGER,
@@ -46,7 +47,7 @@ CREATE TABLE folders (
 CREATE UNIQUE INDEX folders_by_path ON folders (collection_id, path);
 
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     folder_id INTEGER REFERENCES folders (id) ON DELETE SET NULL,
     path TEXT NOT NULL,
@@ -56,6 +57,8 @@ CREATE TABLE documents (
     modified_ns INTEGER,
     sha256 TEXT,
     same_as INTEGER REFERENCES documents (id) ON DELETE SET NULL,
+    secrets_allowed INTEGER NOT NULL DEFAULT 0,
+    was_ready INTEGER NOT NULL DEFAULT 0,
     pages INTEGER,
     characters INTEGER,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'reading', 'lexical', 'ready', 'failed')),
@@ -68,6 +71,8 @@ CREATE TABLE documents (
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
+CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
+CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;
 CREATE INDEX documents_to_do ON documents (id) WHERE state IN ('waiting', 'reading');
 
 CREATE TABLE texts (
@@ -77,11 +82,12 @@ CREATE TABLE texts (
 );
 
 CREATE TABLE chunks (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
     document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
     text TEXT NOT NULL,
+    spaced TEXT,
     headings TEXT NOT NULL,
     char_from INTEGER NOT NULL,
     char_to INTEGER NOT NULL,
@@ -111,16 +117,20 @@ CREATE TRIGGER chunks_leave AFTER DELETE ON chunks WHEN old.indexed = 1 BEGIN
     INSERT OR IGNORE INTO leaving (chunk_id, build_id) VALUES (old.id, old.build_id);
 END;
 
+CREATE VIEW worded AS SELECT id, headings, coalesce(spaced, text) AS text FROM chunks;
 CREATE VIRTUAL TABLE words USING fts5 (
-    headings, text, content = 'chunks', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
+    headings, text, content = 'worded', content_rowid = 'id', tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE word_counts USING fts5vocab (words, row);
 CREATE TRIGGER chunks_words_in AFTER INSERT ON chunks BEGIN
-    INSERT INTO words (rowid, headings, text) VALUES (new.id, new.headings, new.text);
+    INSERT INTO words (rowid, headings, text) VALUES (new.id, new.headings, coalesce(new.spaced, new.text));
 END;
 CREATE TRIGGER chunks_words_out AFTER DELETE ON chunks BEGIN
-    INSERT INTO words (words, rowid, headings, text) VALUES ('delete', old.id, old.headings, old.text);
+    INSERT INTO words (words, rowid, headings, text)
+    VALUES ('delete', old.id, old.headings, coalesce(old.spaced, old.text));
 END;
 """
 """`chunks.headings` holds the path of headings joined by line breaks. A chunk's text never changes; a changed one is
-another chunk. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON: {"sections": […], "pages": […]}."""
+another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters
+apart where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON:
+{"sections": […], "pages": […]}."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from console.text import plural
+from console.text import plural, size_words
 
 if TYPE_CHECKING:
     from console.chat.attachments import Attachment
@@ -50,17 +50,6 @@ def measure(attachment: Attachment) -> Attached:
     if attachment.is_image:
         return Attached(attachment, IMAGE_TOKENS)
     return Attached(attachment, estimate_tokens(attachment.text), secret_in(attachment.text))
-
-
-def size_words(size_bytes: int) -> str:
-    if size_bytes < 1_000:
-        return f"{size_bytes} B"
-    size = float(size_bytes)
-    for unit in ("KB", "MB"):
-        size /= 1_000
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if size >= 10 else f"{size:.1f} {unit}"
-    return f"{size / 1_000:.1f} GB"
 
 
 def short_count(count: int) -> str:

@@ -46,7 +46,7 @@ class Attachment(NamedTuple):
 def read_attachment(path: Path) -> Attachment:
     """Read one file, or say why it cannot be attached. Blocks while a PDF is parsed; call it in a thread."""
     from rag.errors import RagError
-    from rag.readers import PDF, Limits, document_text, read_file
+    from rag.readers import Limits, document_text, read_file
 
     name = safe_name(path.name or str(path))
     limits = Limits(size_bytes=LARGEST_FILE_BYTES)
@@ -55,15 +55,15 @@ def read_attachment(path: Path) -> Attachment:
         image = image_kind(content)
         if image is not None:
             return _image(name, image, content)
-        document = document_text(name, content, limits)
+        document = document_text(name, content, limits, as_source=True)
     except RagError as error:
         raise AttachmentRefused(error.text, hint=error.hint) from error
     except RuntimeError as error:  # a ~ without a home
         raise AttachmentRefused(f"There is no file {str(path)!r}.") from error
-    if document.media_type != PDF:
-        return Attachment(name, "text/plain", content, document.text, document.notes)
+    if not document.pages:
+        return Attachment(name, document.media_type, content, document.text, document.notes)
     pages = "\n\n".join(f"[page {page.number}]\n{page.text}" for page in document.pages)
-    return Attachment(name, PDF, content, pages, document.notes)
+    return Attachment(name, document.media_type, content, pages, document.notes)
 
 
 def _image(name: str, media_type: str, content: bytes) -> Attachment:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from console.chat.breaker import is_down
 from console.errors import ConsoleError, Exit, NotFound, SettingsError, StoreError, UsageError, explain
-from console.pull_meter import PullMeter, size_words, time_words
+from console.pull_meter import PullMeter, time_words
+from console.text import size_words
 from providers.errors import ProviderError, StreamBroken, TimedOut
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from console import clipboard
-from console.clipboard import LONGEST_OSC_52, Clipboard, Copied, Manner, NotCopied, osc_52, size_words
+from console.clipboard import LONGEST_OSC_52, Clipboard, Copied, Manner, NotCopied, osc_52
 from tests.conftest import run
 
 XTERM = {"TERM": "xterm-256color"}
@@ -217,11 +217,3 @@ def test_without_a_terminal_nothing_is_drawn(desk: Desk) -> None:
 def test_what_was_copied_is_said_in_words() -> None:
     assert Copied("osc52", "OSC 52", 1234).words == "1.2 kB by OSC 52"
     assert Copied("file", "/home/me/clipboard.txt", 3).words == "3 B to /home/me/clipboard.txt"
-    assert [size_words(n) for n in (0, 999, 1000, 999_949, 999_950, 12_345_678)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "999.9 kB",
-        "1.0 MB",
-        "12.3 MB",
-    ]

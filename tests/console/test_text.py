@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.text import neutralise, shorten
+from console.text import neutralise, shorten, size_words
 
 
 def test_escape_codes_become_visible_and_harmless() -> None:
@@ -30,3 +30,20 @@ def test_a_shortened_line_fits(text: str, width: int) -> None:
 
     assert len(line) <= width
     assert "\n" not in line
+
+
+def test_sizes_have_two_digits_and_the_unit_that_fits() -> None:
+    sizes = (0, 999, 1_000, 9_940, 9_960, 999_499, 999_501, 12_345_678, 2_500_000_000, 70_400_000_000)
+
+    assert [size_words(size) for size in sizes] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "9.9 kB",
+        "10 kB",
+        "999 kB",
+        "1.0 MB",
+        "12 MB",
+        "2.5 GB",
+        "70.4 GB",
+    ]

@@ -174,7 +174,7 @@ def test_a_dropped_file_asks_and_becomes_a_chip(tmp_path: Path) -> None:
             await until(pilot, lambda: composer.attachments)
             assert composer.text == ""
             assert composer.chips == (AttachedFile(str(file)),)
-            assert "the report.txt · 5.0 KB · ~" in screen_of(app)
+            assert "the report.txt · 5.0 kB · ~" in screen_of(app)
 
     run(body())
 
@@ -372,7 +372,7 @@ def test_a_question_takes_only_so_much_along(tmp_path: Path, monkeypatch: pytest
             composer.set_draft(
                 Draft("", (AttachedFile(str(tmp_path / "a.txt")), AttachedFile(str(tmp_path / "b.txt"))))
             )
-            await until(pilot, lambda: "one question takes up to 1.0 KB along" in screen_of(app))
+            await until(pilot, lambda: "one question takes up to 1.0 kB along" in screen_of(app))
 
             assert len(composer.attachments) == 1
 
