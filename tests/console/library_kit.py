@@ -13,6 +13,7 @@ from console.library.library import Library
 from console.paths import Paths
 from console.settings import Settings
 from rag.embedder import Embedder
+from rag.readers import Reader
 from tests.rag.kit import HashEmbedder, engine_in, settle
 
 ROPES = {
@@ -36,7 +37,7 @@ def put_in(paths: Paths, collection: str, texts: Mapping[str, str], *embedders: 
     for name, text in texts.items():
         (folder / name).write_text(text)
     paths.documents.mkdir(parents=True, exist_ok=True)
-    with engine_in(paths.documents, *embedders) as engine:
+    with engine_in(paths.documents, *embedders, reader=Reader) as engine:
         added = engine.add([str(folder / name) for name in texts], collection)
         settle(engine)
     return list(added.document_ids)
