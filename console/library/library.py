@@ -491,7 +491,7 @@ def _status(told_progress: object) -> LibraryStatus:
         rate_per_s=progress.rate_per_s,
         eta_s=progress.eta_s,
         embedder=progress.embedder,
-        index_trouble=progress.index,
+        index_trouble=progress.index_trouble,
         error=progress.error,
         hint=progress.hint,
         is_paused=progress.paused,
