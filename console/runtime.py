@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from console.history.store import Store
     from console.jobs import Jobs
     from console.library.directly import Manner
+    from console.library.embedders import Embedders
     from console.library.library import Library
     from console.links.connector import Connector, LoginManners
     from console.links.links import Links
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from console.machines.outlook import Outlook
     from console.machines.services import Service
     from providers.chat.base import ChatProvider, Host, ModelInfo
+    from providers.embeddings import EmbeddingProvider
     from providers.reach import Reach
-    from rag.embedder import Embedder
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Runtime(MachineRuntime):
         self._shelf: Shelf | None = None
         self._desk: Desk | None = None
         self._library: Library | None = None
+        self._embeds: Embedders | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -263,29 +265,34 @@ class Runtime(MachineRuntime):
         return self._library
 
     def _who_embeds(self, embedder: str) -> str | None:
-        """The service that gets the text, by what an embedder is called; None where it stays on this computer."""
-        from rag.embedder import DEFAULT
+        """The service that gets the text, by what an embedder is called; None where it stays with the user."""
+        from console.library.embedders import remote_place
 
-        name = embedder.partition("/")[0]
-        endpoint = self.settings.endpoints.get(name)
-        is_here = endpoint is None or (endpoint.is_loopback and endpoint.machine is None)
-        return None if is_here or embedder == DEFAULT else name
+        return remote_place(embedder, self.settings.endpoints)
 
-    def _question_embedder(self, identity: str) -> Embedder | None:
-        """What embeds a question without a worker; None where that is for the worker to do. Blocks."""
-        from rag.embedder import DEFAULT
+    def _embedders(self) -> Embedders:
+        """What embeds a question without a worker; nothing is made or fetched for it."""
+        if self._embeds is None:
+            from console.library.embedders import Embedders, wait_on
 
-        if identity != DEFAULT or self.settings.rag.embedder == "none":
-            return None
-        from rag.minilm import MiniLM
-        from rag.model_files import ready_model
+            self._embeds = Embedders(
+                self.paths,
+                self.settings.endpoints,
+                self._embedding_provider,
+                wait_on(asyncio.get_running_loop()),
+                find_weights=False,
+            )
+        return self._embeds
 
-        return MiniLM(ready_model(self.paths.embedders))
+    def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
+        from providers.registry import embedding_provider
+
+        return embedding_provider(endpoint.wire, self.host(endpoint, self.keys.for_endpoint(endpoint)), self.clock)
 
     def _manner(self) -> Manner:
         from console.library.directly import Manner
 
-        return Manner(self._question_embedder, self.settings.rag.vector_weight, self.settings.rag.lexical_weight)
+        return Manner(self._embedders().open, self.settings.rag.vector_weight, self.settings.rag.lexical_weight)
 
     @property
     def shelf(self) -> Shelf:
@@ -377,6 +384,8 @@ class Runtime(MachineRuntime):
         await self._close_guard()
         if self._library is not None:
             await self._library.close()
+        if self._embeds is not None:
+            await asyncio.to_thread(self._embeds.close)
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])

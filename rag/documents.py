@@ -219,7 +219,7 @@ class Progress(NamedTuple):
     """Until everything has its vector; a guess for what was not read yet."""
     embedder: str | None = None
     """The identity of the one that is used for new collections; None while there is none."""
-    index: str | None = None
+    index_trouble: str | None = None
     """What is wrong with the index, or what is done about it; None when it is in order."""
     error: str | None = None
     """What holds the work up: the embedder does not answer, the disk is full."""

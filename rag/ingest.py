@@ -197,16 +197,27 @@ class Ingest:
             if row is None:
                 return False
             build = rows.builds(connection, "WHERE id = ?", (row[1],))[0]
-        chunks = self._builds.chunks(self._store.text(row[0]), build)
+        try:
+            chunks = self._builds.chunks(self._store.text(row[0]), build)
+        except RagError as error:
+            log.warning("the stored text of document %s cannot be used: %s", row[0], error.text)
+            self._read_anew(row[0])
+            return True
         with self._store.write() as connection:
             is_there = connection.execute(
-                "SELECT 1 FROM documents WHERE id = ? AND EXISTS (SELECT 1 FROM builds WHERE id = ?)", (row[0], build.id)
+                "SELECT 1 FROM documents WHERE id = ? AND EXISTS (SELECT 1 FROM builds WHERE id = ?)",
+                (row[0], build.id),
             ).fetchone()
             written = writes.write_chunks(connection, row[0], build, chunks) if is_there else None
         if written is not None and build.embedder is not None:
             self._vectors.more(written.added - written.copied)
         self._changed()
         return True
+
+    def _read_anew(self, document_id: int) -> None:
+        with self._store.write() as connection:
+            connection.execute("DELETE FROM texts WHERE document_id = ?", (document_id,))
+            connection.execute("UPDATE documents SET state = 'waiting', read_at = NULL WHERE id = ?", (document_id,))
 
 
 def _page_count(text: DocumentText) -> int | None:

@@ -31,6 +31,8 @@ _DEPTH = 60
 """How far down each ranking is looked at."""
 _NEAREST_AT_MOST = 4_000
 """How many nearest ones are asked for when a filter lets few of them through."""
+_LOOKED_AT = 32
+"""Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
 _CONSIDERED = 20
 _RANK_OFFSET = 10
@@ -95,15 +97,16 @@ def retrieve(
     by_vectors = _by_vectors(builds, near, scope)
     if builds and not by_vectors and not scope.is_empty:
         notes.append("Found by words only; there are no vectors to compare with.")
-    found = _fused(by_words, by_vectors, weights)
+    found = _fused(by_words, by_vectors, weights)[: _LOOKED_AT + 3 * wanted.top_k]
     rows = _rows(connection, [one.id for one in found])
+    found = [one for one in found if one.id in rows]
     if rerank is not None and found:
         found, note = _reranked(rerank, wanted.text, found, rows)
         notes += note
     passages, considered = _packed(found, rows, wanted)
     return Retrieved(
         tuple(passages),
-        tuple(considered[:_CONSIDERED]),
+        tuple(considered),
         tuple(notes),
         sum(passage.tokens for passage in passages),
         "hybrid" if by_vectors else "lexical",
@@ -207,7 +210,7 @@ def _reranked(
     rerank: Rerank, question: str, found: Sequence[_Found], rows: dict[int, _Row]
 ) -> tuple[list[_Found], list[str]]:
     """The first ones in the reranker's order; whatever it fails with, the fused order stands and a note says so."""
-    first = [one for one in found if one.id in rows][:_RERANKED]
+    first = found[:_RERANKED]
     texts = [_with_headings(rows[one.id]) for one in first]
     try:
         scores = [float(score) for score in rerank(question, texts)]
@@ -274,6 +277,8 @@ def _packed(found: Sequence[_Found], rows: dict[int, _Row], wanted: Wanted) -> t
     budget = wanted.budget_tokens
     spent = 0
     for one in _spread(found, rows):
+        if len(left) == _CONSIDERED:
+            break
         row = rows[one.id]
         fingerprint = frozenset(row.text.lower().split())
         if row.hash in hashes or any(_is_same(fingerprint, other) for other in seen):
@@ -293,7 +298,7 @@ def _packed(found: Sequence[_Found], rows: dict[int, _Row], wanted: Wanted) -> t
         seen.append(fingerprint)
         spent += cost
     passages = [_passage(draft.found, draft.rows, words) for draft in drafts]
-    return passages, [_passage(one, [rows[one.id]], words) for one in left[:_CONSIDERED]]
+    return passages, [_passage(one, [rows[one.id]], words) for one in left]
 
 
 def _spread(found: Iterable[_Found], rows: dict[int, _Row]) -> list[_Found]:
@@ -303,8 +308,7 @@ def _spread(found: Iterable[_Found], rows: dict[int, _Row]) -> list[_Found]:
     counts: dict[int, int] = {}
     best: int | None = None
     for one in found:
-        if (row := rows.get(one.id)) is None:
-            continue
+        row = rows[one.id]
         best = row.document_id if best is None else best
         counts[row.document_id] = counts.get(row.document_id, 0) + 1
         is_too_many = counts[row.document_id] > _MOST_OF_A_DOCUMENT and row.document_id != best

@@ -70,6 +70,9 @@ class Troubles:
             log.warning("%s waits: %s", who, error.text)
             self._on_change()
 
+    def clear(self) -> None:
+        self._errors.clear()
+
     def over(self, who: str) -> None:
         if self._errors.pop(who, None) is not None:
             self._on_change()

@@ -58,6 +58,7 @@ CREATE TABLE documents (
     sha256 TEXT,
     same_as INTEGER REFERENCES documents (id) ON DELETE SET NULL,
     secrets_allowed INTEGER NOT NULL DEFAULT 0,
+    was_ready INTEGER NOT NULL DEFAULT 0,
     pages INTEGER,
     characters INTEGER,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'reading', 'lexical', 'ready', 'failed')),

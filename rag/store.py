@@ -196,7 +196,10 @@ def _for_reading(path: Path, busy_s: float) -> tuple[sqlite3.Connection, tuple[i
         except sqlite3.OperationalError as error:
             # On a disk that cannot be written the shared-memory file of the log cannot be made. Without a log beside
             # it, the file is complete and can be read as it stands.
-            unwritable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+            unwritable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            )
             if not unwritable or path.with_name(path.name + "-wal").exists():
                 raise
             connection.close()
@@ -274,4 +277,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(gathered):
             yield gathered
             gathered = ""
-

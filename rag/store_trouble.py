@@ -25,7 +25,8 @@ def translate(error: sqlite3.Error, path: Path) -> LibraryBroken:
             return full(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return LibraryBroken(
-                f"The documents {str(path)!r} cannot be written.", hint="Set HAWSER_HOME to a folder that can be written."
+                f"The documents {str(path)!r} cannot be written.",
+                hint="Set HAWSER_HOME to a folder that can be written.",
             )
         case sqlite3.SQLITE_CANTOPEN:
             return LibraryBroken(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rag.errors import RagError, Unreadable
-from rag.readers import DocumentText, Limits
+from rag.readers import DocumentText, Limits, split_member
 from rag.store import DocumentStore
 from rag.walk import Found, look
+
+if TYPE_CHECKING:
+    from rag.reading.archive import Member
 
 TRIES = 3
 """How often a file is read that changes meanwhile."""
@@ -21,9 +24,14 @@ _PIECE = 1 << 20
 
 
 class Reads(Protocol):
-    """A `rag.readers.Reader`. `close` may be called while another thread reads, which then fails."""
+    """A `rag.readers.Reader`."""
 
-    def read(self, path: str, limits: Limits) -> DocumentText: ...
+    def read(self, path: str, limits: Limits = ...) -> DocumentText: ...
+
+    def members(self, path: str, limits: Limits = ...) -> Sequence[Member]: ...
+
+    def interrupt(self) -> None:
+        """While another thread reads, which then fails."""
 
     def close(self) -> None: ...
 
@@ -73,7 +81,7 @@ def is_elsewhere(path: str) -> bool:
 
 def file_of(path: str) -> str:
     """The file in which a document is: for one in an archive, the archive."""
-    return path.partition("!/")[0]
+    return split_member(path)[0]
 
 
 class Taker:
@@ -108,6 +116,12 @@ class Taker:
 
     def interrupt(self) -> None:
         """Let what is being read fail."""
+        reader = self._reader
+        if reader is not None:
+            reader.interrupt()
+
+    def close(self) -> None:
+        """By the thread that takes."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
@@ -117,10 +131,11 @@ class Taker:
         stored = None if is_prepared or waiting.same_as is not None else self._stored(waiting.id)
         if is_elsewhere(waiting.path):
             return as_stored._replace(text=stored)
-        file = file_of(waiting.path)
+        file, inside = split_member(waiting.path)
+        is_member = bool(inside)
         for turn in range(1, TRIES + 1):
             try:
-                before = look(file)
+                before = _as_of(waiting, look(file), is_member)
             except OSError as error:
                 if stored is not None:
                     return as_stored._replace(text=stored)  # it went, and nobody asked to forget it
@@ -131,7 +146,7 @@ class Taker:
             has_own = is_prepared or stored is not None
             if has_own and is_unchanged(before, waiting.size_bytes, waiting.modified_ns, waiting.read_at):
                 return as_stored._replace(text=stored, same_as=waiting.same_as)
-            if file == waiting.path and before.size_bytes <= self._limits.size_bytes:
+            if not is_member and before.size_bytes <= self._limits.size_bytes:
                 seen = seen._replace(sha256=self._hash(file))
                 if (same_as := self._same_bytes(waiting, seen.sha256)) is not None:
                     return seen._replace(same_as=same_as)
@@ -139,7 +154,7 @@ class Taker:
                     return seen._replace(text=stored)
             text = self._read(waiting.path)
             try:
-                after: Found | None = look(file)
+                after: Found | None = _as_of(waiting, look(file), is_member)
             except (OSError, ValueError):
                 after = None  # gone, but read
             if after is None or after == before:
@@ -178,6 +193,11 @@ class Taker:
             return hash_of(file, self._stopping.is_set)
         except OSError as error:
             raise _unreadable(file, error.strerror or str(error)) from error
+
+
+def _as_of(waiting: Waiting, file: Found, is_member: bool) -> Found:
+    """A file in an archive is as new as the archive; its own size was told with its name."""
+    return file._replace(size_bytes=waiting.size_bytes or 0) if is_member else file
 
 
 def hash_of(file: str, stopped: Callable[[], bool] = bool) -> str:

@@ -18,13 +18,16 @@ MOST_FILES = 50_000
 MOST_ENTRIES = 1_000_000
 DEEPEST = 100
 NEVER = frozenset({"node_modules", "__pycache__", "site-packages"})
-NO_DOCUMENTS = frozenset(
-    "7z a avi avif bin bmp bz2 class db dll dmg dylib eot exe flac gguf gif gz heic ico img iso jar jpeg jpg lock lz4 m4a "
-    "mkv mov mp3 mp4 npy npz o obj ogg onnx opus otf parquet pickle pkl png psd pt pyc pyo rar safetensors so sqlite "
-    "sqlite3 svgz swp tar tif tiff ttf wasm wav webm webp woff woff2 xz zst".split()
-)
+_ENDINGS = """
+7z a avi avif bin bmp bz2 class db dll dmg dylib eot exe flac gguf gif gz heic ico img iso jar jpeg jpg lock lz4 m4a
+mkv mov mp3 mp4 npy npz o obj ogg onnx opus otf parquet pickle pkl png psd pt pyc pyo rar safetensors so sqlite sqlite3
+svgz swp tar tif tiff ttf wasm wav webm webp woff woff2 xz zst
+"""
+NO_DOCUMENTS = frozenset(_ENDINGS.split())
 """Endings of files that hold no text, so that a folder of pictures is not a list of failures. A file that is named
 itself is tried whatever its ending."""
+ARCHIVES = frozenset({"zip", "tar", "tgz", "gz", "bz2", "xz"})
+"""Endings of files that may hold others; below a folder only ZIP files are opened."""
 
 
 class Found(NamedTuple):
@@ -115,7 +118,18 @@ def _fits(path: str, glob: str) -> bool:
 
 
 def _may_be_document(name: str) -> bool:
-    return name.rpartition(".")[2].lower() not in NO_DOCUMENTS or "." not in name
+    return "." not in name or name.rpartition(".")[2].lower() not in NO_DOCUMENTS
+
+
+def is_worth(path: str) -> bool:
+    """The same for a path in an archive: not hidden, nor in a folder that never holds documents."""
+    *folders, name = path.split("/")
+    hidden = any(part.startswith(".") for part in (*folders, name))
+    return not hidden and NEVER.isdisjoint(folders) and _may_be_document(name)
+
+
+def may_be_archive(path: str) -> bool:
+    return path.rpartition(".")[2].lower() in ARCHIVES
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

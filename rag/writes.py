@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from rag import rows
 from rag.documents import Build, Chunk
+from rag.lexical import spaced
 from rag.readers import DocumentText
 
 
@@ -84,7 +85,7 @@ def write_chunks(
             if old_place != place:
                 moved.append((*place, chunk_id))
         else:
-            fresh.append((build.id, document_id, chunk.text, headings, chunk.hash, *place))
+            fresh.append((build.id, document_id, chunk.text, spaced(chunk.text), headings, chunk.hash, *place))
     connection.executemany(
         "UPDATE chunks SET position = ?, char_from = ?, char_to = ?, line_from = ?, line_to = ?, page_from = ?, "
         "page_to = ?, tokens = ? WHERE id = ?",
@@ -92,8 +93,8 @@ def write_chunks(
     )
     before = _highest_chunk(connection)
     connection.executemany(
-        "INSERT INTO chunks (build_id, document_id, text, headings, hash, position, char_from, char_to, line_from, "
-        "line_to, page_from, page_to, tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO chunks (build_id, document_id, text, spaced, headings, hash, position, char_from, char_to, "
+        "line_from, line_to, page_from, page_to, tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         fresh,
     )
     copied = 0
@@ -116,7 +117,8 @@ def copy_known(connection: sqlite3.Connection, embedder: str, chunk_ids: Iterabl
     before = connection.total_changes
     connection.executemany(
         "INSERT OR IGNORE INTO vectors (chunk_id, vector) "
-        "SELECT own.id, known.vector FROM chunks own CROSS JOIN chunks other ON other.hash = own.hash AND other.id <> own.id "
+        "SELECT own.id, known.vector FROM chunks own "
+        "CROSS JOIN chunks other ON other.hash = own.hash AND other.id <> own.id "
         "CROSS JOIN builds ON builds.id = other.build_id AND builds.embedder = ? "
         "CROSS JOIN vectors known ON known.chunk_id = other.id WHERE own.id = ? LIMIT 1",
         [(embedder, chunk_id) for chunk_id in chunk_ids],
@@ -149,17 +151,17 @@ def settle(connection: sqlite3.Connection, document_id: int, live: Build, *, whi
     """
     missing = missing_vectors(connection, document_id, live.id) if live.embedder is not None else 0
     connection.execute(
-        "UPDATE documents SET state = ?, error = NULL, hint = NULL WHERE (id = ? AND state = ?) "
-        "OR (same_as = ? AND state IN ('lexical', 'ready'))",
-        ("lexical" if missing else "ready", document_id, while_, document_id),
+        "UPDATE documents SET state = ?, was_ready = max(was_ready, ?), error = NULL, hint = NULL "
+        "WHERE (id = ? AND state = ?) OR (same_as = ? AND state IN ('lexical', 'ready'))",
+        ("lexical" if missing else "ready", not missing, document_id, while_, document_id),
     )
     return missing
 
 
 def settle_copy(connection: sqlite3.Connection, document_id: int, same_as: int) -> None:
     connection.execute(
-        "UPDATE documents SET error = NULL, hint = NULL, state = (SELECT state FROM documents WHERE id = ?) "
-        "WHERE id = ? AND state = 'reading'",
+        "UPDATE documents SET error = NULL, hint = NULL, (state, was_ready) = "
+        "(SELECT state, was_ready FROM documents WHERE id = ?) WHERE id = ? AND state = 'reading'",
         (same_as, document_id),
     )
 
@@ -212,3 +214,9 @@ def bequeath(connection: sqlite3.Connection, document_id: int) -> bool:
     connection.execute("UPDATE documents SET same_as = NULL WHERE id = ?", heir)
     connection.execute("UPDATE documents SET same_as = ? WHERE same_as = ?", (heir[0], document_id))
     return True
+
+
+def give_up(connection: sqlite3.Connection, build: Build, now_ms: int) -> None:
+    """A build beside the live one is not wanted any more: it goes like a collection that was removed."""
+    owner = add_collection(connection, f"{rows.GONE}build-{build.id}-{now_ms}", now_ms)
+    connection.execute("UPDATE builds SET collection_id = ? WHERE id = ?", (owner, build.id))

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from console.errors import ConsoleError, NotAgreed, NoWorker, TimeLimit, WorkerFailed
+from console.errors import ConsoleError, LibraryError, NotAgreed, NoWorker, TimeLimit, WorkerFailed
+from console.history.chats import Among
 from console.library.news import LibraryChanged, LibraryProgress, LibraryStatus, What
 from console.library.trouble import told
 
 if TYPE_CHECKING:
     from console.clock import Clock
     from console.events import Bus
-    from console.history.chats import Among, Chat
+    from console.history.chats import Chat
     from console.library.client import WorkerClient
     from console.library.directly import Manner
     from console.library.look import Looked
     from console.paths import Paths
     from console.settings import RagSettings
-    from rag.documents import Added, Collection, Document, Filters, Finding, Folder, Retrieved, Wanted
+    from rag.documents import Added, Collection, Document, Finding, Folder, Retrieved, Wanted
     from rag.readers import DocumentText
     from rag.store import DocumentStore
 
@@ -137,8 +138,11 @@ class Library:
 
         return await self._read(work)
 
-    async def needs_agreement(self, collection: str) -> str | None:
-        """The name of the service that would get text of this collection, if nobody has agreed to that yet."""
+    async def needs_agreement(self, collection: str, another: str | None = None) -> str | None:
+        """The name of the service that would get text of this collection, if nobody has agreed to that yet;
+        `another` is an embedder that is to be used for it from now on."""
+        if another is not None:
+            return self._remote(another)
 
         def work(store: DocumentStore) -> str | None:
             row = store.connection.execute(
@@ -147,8 +151,8 @@ class Library:
                 (collection,),
             ).fetchone()
             embedder, agreed = row if row is not None else (None, None)
-            service = self._remote(embedder or self._settings.embedder)
-            return None if service is None or service == agreed else service
+            is_agreed = agreed is not None and embedder in (None, agreed)
+            return None if is_agreed else self._remote(embedder or self._settings.embedder)
 
         return await self._read(work)
 
@@ -187,9 +191,9 @@ class Library:
 
     async def agree(self, collection: str) -> None:
         """The text of this collection may go to the service that embeds it."""
-        service = await self.needs_agreement(collection)
-        if service is not None:
-            await self._ask("agree", collection=collection, embedder=service)
+        if await self.needs_agreement(collection) is not None:
+            await self.create(collection)
+            await self._ask("agree", collection=collection)
 
     async def create(self, collection: str, *, tags: Sequence[str] = ()) -> None:
         await self._ask("create", collection=collection, tags=list(tags))
@@ -207,12 +211,7 @@ class Library:
         from rag.documents import Added
         from rag.wire import from_json
 
-        service = await self.needs_agreement(collection)
-        if service is not None:
-            raise NotAgreed(
-                f"The text of {collection!r} would go to {service!r} to be embedded; nobody has agreed to that.",
-                hint="Agree to it, or set another [rag] embedder.",
-            )
+        await self._must_be_agreed(collection)
         answer = await self._ask(
             "add",
             paths=[_absolute(path) for path in paths],
@@ -221,6 +220,28 @@ class Library:
             allow_secrets=allow_secrets,
         )
         return from_json(Added, answer)
+
+    async def add_page(self, url: str, collection: str = USUAL, *, tags: Sequence[str] = ()) -> Added:
+        """What is at an address, fetched now and within limits; one of the same address is replaced."""
+        from console.library.pages import fetched
+        from rag.documents import Added
+        from rag.wire import from_json, to_json
+
+        await self._must_be_agreed(collection)
+        with told():
+            document, address = await fetched(url, self._settings.max_file_mb * 1_000_000)
+        answer = await self._ask(
+            "add_text", document=to_json(document), url=address, collection=collection, tags=list(tags)
+        )
+        return from_json(Added, answer)
+
+    async def _must_be_agreed(self, collection: str) -> None:
+        service = await self.needs_agreement(collection)
+        if service is not None:
+            raise NotAgreed(
+                f"The text of {collection!r} would go to {service!r} to be embedded; nobody has agreed to that.",
+                hint="Agree to it, or set another [rag] embedder.",
+            )
 
     async def wait(
         self,
@@ -249,6 +270,25 @@ class Library:
 
         return await self._read(work)
 
+    async def settled(self, collection: str, tell: Callable[[LibraryStatus], None] | None = None) -> Collection:
+        """Once nothing of it waits to be read, embedded or swapped; or something holds that up for good."""
+        worker = await self._worker(start=True)
+        while True:
+            found = await self.collection(collection)
+            unread = await self.unread(Among((collection,)))
+            if not unread and found.building is None and (found.embedder is None or found.embedded >= found.chunks):
+                return found
+            if self._status.error is not None and not self._status.reading:
+                raise LibraryError(self._status.error, hint=self._status.hint)
+            with told():
+                await worker.call(
+                    "wait", documents=[each.id for each in unread[:1]], until="ready", seconds=WAIT_TURN_S
+                )
+            if not unread:
+                await self._clock.sleep(WAIT_TURN_S)
+            if tell is not None:
+                tell(self._status)
+
     async def remove(self, collection: str, document_ids: Sequence[int] | None = None) -> int:
         """These documents, or the collection with all of them; how many documents went."""
         documents = None if document_ids is None else list(document_ids)
@@ -257,14 +297,30 @@ class Library:
     async def rename(self, collection: str, name: str) -> None:
         await self._ask("rename", collection=collection, name=name)
 
-    async def move(self, document_ids: Sequence[int], collection: str) -> None:
-        await self._ask("move", documents=list(document_ids), collection=collection)
+    async def move(self, document_ids: Sequence[int], collection: str) -> int:
+        """Into another collection, which is made if there is none; how many went."""
+        count = 0
+        for source, ids in (await self._by_collection(document_ids)).items():
+            count += int(await self._ask("move", collection=source, documents=ids, to=collection))
+        return count
 
     async def tag(
         self, tags: Sequence[str], *, collection: str | None = None, document_ids: Sequence[int] = ()
     ) -> None:
-        """Give these tags, in the place of those there were."""
-        await self._ask("tag", tags=list(tags), collection=collection, documents=list(document_ids))
+        """Give a collection, or documents, these tags in the place of those they had."""
+        if collection is not None and not document_ids:
+            await self._ask("tag", collection=collection, tags=list(tags))
+        for source, ids in (await self._by_collection(document_ids)).items():
+            await self._ask("tag", collection=source, tags=list(tags), documents=ids)
+
+    async def _by_collection(self, document_ids: Sequence[int]) -> dict[str, list[int]]:
+        def work(store: DocumentStore) -> dict[str, list[int]]:
+            found: dict[str, list[int]] = {}
+            for each in document_ids:
+                found.setdefault(store.document(each).collection, []).append(each)
+            return found
+
+        return await self._read(work)
 
     async def export(self, collection: str, folder: Path) -> int:
         """The text of each document as a file; how many there are."""
@@ -307,9 +363,10 @@ class Library:
     async def unwatch(self, folder_id: int) -> None:
         await self._ask("unwatch", folder_id=folder_id)
 
-    async def cancel(self, collection: str | None = None) -> None:
-        """Leave what waits to be read or embedded; what is there stays."""
-        await self._ask("cancel", collection=collection)
+    async def cancel(self, collection: str | None = None) -> int:
+        """Take out what was added and is not finished, there or everywhere; how many documents went."""
+        names = [each.name for each in await self.collections()] if collection is None else [collection]
+        return sum([int(await self._ask("cancel", collection=name)) for name in names])
 
     async def pause(self) -> None:
         await self._ask("pause")
@@ -394,12 +451,6 @@ class Library:
             return None if row is None else store.document(row[0])
 
         return known
-
-
-def narrowed(paths: Iterable[str] = (), *, tags: Iterable[str] = ()) -> Filters:
-    from rag.documents import Filters
-
-    return Filters(paths=tuple(paths), tags=tuple(tags))
 
 
 def _waiting_in(store: DocumentStore, name: str) -> list[Document]:
