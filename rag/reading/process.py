@@ -53,7 +53,9 @@ class ReadingProcess:
         except (OSError, EOFError) as error:
             self.close()
             if expired:
-                raise TooLarge(f"{name!r} was not read within {limits.all_seconds:g} s.") from error
+                raise TooLarge(
+                    f"{name!r} was not read within {limits.all_seconds:g} s.", hint=limits.time_hint()
+                ) from error
             raise Damaged(
                 f"{name!r} made its reader crash.", hint="The file may be damaged; save it anew and try again."
             ) from error
@@ -65,7 +67,8 @@ class ReadingProcess:
             raise
         finally:
             timer.cancel()
-        if answer.get("spent") or answer.get("peak_kib", 0) > _KEPT_KIB:
+        holds_archive = bool(request["inner"]) or request["do"] == "members"  # unpacked, and asked for again soon
+        if answer.get("spent") or (answer.get("peak_kib", 0) > _KEPT_KIB and not holds_archive):
             self.close()
         failure = answer.get("error")
         if failure is not None:
