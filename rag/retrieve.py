@@ -35,7 +35,7 @@ _LOOKED_AT = 32
 """Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
 _CONSIDERED = 20
-_RANK_OFFSET = 10
+_RANK_OFFSET = 5
 _MOST_OF_A_DOCUMENT = 3
 _SAME_WORDS = 0.85
 _WORDS_IN_WHY = 6
@@ -45,7 +45,7 @@ class Weights(NamedTuple):
     """What a first rank is worth in each ranking."""
 
     vectors: float = 1.0
-    words: float = 0.3
+    words: float = 0.5
 
 
 MEASURED = Weights()
