@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "chat": "stored chats: ls, show, search, export, import, rm, restore",
     "vm": "machines: ls, offers, new, up, stop, destroy, bid, ssh, run, logs, lease, audit, adopt, forget",
     "link": "SSH links to machines: ls, up, pin",
+    "rag": "documents: add, ls, query, rm, watch, reindex, check, model",
     "model": "models on your endpoints: ls, show, pull, rm, load, unload",
     "guard": "leases and budgets without a screen",
     "cost": "what was spent, by machine, model, endpoint or day",

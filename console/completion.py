@@ -130,6 +130,20 @@ def _machines(shell: Shell) -> list[str]:
     return [*names(shell.paths.store_file), *asyncio.run(written())]
 
 
+def _collections(shell: Shell) -> list[str]:
+    from rag.errors import RagError
+    from rag.store import DocumentStore
+
+    try:
+        store = DocumentStore.open(shell.paths.documents_file, read_only=True)
+    except RagError:  # the command itself will tell
+        return []
+    try:
+        return [each.name for each in store.collections()]
+    finally:
+        store.close()
+
+
 def _files(_shell: Shell) -> list[str]:
     return [FILES]
 
@@ -137,11 +151,13 @@ def _files(_shell: Shell) -> list[str]:
 _SOURCES: dict[str, Callable[[Shell], list[str]]] = {
     "attach": _files,
     "chat": _chats,
+    "collection": _collections,
     "endpoint": _endpoints,
     "file": _files,
     "machine": _machines,
     "model": _models,
     "output": _files,
+    "rag": _collections,
     "schema": _files,
     "template": _templates,
 }

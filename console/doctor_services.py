@@ -39,8 +39,6 @@ def check_settings(
         yield ok(area, f"{paths.config_file} is in order.")
     else:
         yield info(area, f"There is no settings file; all is at its default. It would be {paths.config_file}.")
-    for name in settings.later:
-        yield info(area, f"[{name}] is not used by this version.")
     for note in settings.notes:
         yield warn(area, note, "Correct or unset the variable.")
     from console.settings import GROUPS

@@ -18,6 +18,13 @@
     ├── ContextOverflow      what is to be sent does not fit into the model's window                     7
     ├── NoUsableAnswer       empty, refused, or not what was asked for                                   7
     ├── TimeLimit            the whole call took longer than was allowed                                 5
+    ├── LibraryError         the documents cannot be read or written                                     1
+    │   ├── DocumentRefused  a document cannot be read                                                   2
+    │   ├── EmbedderMissing  the model that embeds is not here                                           3
+    │   ├── NotAgreed        nobody has agreed that text goes to the service that embeds it              3
+    │   └── EmbedderDown     it does not answer, or not with vectors                                     4
+    ├── WorkerFailed         the process that holds the documents cannot be started, or ends             1
+    │   └── NoWorker         it is not up, and was not to be started                                     1
     ├── MachineError         a machine is not in a state for what was asked                              8
     │   ├── MachineBusy      something else is being done to it                                          8
     │   ├── CloudSilent      its account cannot be read, so that nothing is done to it                   4
@@ -163,6 +170,38 @@ class NoUsableAnswer(ConsoleError):
 class TimeLimit(ConsoleError):
     title = "The time limit was reached"
     exit_code = Exit.TIME_LIMIT
+
+
+class LibraryError(ConsoleError):
+    title = "The documents cannot be used"
+
+
+class DocumentRefused(LibraryError):
+    title = "The document cannot be read"
+    exit_code = Exit.USAGE
+
+
+class EmbedderMissing(LibraryError):
+    title = "The model that embeds is missing"
+    exit_code = Exit.SETTINGS
+
+
+class NotAgreed(LibraryError):
+    title = "Text would leave this computer"
+    exit_code = Exit.SETTINGS
+
+
+class EmbedderDown(LibraryError):
+    title = "The service that embeds does not answer"
+    exit_code = Exit.UNREACHABLE
+
+
+class WorkerFailed(ConsoleError):
+    title = "The documents cannot be used"
+
+
+class NoWorker(WorkerFailed):
+    pass
 
 
 class MachineError(ConsoleError):

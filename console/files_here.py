@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from console.ignore_rules import RuleFile, is_ignored, read_rules
+from rag.ignore_rules import RuleFile, is_ignored, read_rules
 
 MOST_FILES = 10_000
 MOST_ENTRIES = 200_000

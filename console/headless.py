@@ -12,7 +12,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,9 @@ from console.text import neutralise
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation, OngoingTurn
     from console.chat.turn import Answer, Turn
+    from console.history.among import Among
+    from console.history.chats import Chat
+    from console.history.sources import Source
     from console.runtime import Runtime
     from providers.chat.base import Delta
 
@@ -126,6 +129,7 @@ class _Prompt:
         self.machine: str | None = None
         """Where the answer came from, if it came from a machine."""
         self.has_told = False
+        self.told_sources = False
         self.found_json = ""
 
     def read(self) -> None:
@@ -200,6 +204,7 @@ class _Prompt:
             chat = await conversation.latest_chat()
             if chat is None:
                 self.shell.note("hawser: There is no chat to continue; this begins one.")
+        among = await self._among(conversation, chat)
         return Turn(
             text=instruction,
             material=self.material,
@@ -217,7 +222,23 @@ class _Prompt:
             save=not options.no_save,
             client="prompt",
             after_break="fail",
+            collections=among.collections,
+            documents=among.documents,
         )
+
+    async def _among(self, conversation: Conversation, chat: Chat | None) -> Among:
+        """The documents that are asked: those that are named, else those that the chat asks."""
+        from console.history.among import NO_DOCUMENTS, Among
+
+        if not self.options.rag:
+            return chat.among if chat is not None else NO_DOCUMENTS
+        assert conversation.library is not None
+        library = conversation.library()
+        found = [(await library.collection(name)).name for name in self.options.rag]
+        among = Among(tuple(dict.fromkeys(found)))
+        if chat is not None and chat.among != among and not self.options.no_save:
+            await conversation.store.set_among(chat.id, among)
+        return among
 
     async def _after(self, runtime: Runtime) -> None:
         """See to the machine that answered: end it if that was asked for, else say if it stays on because of this."""
@@ -268,10 +289,30 @@ class _Prompt:
         async with aclosing(ongoing.events()) as events:
             async for event in events:
                 if isinstance(event, Delta):
+                    self._tell_sources(ongoing.sources)
                     self._show(event)
                 elif isinstance(event, Notice):
                     self._notice(event.text)
         self._end_thinking()
+
+    def _tell_sources(self, sources: Sequence[Source]) -> None:
+        """Once, before the first piece of the answer."""
+        if self.told_sources or not sources:
+            return
+        self.told_sources = True
+        if self.options.jsonl:
+            for source in sources:
+                self.output.line({"type": "source", **source.document_form()})
+
+    def _list_sources(self, answer: Answer) -> None:
+        """Under a plain answer, where it is no part of it: on stderr."""
+        if not answer.sources or self.options.json or self.options.jsonl:
+            return
+        from console.chat.export import cited
+
+        self.shell.note("Sources:")
+        for source in answer.sources:
+            self.shell.note(f"  {cited(source)}")
 
     def _show(self, delta: Delta) -> None:
         if delta.thinking:
@@ -341,6 +382,8 @@ class _Prompt:
         elif self.schema is not None and error is None:
             self.output.answer(self.found_json)
         self.output.end()
+        if answer.text:
+            self._list_sources(answer)
         if error is not None:
             raise error
         if self.options.verbose:

@@ -32,6 +32,7 @@ def make_parser(commands: Mapping[str, str]) -> Parser:
     add("-t", "--template", metavar="NAME", help="a stored template for instruction and prompt")
     add("--var", metavar="K=V", action="append", default=[], type=name_and_value, help="a value for the template")
     add("-a", "--attach", metavar="FILE", action="append", default=[], help="a text, PDF or image file (repeatable)")
+    add("-r", "--rag", metavar="COLLECTION", action="append", default=[], help="answer from its documents (repeatable)")
     add("-c", "--continue", dest="continued", action="store_true", help="go on with the latest chat")
     add("--chat", metavar="ID", help="go on with this chat")
     add("--json", action="store_true", help="one JSON object instead of the plain answer")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from console.clipboard import Clipboard
     from console.history.store import Store
     from console.jobs import Jobs
+    from console.library.directly import Manner
+    from console.library.embedders import Embedders
+    from console.library.library import Library
     from console.links.connector import Connector, LoginManners
     from console.links.links import Links
     from console.links.offers import Offers
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from console.machines.outlook import Outlook
     from console.machines.services import Service
     from providers.chat.base import ChatProvider, Host, ModelInfo
+    from providers.embeddings import EmbeddingProvider
     from providers.reach import Reach
 
 _log = logging.getLogger(__name__)
@@ -79,6 +83,8 @@ class Runtime(MachineRuntime):
         self._on_hand: ModelsOnHand | None = None
         self._shelf: Shelf | None = None
         self._desk: Desk | None = None
+        self._library: Library | None = None
+        self._embeds: Embedders | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -243,8 +249,50 @@ class Runtime(MachineRuntime):
                 self.clock,
                 self.bus,
                 make_ready=self._make_ready,
+                library=lambda: self.library,
             )
         return self._conversation
+
+    @property
+    def library(self) -> Library:
+        """The documents. Nothing of them is opened, and no worker started, before it is asked for something."""
+        if self._library is None:
+            from console.library.library import Library
+
+            self._library = Library(
+                self.paths, self.settings.rag, self.clock, self.bus, manner=self._manner, remote=self._who_embeds
+            )
+        return self._library
+
+    def _who_embeds(self, embedder: str) -> str | None:
+        """The service that gets the text, by what an embedder is called; None where it stays with the user."""
+        from console.library.embedders import remote_place
+
+        return remote_place(embedder, self.settings.endpoints)
+
+    def _embedders(self) -> Embedders:
+        """What embeds a question without a worker; nothing is made or fetched for it."""
+        if self._embeds is None:
+            from console.library.embedders import Embedders, wait_on
+
+            self._embeds = Embedders(
+                self.paths,
+                self.settings.endpoints,
+                self._embedding_provider,
+                wait_on(asyncio.get_running_loop()),
+                find_weights=False,
+            )
+        return self._embeds
+
+    def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
+        from providers.registry import embedding_provider
+
+        return embedding_provider(endpoint.wire, self.host(endpoint, self.keys.for_endpoint(endpoint)), self.clock)
+
+    def _manner(self) -> Manner:
+        from console.library.directly import Manner
+
+        return Manner(self._embedders().open, self.settings.rag.vector_weight, self.settings.rag.lexical_weight)
 
     @property
     def shelf(self) -> Shelf:
@@ -334,6 +382,10 @@ class Runtime(MachineRuntime):
         if self._jobs is not None:
             await self._jobs.close()
         await self._close_guard()
+        if self._library is not None:
+            await self._library.close()
+        if self._embeds is not None:
+            await asyncio.to_thread(self._embeds.close)
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])

@@ -20,7 +20,6 @@ from console.settings_groups import (
     CLOUD_KINDS,
     GROUPS,
     KNOWN,
-    LATER,
     LIMITS,
     NAMED,
     AlertSettings,
@@ -36,6 +35,7 @@ from console.settings_groups import (
     Machine,
     ModelFacts,
     ModelPrice,
+    RagSettings,
     Routes,
     ScreenSettings,
     Wire,
@@ -49,7 +49,6 @@ __all__ = [
     "CHAIN",
     "GROUPS",
     "KNOWN",
-    "LATER",
     "NAMED",
     "AlertSettings",
     "BudgetSettings",
@@ -65,6 +64,7 @@ __all__ = [
     "ModelFacts",
     "ModelPrice",
     "Origin",
+    "RagSettings",
     "Routes",
     "ScreenSettings",
     "Settings",
@@ -96,6 +96,7 @@ class Settings:
     alerts: AlertSettings
     log: LogSettings
     screen: ScreenSettings
+    rag: RagSettings
     endpoints: Mapping[str, Endpoint]
     aliases: Mapping[str, tuple[ChainEntry, ...]]
     routes: Mapping[str, tuple[ChainEntry, ...]]
@@ -106,8 +107,6 @@ class Settings:
     prices: Mapping[str, ModelPrice]
     keys: Mapping[str, tuple[str, ...]]
     """The keys of actions, by the names that screens/keys.py gives them; whether there are such is checked there."""
-    later: Mapping[str, Mapping[str, Any]]
-    """Tables of rooms that this version does not have, untouched."""
     notes: tuple[str, ...]
     """What is odd but does not stop anything."""
 
@@ -339,7 +338,6 @@ def _read_document(document: Mapping[str, Any]) -> dict[str, Any]:
         _check_clouds(values["machines"], values["clouds"])
     except Unfit as unfit:
         raise unfit.under(reading) from None
-    values["later"] = {name: document[name] for name in LATER if name in document}
     return values
 
 

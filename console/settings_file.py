@@ -10,7 +10,7 @@ from typing import Any
 
 from console.errors import SettingsError, UsageError
 from console.paths import Paths, write_privately
-from console.settings import CHAIN, GROUPS, KNOWN, LATER, NAMED, Routes, read_settings_file, settings_from
+from console.settings import CHAIN, GROUPS, KNOWN, NAMED, Routes, read_settings_file, settings_from
 from console.settings_groups import KEYS
 from console.settings_kinds import Kind, Unfit, nearest
 from console.settings_texts import as_toml
@@ -77,8 +77,6 @@ def find_setting(name: str) -> tuple[KeyPath, Kind | None]:
         raise SettingsError(f"{name} is not a setting.", hint=nearest(group, KNOWN))
     if not rest:
         raise SettingsError(f"{name} is a group of settings.", hint=f"Name one in it: {group}.NAME=VALUE")
-    if group in LATER:
-        return (group, *rest.split(".")), None
     if group in ("aliases", "keys"):
         return (group, _bare(rest)), CHAIN if group == "aliases" else KEYS
     fields = Routes.fields if group == "routes" else (GROUPS.get(group) or NAMED[group]).fields

@@ -714,6 +714,75 @@ class ChannelSettings(Group):
         return channel
 
 
+def _read_embedder(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= 200:
+        raise misfit(_EMBEDDER, value)
+    return value.strip()
+
+
+_EMBEDDER = 'the name of a model, "endpoint/model", or "none"'
+_SHARE = amount("0", "10", "a weight")
+
+
+class RagSettings(Group):
+    """Documents that questions are answered from."""
+
+    embedder: str = setting(
+        Kind(_EMBEDDER, _read_embedder),
+        "What turns text into vectors: the model that is built in, another of `sentence-transformers` (the extra "
+        "`embeddings`), a model of an endpoint as `endpoint/model`, or `none` to find by words only.",
+        default="sentence-transformers/all-MiniLM-L6-v2",
+    )
+    chunk_tokens: int = setting(
+        whole(16, 8192),
+        "How long a piece of a document may be, in the tokens of the embedder. What is beyond its window is not in "
+        "the vector, so longer pieces are found less well.",
+        default=254,
+    )
+    overlap_tokens: int = setting(
+        whole(0, 4096), "How much of a piece the next one repeats, where a section is longer than a piece.", default=0
+    )
+    top_k: int = setting(whole(1, 100), "How many passages go with a question at most.", default=5)
+    budget_tokens: int = setting(
+        whole(64, 1_000_000),
+        "How many tokens the passages of a question may have together; less where the model's window is small.",
+        default=1536,
+    )
+    lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.3"))
+    vector_weight: Decimal = setting(_SHARE, "How much a place in the order by meaning counts.", default=Decimal(1))
+    reranker: str | None = setting(
+        text(),
+        "A model that orders what was found once more, as `endpoint/model`; when it fails the order stays as it was.",
+        default=None,
+    )
+    chroma_url: str | None = setting(
+        URL,
+        "A Chroma server that holds the vectors, for collections too large for this computer; unset, they are here.",
+        default=None,
+    )
+    max_file_mb: int = setting(whole(1, 4096), "The largest file that is read, in megabytes.", default=100)
+    max_pages: int = setting(whole(1, 100_000), "The most pages of a document that are read.", default=5000)
+    ocr: bool = setting(
+        SWITCH, "Read scanned pages by text recognition, where the extra `ocr` is installed.", default=False
+    )
+    threads: int = setting(whole(1, 256), "How many processor cores embedding may use.", default=2)
+    idle_min: int = setting(
+        whole(1, 1440), "After how many minutes without work the process that has the documents ends.", default=10
+    )
+    quiet_s: float = setting(
+        seconds("0.1", "3600"), "How long a watched file must not have changed before it is read again.", default=2.0
+    )
+
+    @classmethod
+    def read(cls, table: object, *, given: Mapping[str, object] | None = None) -> Self:
+        settings = super().read(table, given=given)
+        if settings.overlap_tokens * 2 > settings.chunk_tokens:
+            raise Unfit("must not be more than half of chunk_tokens", path=("overlap_tokens",))
+        if not settings.lexical_weight and not settings.vector_weight:
+            raise Unfit("must not both be 0, or nothing would be found", path=("vector_weight",))
+        return settings
+
+
 GROUPS: dict[str, type[Group]] = {
     "chat": ChatSettings,
     "budget": BudgetSettings,
@@ -722,6 +791,7 @@ GROUPS: dict[str, type[Group]] = {
     "alerts": AlertSettings,
     "log": LogSettings,
     "screen": ScreenSettings,
+    "rag": RagSettings,
 }
 """Groups with one table and variables in the environment."""
 NAMED: dict[str, type[Group]] = {
@@ -733,8 +803,6 @@ NAMED: dict[str, type[Group]] = {
     "prices": ModelPrice,
 }
 """Groups with a table for each name."""
-LATER = ("rag",)
-"""Groups of rooms that are not built: kept as they are, and reported by `hawser doctor`."""
 LIMITS = ("connect_s", "first_token_s", "load_s", "between_tokens_s")
 """What an endpoint takes over from the chat group unless it has its own."""
 KNOWN = (
@@ -748,5 +816,4 @@ KNOWN = (
     "models",
     "prices",
     "keys",
-    *LATER,
 )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from console.keys import KEY_VARIABLES
-from console.settings import GROUPS, LATER, NAMED, ChainEntry, Endpoint, Origin, Routes, Settings, variable_of
+from console.settings import GROUPS, NAMED, ChainEntry, Endpoint, Origin, Routes, Settings, variable_of
 from console.settings_kinds import Field, Group
 
 _EXAMPLES = {
@@ -87,8 +87,6 @@ def values_in_force(settings: Settings) -> Iterator[tuple[str, object, Origin]]:
             yield full, value, settings.origin(full)
     for each, keys in settings.keys.items():
         yield f"keys.{each}", keys, settings.origin(f"keys.{each}")
-    for name, table in settings.later.items():
-        yield name, table, settings.origin(name)
 
 
 def _values(name: str, group: type[Group], values: Group, settings: Settings) -> Iterator[tuple[str, object, Origin]]:
@@ -140,8 +138,6 @@ def reference() -> str:
         "file; `hawser key set NAME` stores one. The variable of any key is `HAWSER_KEY_<NAME>`; these count too:\n",
         "| key | variable |\n|---|---|",
         "\n".join(f"| `{name}` | `{variable}` |" for name, variable in KEY_VARIABLES.items()) + "\n",
-        "## Groups of later versions\n",
-        f"{', '.join(f'`[{name}]`' for name in LATER)}: kept as they are, and not used by this version.\n",
     ]
     return "\n".join(parts)
 

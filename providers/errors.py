@@ -92,9 +92,12 @@ class RequestRefused(ProviderError):
 class ServiceFailed(ProviderError):
     may_retry = True
 
-    def __init__(self, text: str, *, status: int | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, text: str, *, status: int | None = None, retry_after_s: float | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(text, hint=hint)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class MachineTrouble(ProviderError):

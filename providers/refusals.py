@@ -185,7 +185,7 @@ def judged(
         return RateLimited(f"{where} has had too many requests{tail}", retry_after_s=retry_after_s)
     if status == 408 or status is None or status >= 500:
         failed = f"status {status}" if status else "it reported an error"
-        return ServiceFailed(f"{where} failed ({failed}){tail}", status=status)
+        return ServiceFailed(f"{where} failed ({failed}){tail}", status=status, retry_after_s=retry_after_s)
     return RequestRefused(f"{where} refuses this request (status {status}){tail}")
 
 
@@ -202,7 +202,9 @@ def _page(body: bytes, host: Host, status: int, retry_after_s: float | None) -> 
     if status == 429:
         return RateLimited(f"{where} has had too many requests{title}.", retry_after_s=retry_after_s)
     if status >= 500 or status == 408:
-        return ServiceFailed(f"{where} failed (status {status}) and sent a web page{title}.", status=status)
+        return ServiceFailed(
+            f"{where} failed (status {status}) and sent a web page{title}.", status=status, retry_after_s=retry_after_s
+        )
     if status == 401:
         return judged(Complaint(""), host, status)
     return BadReply(f"{where} sent a web page{title} (status {status}) where an answer was expected.")

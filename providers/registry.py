@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host
     from providers.clouds.base import Clock, Cloud, CloudHost
     from providers.clouds.ssh_host import SshHost
+    from providers.embeddings import Clock as Sleeper
+    from providers.embeddings import EmbeddingProvider
 
 WIRES = ("ollama", "openai", "anthropic")
+EMBEDDING_WIRES = ("ollama", "openai")
 CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
 """Where machines are rented. Those of the user's own stand beside them, see `ssh_cloud`."""
 
@@ -42,6 +45,21 @@ def chat_provider(wire: str, host: Host) -> ChatProvider:
             return Anthropic(host)
         case _:
             raise _unknown("wire", wire, host.name, WIRES)
+
+
+def embedding_provider(wire: str, host: Host, clock: Sleeper) -> EmbeddingProvider:
+    """The embeddings of this wire, at this host. Nothing is connected."""
+    match wire:
+        case "ollama":
+            from providers.embeddings import OllamaEmbeddings
+
+            return OllamaEmbeddings(host, clock)
+        case "openai":
+            from providers.embeddings import OpenAIEmbeddings
+
+            return OpenAIEmbeddings(host, clock)
+        case _:
+            raise _unknown("wire", wire, host.name, EMBEDDING_WIRES)
 
 
 def cloud(kind: str, host: CloudHost, clock: Clock) -> Cloud:

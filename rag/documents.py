@@ -184,3 +184,53 @@ class Retrieved(NamedTuple):
     method: Literal["hybrid", "lexical"] = "lexical"
     embed_ms: float = 0.0
     search_ms: float = 0.0
+
+
+class Skipped(NamedTuple):
+    """What was not taken in, and why, in a sentence."""
+
+    path: str
+    why: str
+
+
+class Added(NamedTuple):
+    """What `add` took in: kept for good, to be read soon. Files that had not changed are among the documents."""
+
+    document_ids: tuple[int, ...]
+    skipped: tuple[Skipped, ...] = ()
+    waiting: int = 0
+    """How many of the documents are to be read; the others had not changed."""
+
+
+class Progress(NamedTuple):
+    """How far the documents are."""
+
+    waiting: int = 0
+    """Documents that are to be read."""
+    reading: str | None = None
+    """The name of the one that is being read."""
+    to_embed: int = 0
+    """Chunks whose vector is to be made."""
+    embedded: int = 0
+    """Chunks that got their vector since there was last nothing to do."""
+    rate_per_s: float | None = None
+    """Vectors made in a second, lately; None before that is known."""
+    eta_s: float | None = None
+    """Until everything has its vector; a guess for what was not read yet."""
+    embedder: str | None = None
+    """The identity of the one that is used for new collections; None while there is none."""
+    index_trouble: str | None = None
+    """What is wrong with the index, or what is done about it; None when it is in order."""
+    error: str | None = None
+    """What holds the work up: the embedder does not answer, the disk is full."""
+    hint: str | None = None
+    paused: bool = False
+    collection: str | None = None
+    """The one that is worked on."""
+
+
+class Finding(NamedTuple):
+    """What a check found."""
+
+    text: str
+    is_repaired: bool = False

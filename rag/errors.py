@@ -10,7 +10,10 @@
     ├── NoModel       the model that embeds is not on this computer
     ├── EmbedderFailed  it is there and did not answer, or with something else than vectors of its size
     ├── IndexBroken   the vector index is damaged, foreign or gone; it can be made anew from what is stored
+    │   └── IndexUnreachable   it is somewhere else and does not answer, or another process has it: nothing is lost
     ├── LibraryBroken the store of the documents cannot be read or written
+    │   ├── LibraryFull  the disk has no room for what is to be written; what was stored is safe
+    │   └── LibraryBusy  another process writes, and did not let go of it in time
     └── UnknownName   there is no such collection or document
 
 Each has a plain sentence and, where there is one, a hint that names the next step.
@@ -62,7 +65,19 @@ class IndexBroken(RagError):
     pass
 
 
+class IndexUnreachable(IndexBroken):
+    pass
+
+
 class LibraryBroken(RagError):
+    pass
+
+
+class LibraryFull(LibraryBroken):
+    pass
+
+
+class LibraryBusy(LibraryBroken):
     pass
 
 

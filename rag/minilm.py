@@ -6,13 +6,13 @@ says how close they are). Loading takes a quarter of a second, most of it for im
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.embedder import DEFAULT, Purpose
+from rag.embedder import DEFAULT, Purpose, TokenCounter
 from rag.errors import EmbedderFailed, NoModel
+from rag.words import first_line, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,6 @@ WINDOW = 254
 """Tokens of a text, without the two marks around it."""
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _AT_ONCE = 256
 
 
@@ -41,7 +40,8 @@ class MiniLM:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         import onnxruntime
 
-        self.counter = WordPieces(folder / TOKENIZER_FILE, DEFAULT)
+        self._pieces = WordPieces(folder / TOKENIZER_FILE, DEFAULT)
+        self.counter: TokenCounter = self._pieces
         options = onnxruntime.SessionOptions()
         # A text is computed by one thread, and several texts at once by several: that leaves no thread waiting for
         # another, and none spinning meanwhile.
@@ -56,7 +56,7 @@ class MiniLM:
             )
         except Exception as error:  # its errors share no base class but this one
             raise NoModel(
-                f"The model in {str(folder)!r} cannot be opened: {_first_line(error)}.",
+                f"The model in {str(folder)!r} cannot be opened: {first_line(error)}.",
                 hint="`hawser rag model get` makes it anew.",
             ) from error
         self._threads = max(1, threads)
@@ -67,7 +67,7 @@ class MiniLM:
 
         vectors = np.empty((len(texts), DIMENSION), np.float32)
         for first in range(0, len(texts), _AT_ONCE):
-            tokens = self.counter.tokens(texts[first : first + _AT_ONCE], WINDOW)
+            tokens = self._pieces.tokens(texts[first : first + _AT_ONCE], WINDOW)
             # The longest first, so that none of them is left for the end with one thread at work.
             order = sorted(range(len(tokens)), key=lambda place: -len(tokens[place]))
             for place, vector in zip(order, self._vectors([tokens[place] for place in order]), strict=True):
@@ -99,7 +99,7 @@ class MiniLM:
         try:
             (vector,) = self._session.run(None, {"input_ids": np.array([tokens], np.int64)})
         except Exception as error:  # as above
-            raise EmbedderFailed(f"The built-in embedder failed: {_first_line(error)}.") from error
+            raise EmbedderFailed(f"The built-in embedder failed: {first_line(error)}.") from error
         row: NDArray[np.float32] = vector[0]
         return row
 
@@ -115,7 +115,7 @@ class WordPieces:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # all of its errors are plain `Exception`
             raise NoModel(
-                f"The tokens of {name} cannot be read from {str(path)!r}: {_first_line(error)}.",
+                f"The tokens of {name} cannot be read from {str(path)!r}: {first_line(error)}.",
                 hint="`hawser rag model get` makes it anew.",
             ) from error
         # The file asks for 128 tokens, no more and no less, whatever the text.
@@ -126,7 +126,7 @@ class WordPieces:
         return [len(encoding.ids) for encoding in self._encoded(texts)]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        encoded: Encoding = self._tokenizer.encode(_whole(text), add_special_tokens=False)
+        encoded: Encoding = self._tokenizer.encode(whole(text), add_special_tokens=False)
         return list(encoded.offsets)
 
     def tokens(self, texts: Sequence[str], longest: int) -> list[list[int]]:
@@ -138,15 +138,6 @@ class WordPieces:
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
         encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
-            [_whole(text) for text in texts], add_special_tokens=False
+            [whole(text) for text in texts], add_special_tokens=False
         )
         return encodings
-
-
-def _whole(text: str) -> str:
-    """Without halves of characters, which cannot be tokenised; nothing moves."""
-    return text if text.isascii() else _HALF_CHARACTER.sub("\ufffd", text)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__

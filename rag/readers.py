@@ -123,6 +123,10 @@ class Reader:
         except (ValueError, KeyError, TypeError) as error:
             raise Damaged(f"{name!r} made its reader fail.") from error
 
+    def interrupt(self) -> None:
+        """Let what another thread reads at this moment fail; the next one is read again."""
+        self._process.interrupt()
+
     def close(self) -> None:
         with self._lock:
             self._process.close()

@@ -2,6 +2,7 @@
 
 * Times are milliseconds since 1970; vectors are little-endian float32 of length one.
 * `words` reads its text from `chunks` and is kept by triggers; only the live build of a collection is asked.
+* Ids are never given twice: an index that is behind, or an old chat, may still speak of one that went.
 * A chunk whose vector is in `vectors` and whose `indexed` is 0 is yet to be told to the index; a chunk that went
   stands in `leaving` until the index has forgotten it.
 """
@@ -14,7 +15,7 @@ APPLICATION_ID = 0x48415744
 
 FRESH = """
 CREATE TABLE collections (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
     created_at INTEGER NOT NULL,
     used_at INTEGER,
@@ -24,7 +25,7 @@ CREATE TABLE collections (
 );
 
 CREATE TABLE builds (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     embedder TEXT,
     dimension INTEGER,
@@ -46,7 +47,7 @@ CREATE TABLE folders (
 CREATE UNIQUE INDEX folders_by_path ON folders (collection_id, path);
 
 CREATE TABLE documents (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection_id INTEGER NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
     folder_id INTEGER REFERENCES folders (id) ON DELETE SET NULL,
     path TEXT NOT NULL,
@@ -56,6 +57,8 @@ CREATE TABLE documents (
     modified_ns INTEGER,
     sha256 TEXT,
     same_as INTEGER REFERENCES documents (id) ON DELETE SET NULL,
+    secrets_allowed INTEGER NOT NULL DEFAULT 0,
+    was_ready INTEGER NOT NULL DEFAULT 0,
     pages INTEGER,
     characters INTEGER,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'reading', 'lexical', 'ready', 'failed')),
@@ -68,6 +71,8 @@ CREATE TABLE documents (
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
+CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
+CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;
 CREATE INDEX documents_to_do ON documents (id) WHERE state IN ('waiting', 'reading');
 
 CREATE TABLE texts (
@@ -77,7 +82,7 @@ CREATE TABLE texts (
 );
 
 CREATE TABLE chunks (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     build_id INTEGER NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
     document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,

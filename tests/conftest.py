@@ -14,7 +14,7 @@ import pytest
 from tests.tmux_kit import TMUX
 
 T = TypeVar("T")
-ON_ONE_WORKER = ("tests/peers/test_litellm.py",)
+ON_ONE_WORKER = ("tests/contracts/test_embedders.py", "tests/peers/test_litellm.py")
 """Files whose tests share something that takes long to start."""
 _REAL_CONNECT = socket.socket.connect
 _LOOPBACK = ("127.", "::1", "localhost")

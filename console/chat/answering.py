@@ -116,6 +116,7 @@ class Answering:
             async for event in events:
                 if isinstance(event, Delta):
                     if live.first_token_at is None:
+                        live.sources = ongoing.sources
                         self._note_answerer(ongoing.answer())
                     if live.take(event):
                         bus.publish(grew)
@@ -123,6 +124,8 @@ class Answering:
                 if event.kind == "restart":
                     live.void()
                     bus.publish(grew)
+                if event.kind == "documents":
+                    live.sources = ongoing.sources
                 live.status = event.text
                 self._note_answerer(ongoing.answer())
                 bus.publish(AnswerNotice(self._key, event.kind, event.text, live.message_id))
@@ -168,5 +171,6 @@ class Answering:
             first_token_ms=answer.first_token_ms,
             total_ms=answer.total_ms,
             notes=notes_of(answer, failure),
+            sources=answer.sources,
             ended_at=self._at.clock.now(),
         )

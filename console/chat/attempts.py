@@ -54,7 +54,9 @@ AfterBreak: TypeAlias = Literal["fail", "restart", "continue"]
 class Notice(NamedTuple):
     """Something the reader should know meanwhile, in a sentence."""
 
-    kind: Literal["link", "loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money"]
+    kind: Literal[
+        "link", "loading", "retry", "fallback", "skipped", "restart", "continue", "context", "money", "documents"
+    ]
     """After `restart`, all that came before it is void and the answer begins anew."""
     text: str
 

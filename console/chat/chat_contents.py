@@ -17,6 +17,7 @@ from console.chat.keeping import InMemory, InStore, Keeper
 from console.chat.live import Live
 from console.chat.news import ChatChanged
 from console.errors import ConsoleError, NotFound
+from console.history.among import NO_DOCUMENTS, Among
 from console.history.chats import TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import Mark
@@ -53,6 +54,8 @@ class ChatContents:
         self.system: str | None = None
         self.persona: str | None = None
         self.params: Mapping[str, Any] = MappingProxyType({})
+        self.among = NO_DOCUMENTS
+        """The documents that its questions are put to."""
         self.branches = Branches()
         self._at = at
         self._keeper = keeper
@@ -186,7 +189,22 @@ class ChatContents:
                 self.branches.put(self.branches.messages[each]._replace(excluded=excluded))
         self._changed()
 
+    async def exclude_source(self, message_id: str, n: int, excluded: bool = True) -> None:
+        """Put a passage of an answer away: it is not given again in this chat; or take it back."""
+        message = self.branches.messages[message_id]
+        await self._keeper.exclude_source(message_id, n, excluded)
+        sources = tuple(each._replace(excluded=excluded) if each.n == n else each for each in message.sources)
+        self.branches.put(message._replace(sources=sources))
+        self._changed()
+
     # ---- what shapes the answers
+
+    async def set_among(self, among: Among) -> None:
+        """Put the questions from now on to these documents; `NO_DOCUMENTS` asks without."""
+        if among != self.among:
+            await self._keeper.set_among(among)
+            self.among = among
+            self._changed()
 
     async def set_model(self, model: str | None) -> None:
         await self._keeper.set_model(model)
@@ -253,6 +271,7 @@ class ChatContents:
         self._keeper = InStore(self._at.store, self._at.clock, chat)
         self.title, self.titled_by, self.model = chat.title, chat.titled_by, chat.model
         self.system, self.persona, self.params = chat.system, chat.persona, MappingProxyType(dict(chat.params))
+        self.among = chat.among
         self._changed()
 
     async def _read(self, message_ids: Sequence[str]) -> bool:

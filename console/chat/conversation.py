@@ -38,6 +38,7 @@ from console.chat.turn import Answer, Begun, State, Turn
 from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
+from console.history.among import Among
 from console.history.messages import StoredAttachment
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from console.chat.attachments import Attachment
     from console.history.chats import Chat
     from console.history.messages import StoredMessage
+    from console.history.sources import Source
+    from console.library.library import Library
     from console.links.ways import Readied, Tell
     from console.settings import Endpoint
 
@@ -81,9 +84,11 @@ class Conversation:
         bus: Bus,
         *,
         make_ready: Callable[[Endpoint, Tell], Awaitable[Readied]] | None = None,
+        library: Callable[[], Library] | None = None,
     ) -> None:
-        """`make_ready` wakes and connects the machine of an endpoint that is on one."""
+        """`make_ready` wakes and connects the machine of an endpoint that is on one; `library` has the documents."""
         self.make_ready = make_ready
+        self.library = library
         self.settings = settings
         self.store = store
         self.router = router
@@ -168,6 +173,12 @@ class OngoingTurn:
         self._saver = Saver(conversation.store, turn.begun.answer_id) if turn.begun is not None else None
         self._question = turn.text
         self._attachments: Sequence[Attachment | StoredAttachment] = turn.attachments
+        self._asked = ""
+        """The question as it is sent."""
+        self.sources: tuple[Source, ...] = turn.earlier.sources if turn.earlier is not None else ()
+        """The passages that go with it; there before the first token."""
+        self._has_passages_above = False
+        """They were sent with a question above this one."""
 
     @property
     def text(self) -> str:
@@ -199,6 +210,7 @@ class OngoingTurn:
             total_ms=self._total_ms,
             tried=tuple(self._tried),
             route=self._choice.reason if self._choice else "",
+            sources=self.sources,
         )
 
     def whole_answer(self) -> Answer:
@@ -240,6 +252,9 @@ class OngoingTurn:
         state: State = "stopped"
         error: BaseException | None = None
         try:
+            async with aclosing(self._look_up(choice)) as found:
+                async for notice in found:
+                    yield notice
             run = attempts.attempt(
                 choice,
                 self._request_for,
@@ -292,11 +307,17 @@ class OngoingTurn:
         """A further question below this answer; the messages so far come along, saved or not."""
         assert self._call is not None
         question = turn._replace(
-            text=text, material=None, attachments=(), parent_id=self._saver.answer_id if self._saver else None
+            text=text,
+            material=None,
+            attachments=(),
+            collections=(),
+            documents=(),
+            parent_id=self._saver.answer_id if self._saver else None,
         )
         before = (*self._call.request.messages, Message("assistant", self.text))
         again = OngoingTurn(self._at, question, self._is_overdue, before)
         again._chat_id = self._chat_id
+        again.sources, again._has_passages_above = self.sources, True
         return again
 
     # ---- before the answer
@@ -341,6 +362,7 @@ class OngoingTurn:
             attachments=[each if isinstance(each, StoredAttachment) else each.stored() for each in self._attachments],
             model=first.model,
             endpoint=first.endpoint.name,
+            among=Among(turn.collections, turn.documents),
         )
         self._chat_id = stored.chat_id
         self._saver = Saver(self._at.store, stored.answer_id)
@@ -354,6 +376,55 @@ class OngoingTurn:
         self._before = (*([Message("system", system)] if system else []), *sendable(above))
         self._attachments = question.attachments
 
+    async def _look_up(self, choice: Choice) -> AsyncGenerator[Notice, None]:
+        """Find the passages that go with the question, if it is one to the documents, and keep them."""
+        turn, at = self._turn, self._at
+        self._asked = self._question
+        among = Among(turn.collections, turn.documents)
+        if at.library is None or self._has_passages_above or not (among or self.sources):
+            return
+        from console.chat.looking_up import LookUp
+        from console.library import prompt
+
+        if not self.sources:
+            assert self._before is not None
+            without = turn.without
+            if self._chat_id is not None:
+                without += await at.store.excluded_passages(self._chat_id)
+            looking = LookUp(
+                at.library(),
+                turn.text,
+                [message.text for message in self._before if message.role == "user"],
+                among,
+                without,
+                top_k=turn.top_k or at.settings.rag.top_k,
+                budget_tokens=self._passages_budget(choice),
+                starts_worker=turn.client == "app",
+            )
+            async with aclosing(looking.notices()) as notices:
+                async for notice in notices:
+                    yield notice
+            self.sources = looking.sources
+            if self.sources and self._saver is not None:
+                await self._saver.keep_sources(self.sources)
+        self._asked = prompt.with_sources(self._question, self.sources)
+
+    def _passages_budget(self, choice: Choice) -> int:
+        """What is set, or less for a small window of one who may be asked. Earlier turns give way to passages."""
+        from console.library import prompt
+
+        assert self._before is not None
+        needed = context.message_tokens(question_message(self._question, self._attachments))
+        needed += sum(context.message_tokens(each) for each in self._before if each.role == "system")
+        reserve = _least(self._turn.max_tokens, self._at.settings.chat.max_tokens) or USUAL_ANSWER_TOKENS
+        wanted = self._at.settings.rag.budget_tokens
+        windows = map(self._window, choice.candidates)
+        return min(prompt.budget(wanted, window, reserve, needed) for window in windows)
+
+    def _window(self, candidate: Candidate) -> int | None:
+        known = self._at.catalogue.find(candidate.model)
+        return candidate.endpoint.context_tokens or (known.context_tokens if known else None)
+
     async def _prepare(self, candidate: Candidate) -> None:
         """Before a candidate is asked: fit the messages into its window, and set the money aside."""
         turn, at = self._turn, self._at
@@ -361,14 +432,14 @@ class OngoingTurn:
         await self._settle_unanswered()
         max_tokens = _least(turn.max_tokens, candidate.max_tokens, at.settings.chat.max_tokens)
         known = at.catalogue.find(candidate.model)
-        window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
+        window = self._window(candidate)
         assert self._before is not None
         before = self._before
         if known is not None and known.sees_images is False and any(message.images for message in before):
             before = without_images(before)
             told = f"{candidate.name} cannot see images: those above the question are left out."
             self._notices.append(Notice("context", told))
-        messages = [*before, question_message(self._question, self._attachments)]
+        messages = [*before, question_message(self._asked, self._attachments)]
         if turn.so_far:
             messages += [Message("assistant", turn.so_far), Message("user", attempts.CONTINUE)]
         packed = await self._pack(messages, window, max_tokens or USUAL_ANSWER_TOKENS, candidate)
@@ -507,6 +578,8 @@ class OngoingTurn:
             self._finish = "stopped" if state == "stopped" else "failed"
         explained = explain(error) if error is not None else None
         told = explained.text if explained is not None else None
+        if self.sources and self._text:
+            self.sources = await self._checked()
         if self._saver is not None:
             await self._saver.close(self.whole_answer(), state, explained)
         if call is not None:
@@ -523,6 +596,20 @@ class OngoingTurn:
         self._at.bus.publish(
             TurnEnded(self._chat_id, self._saver.answer_id if self._saver else None, state, counted.cost_usd)
         )
+
+    async def _checked(self) -> tuple[Source, ...]:
+        """The sources with what was found of the sentences that cite them."""
+        from console.library.quote_check import check, claims
+
+        text, sources = self._turn.so_far + self.text, self.sources
+
+        def work() -> tuple[Source, ...]:
+            passages = {source.n: source.text for source in sources}
+            found = claims(check(text, passages, {source.n: source.document for source in sources}))
+            return tuple(source._replace(claims=found.get(source.n, ())) for source in sources)
+
+        # A long answer takes long enough to be felt where somebody types.
+        return work() if len(text) < 4_000 else await asyncio.to_thread(work)
 
     async def _book(self, call: Call, counted: Counted, state: State, error: str | None) -> None:
         entry = LedgerEntry(

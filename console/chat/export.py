@@ -9,10 +9,13 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.history.chats import Chat
 from console.history.messages import StoredMessage
+
+if TYPE_CHECKING:
+    from console.history.sources import Source
 
 SCHEMA = 1
 KIND = "hawser-chats"
@@ -43,6 +46,7 @@ def as_document(chat: Chat, tree: Sequence[StoredMessage]) -> dict[str, Any]:
         "pinned_at": None if chat.pinned_at is None else moment(chat.pinned_at),
         "titled_by": chat.titled_by,
         "tags": list(chat.tags),
+        "documents": chat.among._asdict() if chat.among else None,
         "messages": [_message(message) for message in tree],
     }
 
@@ -84,6 +88,7 @@ def _message(message: StoredMessage) -> dict[str, Any]:
             }
             for attachment in message.attachments
         ],
+        "sources": [source.lossless() for source in message.sources],
     }
 
 
@@ -109,6 +114,8 @@ def to_markdown(chat: Chat, path: Sequence[StoredMessage]) -> str:
         lines += [message.text.strip("\n"), ""]
         if message.state != "complete":
             lines += [f"*({ending(message)})*", ""]
+        if message.sources:
+            lines += [*(f"- {cited(source)}" for source in message.sources), ""]
     return "\n".join(lines)
 
 
@@ -138,6 +145,13 @@ def speaker(message: StoredMessage) -> str:
             return message.model or "Assistant"
         case role:
             return role.capitalize()
+
+
+def cited(source: Source) -> str:
+    """One line: its number, where it stands, and what the check of the answer's words found."""
+    place = f", {source.place}" if source.place else ""
+    checked = "not cited" if source.verdict is None else source.verdict
+    return f"[{source.n}] {source.document}{place} ({source.collection}): {checked}"
 
 
 def ending(message: StoredMessage) -> str:

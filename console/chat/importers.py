@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, cast, get_args
 
 from console.chat.export import KIND, SCHEMA
 from console.errors import UsageError
+from console.history import sources
+from console.history.among import Among
 from console.history.chats import Chat
 from console.history.messages import State, StoredAttachment, StoredMessage
 from console.history.rows import from_ms, to_ms
@@ -29,6 +31,7 @@ from console.text import plural
 
 LARGEST_FILE = 1 << 30
 LARGEST_ATTACHMENT = 64 << 20
+MOST_SOURCES = 1000
 
 _ID = re.compile(r"[0-9a-z]{26}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -190,6 +193,7 @@ def _own(item: Mapping[str, Any]) -> Import:
             pinned_at=None if pinned is None else _moment(pinned, created),
             titled_by=titled_by if titled_by in _TITLED_BY else None,
             tags=tuple(tag for tag in _list(item.get("tags")) if isinstance(tag, str)),
+            among=_among(item.get("documents")),
         ),
         tree,
     )
@@ -233,7 +237,26 @@ def _own_message(item: Mapping[str, Any], chat_id: str, otherwise: datetime) -> 
             if isinstance(each, dict)
         ),
         excluded=item.get("excluded") is True,
+        sources=tuple(_sources(item.get("sources"))),
     )
+
+
+def _among(value: Any) -> Among:
+    told = _mapping(value)
+    return Among(
+        tuple(name for name in _list(told.get("collections")) if isinstance(name, str)),
+        tuple(number for number in map(_count, _list(told.get("documents"))) if number is not None),
+    )
+
+
+def _sources(value: Any) -> Iterator[sources.Source]:
+    """Those that can be understood, each number once."""
+    seen: set[int] = set()
+    for each in _list(value)[:MOST_SOURCES]:
+        source = sources.from_lossless(each) if isinstance(each, dict) else None
+        if source is not None and source.n not in seen:
+            seen.add(source.n)
+            yield source
 
 
 def _own_id(value: Any, created: datetime, within: str) -> str:

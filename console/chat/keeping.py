@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from console.clock import Clock
 from console.errors import ConsoleError
+from console.history.among import Among
 from console.history.chats import Chat, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.rows import from_ms, new_id, to_ms
@@ -53,6 +54,10 @@ class Keeper(Protocol):
     async def set_system(self, system: str | None, persona: str | None) -> None: ...
 
     async def set_params(self, params: Mapping[str, Any]) -> None: ...
+
+    async def set_among(self, among: Among) -> None: ...
+
+    async def exclude_source(self, message_id: str, n: int, excluded: bool) -> None: ...
 
     async def wait(self, questions: Sequence[Any]) -> None:
         """Keep the questions that wait, as JSON."""
@@ -125,6 +130,14 @@ class InStore:
     async def set_params(self, params: Mapping[str, Any]) -> None:
         if self.chat is not None:
             await (await self._store()).set_params(self._id, params)
+
+    async def set_among(self, among: Among) -> None:
+        if self.chat is not None:
+            await (await self._store()).set_among(self._id, among)
+            self.chat = self.chat._replace(among=among)
+
+    async def exclude_source(self, message_id: str, n: int, excluded: bool) -> None:
+        await (await self._store()).exclude_source(message_id, n, excluded)
 
     async def wait(self, questions: Sequence[Any]) -> None:
         from console.history import waiting
@@ -214,6 +227,12 @@ class InMemory:
 
     async def set_params(self, params: Mapping[str, Any]) -> None:
         """The open chat knows them."""
+
+    async def set_among(self, among: Among) -> None:
+        """The open chat knows them."""
+
+    async def exclude_source(self, message_id: str, n: int, excluded: bool) -> None:
+        """It is nowhere but among the branches."""
 
     async def wait(self, questions: Sequence[Any]) -> None:
         """They are lost with the process, as all that is off the record."""

@@ -6,10 +6,13 @@ The pieces are kept as they came and never joined as a whole: fetching costs wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.context import estimate_tokens
 from providers.chat.base import Delta
+
+if TYPE_CHECKING:
+    from console.history.sources import Source
 
 
 class Position(NamedTuple):
@@ -33,6 +36,8 @@ class Live:
         self.machine: str | None = None
         self.status = ""
         """The latest sentence about what it waits for; empty once it writes."""
+        self.sources: tuple[Source, ...] = ()
+        """The passages that went with the question; there before the first token."""
         self.began = now_s()
         """On the monotonic clock."""
         self.first_token_at: float | None = None

@@ -7,7 +7,7 @@ somebody says that they are to go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.chat.answering import Answering, Surroundings
@@ -184,6 +184,11 @@ class OpenChat(ChatContents):
             self._answer(begun, begun.answers[0], model or self.model, Question(question.text))
             self._changed()
 
+    async def ask_without(self, message_id: str, n: int) -> None:
+        """Put a source of this answer away, and ask again."""
+        await self.exclude_source(message_id, n)
+        await self.regenerate(message_id)
+
     async def go_on(self, message_id: str) -> None:
         """Continue an answer from where it stopped.
 
@@ -213,6 +218,8 @@ class OpenChat(ChatContents):
     async def _ask(self, asked: Waiting) -> None:
         """Keep a question with empty answers at the end of the branch, and begin to answer it."""
         question = asked.question
+        if question.among is not None and question.among != self.among:
+            await self.set_among(question.among)
         try:
             begun = await self._begin(question, len(asked.models))
         except NotFound:
@@ -247,7 +254,9 @@ class OpenChat(ChatContents):
     def _as_new(self, text: str) -> NewChat:
         """What the chat begins with, if it has to."""
         title = self.title or shorten(text, TITLE_WIDTH)
-        return NewChat(title, CLIENT, self.system, self.model, self.params, self.persona, self.titled_by or "words")
+        return NewChat(
+            title, CLIENT, self.system, self.model, self.params, self.persona, self.titled_by or "words", self.among
+        )
 
     def _as_another(self, text: str) -> NewChat:
         """What a chat begins with that takes the place of this one; only a title that a person gave goes along."""
@@ -281,11 +290,21 @@ class OpenChat(ChatContents):
             begun=Begun(begun.question.id, message.id) if is_kept else None,
             so_far=message.text,
             earlier=earlier,
+            collections=self.among.collections,
+            documents=self.among.documents,
+            without=(*question.without, *self._put_away()),
         )
         before = None if is_kept else self._before(begun.question.id)
         answering = Answering(self._at, self.key, message, turn, before, self._end)
         self._answering[message.id] = answering
         answering.start()
+
+    def _put_away(self) -> Iterator[bytes]:
+        """The hashes of what the reader put away, of the messages that are read."""
+        for message in self.branches.messages.values():
+            for source in message.sources:
+                if source.excluded:
+                    yield from source.hashes
 
     def _before(self, question_id: str) -> list[Message]:
         """What is sent above a question that is nowhere but here."""
@@ -412,7 +431,9 @@ class OpenChat(ChatContents):
         above = self.branches.path()[: self.earlier]
         if above and self.id is not None:
             await self._estimates.count_unread(await self._at.store(), self.id, above)
-        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above))
+        among = self.among if question.among is None else question.among
+        passages = self._at.settings.rag.budget_tokens if among else 0
+        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above), passages)
 
     def _chat(self) -> Chat:
         assert self._keeper.chat is not None
@@ -442,4 +463,5 @@ def _as_answer(message: StoredMessage) -> Answer:
         cost_usd=message.cost_usd,
         first_token_ms=message.first_token_ms,
         total_ms=message.total_ms,
+        sources=message.sources,
     )

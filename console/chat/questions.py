@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from console.history.among import Among
+
 if TYPE_CHECKING:
     from console.chat.attachments import Attachment
 
@@ -17,6 +19,10 @@ class Question(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
     material: str | None = None
     """Text that goes with it and was not typed, such as a long paste."""
+    among: Among | None = None
+    """The documents that are asked; None leaves it to the chat, and others become those of the chat."""
+    without: tuple[bytes, ...] = ()
+    """Hashes of chunks that are not to be given."""
 
 
 class Waiting(NamedTuple):
@@ -33,6 +39,8 @@ def as_document(waiting: Waiting) -> dict[str, Any]:
         "text": question.text,
         "material": question.material,
         "models": list(waiting.models),
+        "among": None if question.among is None else question.among._asdict(),
+        "without": [each.hex() for each in question.without],
         "attachments": [
             {"name": each.name, "media_type": each.media_type, "text": each.text, "content": _encoded(each.content)}
             for each in question.attachments
@@ -48,7 +56,15 @@ def from_document(document: dict[str, Any]) -> Waiting:
         Attachment(each["name"], each["media_type"], b64decode(each["content"]), each["text"])
         for each in document["attachments"]
     )
-    return Waiting(Question(document["text"], attachments, document["material"]), tuple(document["models"]))
+    among = document.get("among")
+    question = Question(
+        document["text"],
+        attachments,
+        document["material"],
+        None if among is None else Among(tuple(among["collections"]), tuple(among["documents"])),
+        tuple(map(bytes.fromhex, document.get("without", ()))),
+    )
+    return Waiting(question, tuple(document["models"]))
 
 
 def _encoded(content: bytes) -> str:

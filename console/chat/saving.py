@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from console.chat.turn import Answer, State
 from console.errors import Explanation, NotFound, StoreError
 from console.history.store import Store
 from providers.chat.base import Delta
+
+if TYPE_CHECKING:
+    from console.history.sources import Source
 
 FLUSH_S = 0.1
 """How much of a growing answer a killed process may lose, in seconds."""
@@ -76,6 +80,13 @@ class Saver:
             self._timer.cancel()
             self._timer = None
 
+    async def keep_sources(self, sources: Sequence[Source]) -> None:
+        """The passages that go with the question, before anybody is asked."""
+        try:
+            await self._store.put_sources(self.answer_id, sources)
+        except StoreError as trouble:
+            self.trouble = trouble
+
     async def void(self) -> None:
         await self._rest()
         self._text.clear()
@@ -107,6 +118,8 @@ class Saver:
                 total_ms=answer.total_ms,
                 notes=notes_of(answer, error),
             )
+            if answer.sources:
+                await self._store.put_sources(self.answer_id, answer.sources)
         except StoreError as trouble:
             self.trouble = trouble
         except NotFound:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from console.chat.attachments import Attachment
     from console.history.chats import Chat
     from console.history.messages import StoredAttachment, StoredMessage
+    from console.history.sources import Source
 
 State: TypeAlias = Literal["complete", "stopped", "failed"]
 
@@ -58,6 +59,14 @@ class Turn(NamedTuple):
     """What there is of the answer: it is to be continued, and what comes is only the rest."""
     earlier: Answer | None = None
     """What `so_far` took; it is added to what the rest takes."""
+    collections: tuple[str, ...] = ()
+    """The collections that passages are looked for in, by name."""
+    documents: tuple[int, ...] = ()
+    """Documents that passages are looked for in, where no collection is named."""
+    without: tuple[bytes, ...] = ()
+    """Hashes of chunks that are not to be given, beside those that were put away in the chat."""
+    top_k: int | None = None
+    """How many passages at most; None leaves it to the settings."""
 
 
 class Answer(NamedTuple):
@@ -83,6 +92,8 @@ class Answer(NamedTuple):
     total_ms: float | None
     tried: tuple[Tried, ...]
     route: str
+    sources: tuple[Source, ...] = ()
+    """The passages that went with the question; known before the first token, checked once the answer is over."""
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -134,7 +145,7 @@ class Answer(NamedTuple):
             },
             "tokens_per_s": self.tokens_per_s,
             "tried": [each.document() for each in self.tried],
-            "sources": [],
+            "sources": [source.document_form() for source in self.sources],
             "cached": False,
         }
 

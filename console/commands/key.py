@@ -111,17 +111,15 @@ def _settings(shell: Shell) -> Settings | None:
 
 def _users(settings: Settings | None) -> dict[str, list[str]]:
     """Which endpoints and clouds use which key."""
-    from collections.abc import Mapping
-
     users: dict[str, list[str]] = {}
     if settings is None:
         return users
     for endpoint in settings.endpoints.values():
         if not (endpoint.key or "").startswith("cmd:"):
             users.setdefault((endpoint.key or endpoint.name).lower(), []).append(endpoint.name)
-    for name, cloud in settings.later.get("clouds", {}).items():
-        key = cloud.get("key") if isinstance(cloud, Mapping) else None
-        users.setdefault((key if isinstance(key, str) else name).lower(), []).append(name)
+    for name, cloud in settings.clouds.items():
+        if not (cloud.key or "").startswith("cmd:"):
+            users.setdefault((cloud.key or name).lower(), []).append(name)
     return users
 
 

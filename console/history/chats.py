@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from console.errors import NotFound
+from console.history.among import NO_DOCUMENTS, Among
 from console.history.rows import free_seq, from_ms, new_id, storable
 
 TitledBy: TypeAlias = Literal["words", "model", "person"]
@@ -42,6 +43,7 @@ class Chat(NamedTuple):
     titled_by: TitledBy | None = None
     """None for chats of earlier formats and imported ones."""
     tags: tuple[str, ...] = ()
+    among: Among = NO_DOCUMENTS
 
 
 class ChatSummary(NamedTuple):
@@ -57,7 +59,8 @@ class ChatSummary(NamedTuple):
 
 _COLUMNS = (
     "id, title, system, client, active_leaf, created_at, updated_at, origin, model, params, persona, pinned_at,"
-    " titled_by, (SELECT json_group_array(tag) FROM (SELECT tag FROM chat_tags WHERE chat_id = chats.id ORDER BY tag))"
+    " titled_by, (SELECT json_group_array(tag) FROM (SELECT tag FROM chat_tags WHERE chat_id = chats.id ORDER BY tag)),"
+    " documents"
 )
 
 
@@ -77,7 +80,20 @@ def _chat(row: tuple[Any, ...]) -> Chat:
         pinned_at=None if row[11] is None else from_ms(row[11]),
         titled_by=cast("TitledBy | None", row[12]),
         tags=tuple(json.loads(row[13])),
+        among=read_among(row[14]),
     )
+
+
+def read_among(packed: str | None) -> Among:
+    if packed is None:
+        return NO_DOCUMENTS
+    document = json.loads(packed)
+    return Among(tuple(document["collections"]), tuple(document["documents"]))
+
+
+def packed_among(among: Among) -> str | None:
+    """None for no documents."""
+    return json.dumps(among._asdict()) if among else None
 
 
 def add(
@@ -92,13 +108,14 @@ def add(
     params: Mapping[str, Any] = NO_PARAMS,
     persona: str | None = None,
     titled_by: TitledBy = "words",
+    among: Among = NO_DOCUMENTS,
 ) -> Chat:
     chat_id = new_id(now_ms)
     title = storable(title)
     system = None if system is None else storable(system)
     connection.execute(
         "INSERT INTO chats (seq, id, title, system, client, created_at, updated_at, origin, model, params, persona,"
-        " titled_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " titled_by, documents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             free_seq(connection, "chats", now_ms),
             chat_id,
@@ -112,10 +129,25 @@ def add(
             _as_json(params),
             persona,
             titled_by,
+            packed_among(among),
         ),
     )
     at = from_ms(now_ms)
-    return Chat(chat_id, title, system, client, None, at, at, origin, model, params, persona, titled_by=titled_by)
+    return Chat(
+        chat_id,
+        title,
+        system,
+        client,
+        None,
+        at,
+        at,
+        origin,
+        model,
+        params,
+        persona,
+        titled_by=titled_by,
+        among=among,
+    )
 
 
 def _as_json(params: Mapping[str, Any]) -> str | None:
@@ -208,6 +240,11 @@ def set_params(connection: sqlite3.Connection, chat_id: str, params: Mapping[str
 
 def set_persona(connection: sqlite3.Connection, chat_id: str, persona: str | None) -> None:
     _changed(connection.execute("UPDATE chats SET persona = ? WHERE id = ?", (persona, chat_id)), chat_id)
+
+
+def set_among(connection: sqlite3.Connection, chat_id: str, among: Among) -> None:
+    packed = packed_among(among)
+    _changed(connection.execute("UPDATE chats SET documents = ? WHERE id = ?", (packed, chat_id)), chat_id)
 
 
 def pin(connection: sqlite3.Connection, now_ms: int, chat_id: str, pinned: bool) -> None:

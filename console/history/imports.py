@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from console.history import chats, messages
+from console.history import chats, messages, sources
 from console.history.chats import Chat
 from console.history.messages import StoredMessage
 from console.history.rows import free_seq, storable, to_ms
@@ -47,7 +47,7 @@ def _insert_chat(connection: sqlite3.Connection, chat: Chat) -> None:
     created_ms = to_ms(chat.created_at)
     connection.execute(
         "INSERT INTO chats (seq, id, title, system, client, active_leaf, created_at, updated_at, origin, model, params,"
-        " persona, pinned_at, titled_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " persona, pinned_at, titled_by, documents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             free_seq(connection, "chats", created_ms),
             chat.id,
@@ -63,6 +63,7 @@ def _insert_chat(connection: sqlite3.Connection, chat: Chat) -> None:
             None if chat.persona is None else storable(chat.persona),
             None if chat.pinned_at is None else to_ms(chat.pinned_at),
             chat.titled_by,
+            chats.packed_among(chat.among),
         ),
     )
     chats.tag(connection, chat.id, chat.tags)
@@ -105,3 +106,5 @@ def _insert_message(connection: sqlite3.Connection, chat_id: str, message: Store
     )
     for position, attachment in enumerate(message.attachments):
         messages.attach(connection, created_ms, message.id, position, attachment)
+    if message.sources:
+        sources.put(connection, message.id, message.sources)

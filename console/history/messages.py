@@ -11,11 +11,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from console.errors import NotFound
 from console.history.owner import is_alive, this_process
 from console.history.rows import free_seq, from_ms, new_id, storable
+
+if TYPE_CHECKING:
+    from console.history.sources import Source
 
 State: TypeAlias = Literal["streaming", "complete", "stopped", "failed"]
 
@@ -55,6 +58,8 @@ class StoredMessage(NamedTuple):
     attachments: tuple[StoredAttachment, ...] = ()
     excluded: bool = False
     """Left out of what is sent, though it is shown."""
+    sources: tuple[Source, ...] = ()
+    """The passages that an answer was given to read."""
 
 
 _COLUMNS = (
@@ -370,13 +375,14 @@ def _parts(connection: sqlite3.Connection, message_id: str) -> tuple[str, str]:
 
 
 def _messages(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], contents: bool) -> list[StoredMessage]:
+    ids = json.dumps([row[0] for row in rows])
     with_attachments = {
         message_id
         for (message_id,) in connection.execute(
-            "SELECT message_id FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))",
-            (json.dumps([row[0] for row in rows]),),
+            "SELECT message_id FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))", (ids,)
         )
     }
+    sources = _sources(connection, ids)
     messages = []
     for row in rows:
         text, thinking = row[5], row[6]
@@ -399,10 +405,26 @@ def _messages(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], c
                     None if row[20] is None else from_ms(row[20]),
                     attached,
                     bool(row[21]),
+                    sources.get(row[0], ()),
                 )
             )
         )
     return messages
+
+
+def _sources(connection: sqlite3.Connection, ids: str) -> Mapping[str, tuple[Source, ...]]:
+    with_sources = [
+        message_id
+        for (message_id,) in connection.execute(
+            "SELECT DISTINCT message_id FROM message_sources WHERE message_id IN (SELECT value FROM json_each(?))",
+            (ids,),
+        )
+    ]
+    if not with_sources:
+        return {}
+    from console.history import sources  # only for chats with documents
+
+    return sources.of(connection, with_sources)
 
 
 def _attachments(connection: sqlite3.Connection, message_id: str, contents: bool) -> tuple[StoredAttachment, ...]:

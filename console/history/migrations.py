@@ -98,11 +98,19 @@ def _from_4_to_5(database: sqlite_utils.Database) -> None:
         database.execute(statement)
 
 
+def _from_5_to_6(database: sqlite_utils.Database) -> None:
+    """The passages that answers were given, and the documents that a chat asks."""
+    database.table("chats").add_column("documents", str)
+    for statement in schema.statements(_FORMAT_6):
+        database.execute(statement)
+
+
 STEPS: dict[int, Callable[[sqlite_utils.Database], None]] = {
     1: _from_1_to_2,
     2: _from_2_to_3,
     3: _from_3_to_4,
     4: _from_4_to_5,
+    5: _from_5_to_6,
 }
 
 _FORMAT_2 = """
@@ -410,4 +418,29 @@ CREATE TABLE prompts (
     text TEXT NOT NULL,
     at INTEGER NOT NULL
 );
+"""
+
+_FORMAT_6 = """
+CREATE TABLE message_sources (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    collection TEXT NOT NULL,
+    document_id INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    path TEXT NOT NULL,
+    headings TEXT NOT NULL,
+    span TEXT NOT NULL,
+    text TEXT NOT NULL,
+    hashes TEXT NOT NULL,
+    score REAL NOT NULL,
+    lexical_rank INTEGER,
+    lexical_score REAL,
+    vector_rank INTEGER,
+    vector_score REAL,
+    why TEXT NOT NULL,
+    quote_check TEXT,
+    excluded INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX message_sources_by_message ON message_sources (message_id, n);
 """

@@ -49,6 +49,7 @@ _TABLES = {
     "chat_tags": "tag",
     "drafts": "draft",
     "prompts": "prompt",
+    "message_sources": "source",
 }
 _TOLD = ("chats", "messages", "attachments", "ledger", "machines")
 _OF_MACHINES = ("deeds", "machine_log", "leases", "signals", "meters")
@@ -307,5 +308,6 @@ def _mend(target: sqlite3.Connection, now_ms: int) -> None:
         "DELETE FROM message_attachments WHERE message_id NOT IN (SELECT id FROM messages)"
         " OR sha256 NOT IN (SELECT sha256 FROM attachments)"
     )
+    target.execute("DELETE FROM message_sources WHERE message_id NOT IN (SELECT id FROM messages)")
     for table in _OF_MACHINES:  # a machine that was lost here is found again at its cloud, by its label
         target.execute(f"DELETE FROM {table} WHERE machine NOT IN (SELECT seq FROM machines)")  # noqa: S608

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-VERSION = 5
+VERSION = 6
 
 APPLICATION_ID = 0x48415753
 """Marks the file as ours ("HAWS")."""
@@ -42,7 +42,8 @@ CREATE TABLE chats (
     persona TEXT,
     pinned_at INTEGER,
     deleted_at INTEGER,
-    titled_by TEXT
+    titled_by TEXT,
+    documents TEXT
 );
 CREATE INDEX chats_by_update ON chats (updated_at);
 CREATE UNIQUE INDEX chats_by_origin ON chats (origin);
@@ -169,6 +170,29 @@ CREATE TABLE message_attachments (
 );
 CREATE UNIQUE INDEX message_attachments_by_message ON message_attachments (message_id, position);
 CREATE INDEX message_attachments_by_content ON message_attachments (sha256);
+
+CREATE TABLE message_sources (
+    seq INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    collection TEXT NOT NULL,
+    document_id INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    path TEXT NOT NULL,
+    headings TEXT NOT NULL,
+    span TEXT NOT NULL,
+    text TEXT NOT NULL,
+    hashes TEXT NOT NULL,
+    score REAL NOT NULL,
+    lexical_rank INTEGER,
+    lexical_score REAL,
+    vector_rank INTEGER,
+    vector_score REAL,
+    why TEXT NOT NULL,
+    quote_check TEXT,
+    excluded INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX message_sources_by_message ON message_sources (message_id, n);
 
 CREATE TABLE reservations (
     seq INTEGER PRIMARY KEY,

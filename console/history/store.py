@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from console.clock import Clock
 from console.errors import ConsoleError, SettingsError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
+from console.history.among import NO_DOCUMENTS, Among
 from console.history.chats import Chat, ChatSummary, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.places import daily_copy, damage_mark
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from console.history.breakers import Breaker
     from console.history.models_seen import SeenModel
     from console.history.search import Hit
+    from console.history.sources import Source
     from console.history.turns import BegunTurn, NewChat
     from console.money.ledger import LedgerEntry
 
@@ -153,6 +155,9 @@ class Store:
     async def set_persona(self, chat_id: str, persona: str | None) -> None:
         await self._write(lambda c: chats.set_persona(c, chat_id, persona))
 
+    async def set_among(self, chat_id: str, among: Among) -> None:
+        await self._write(lambda c: chats.set_among(c, chat_id, among))
+
     async def pin_chat(self, chat_id: str, pinned: bool) -> None:
         await self._write(lambda c: chats.pin(c, self._now(), chat_id, pinned))
 
@@ -207,12 +212,13 @@ class Store:
         model: str | None = None,
         endpoint: str | None = None,
         machine: str | None = None,
+        among: Among = NO_DOCUMENTS,
     ) -> Turn:
         """Question and begun answer in one transaction; without `chat_id` in a fresh chat."""
 
         def work(connection: sqlite3.Connection) -> Turn:
             now_ms = self._now()
-            chat = chat_id or chats.add(connection, now_ms, title, system=system, client=client).id
+            chat = chat_id or chats.add(connection, now_ms, title, system=system, client=client, among=among).id
             question = messages.add_question(connection, now_ms, chat, parent_id, text, attachments=attachments)
             answer = messages.begin_answer(
                 connection, now_ms, chat, question, model=model, endpoint=endpoint, machine=machine
@@ -342,6 +348,24 @@ class Store:
 
     async def exclude(self, message_ids: Sequence[str], excluded: bool) -> None:
         await self._write(lambda c: messages.exclude(c, message_ids, excluded))
+
+    async def put_sources(self, message_id: str, found: Sequence[Source]) -> None:
+        """Keep the passages that an answer is given, or those with what the check of its quotes found."""
+        from console.history import sources
+
+        await self._write(lambda c: sources.put(c, message_id, found))
+
+    async def exclude_source(self, message_id: str, n: int, excluded: bool) -> None:
+        """Put a passage away, or take it back: what is put away is not given to a model again in its chat."""
+        from console.history import sources
+
+        await self._write(lambda c: sources.exclude(c, message_id, n, excluded))
+
+    async def excluded_passages(self, chat_id: str) -> tuple[bytes, ...]:
+        """The hashes of the chunks that were put away in a chat."""
+        from console.history import sources
+
+        return await self.run(lambda c: sources.excluded_hashes(c, chat_id))
 
     async def show_branch(self, chat_id: str, message_id: str) -> str:
         return await self._write(lambda c: messages.show_branch(c, chat_id, message_id))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from console.errors import ConsoleError, NotFound
 from console.history import chats, messages
+from console.history.among import NO_DOCUMENTS, Among
 from console.history.chats import NO_PARAMS, Chat
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.owner import this_process
@@ -28,6 +29,7 @@ class NewChat(NamedTuple):
     params: Mapping[str, Any] = NO_PARAMS
     persona: str | None = None
     titled_by: chats.TitledBy = "words"
+    among: Among = NO_DOCUMENTS
 
 
 class BegunTurn(NamedTuple):
@@ -62,6 +64,7 @@ def begin(
             params=chat.params,
             persona=chat.persona,
             titled_by=chat.titled_by,
+            among=chat.among,
         ).id
     question_id = messages.add_question(connection, now_ms, chat_id, parent_id, text, attachments=attachments)
     if attachments_of is not None:
@@ -131,6 +134,10 @@ def fill(connection: sqlite3.Connection, message: StoredMessage) -> None:
         total_ms=message.total_ms,
         notes=message.notes,
     )
+    if message.sources:
+        from console.history import sources
+
+        sources.put(connection, message.id, message.sources)
 
 
 def cut_branch(connection: sqlite3.Connection, chat_id: str, message_id: str) -> str | None:

@@ -313,9 +313,13 @@ class SimulatedService(abc.ABC):
         if self.speed.tokens_per_second:
             await self.clock.sleep(tokens / self.speed.tokens_per_second)
         self.tokens_sent += tokens
+        await self.send_value(exchange, value(text), faults, headers)
+
+    async def send_value(self, exchange: Exchange, value: Any, faults: ActiveFaults, headers: Headers = ()) -> None:
+        """Send an answer that is all there, with what the faults make of it."""
         if fault := faults.get(FaultKind.ERROR):
             raise RefusedError(500, fault.message or "")
-        body = compact(value(text))
+        body = compact(value)
         content_type = "text/plain; charset=utf-8" if FaultKind.WRONG_TYPE in faults else self.json_type
         if FaultKind.STALL in faults or FaultKind.CUT in faults or FaultKind.RESET in faults:
             exchange.begin(200, content_type=content_type, headers=headers)

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeAlias
 
 from providers.simulated.answers import Question, Reply, Tool, ToolUse, Turn, count_tokens
 from providers.simulated.base import RefusedError, objects
+from providers.simulated.faults import ActiveFaults, FaultKind
 from providers.simulated.models import SimulatedModel
 from providers.simulated.stream import Segment, Sending, compact, event
-from providers.simulated.vectors import as_base64, embed, unit
+from providers.simulated.vectors import as_base64, embed, unit, with_faults
 
 Flavour: TypeAlias = Literal["openai", "openrouter", "vllm", "deepseek", "ollama"]
 
@@ -315,18 +316,23 @@ def embedding_texts(given: Any) -> list[str]:
             raise RefusedError(400, "'input' is a required property", param="input")
 
 
-def embedding_list(body: Mapping[str, Any], model: SimulatedModel, texts: Sequence[str]) -> dict[str, Any]:
+def embedding_list(
+    body: Mapping[str, Any], model: SimulatedModel, texts: Sequence[str], faults: ActiveFaults
+) -> dict[str, Any]:
     vectors = [embed(text, model.dimension) for text in texts]
     wanted = body.get("dimensions")
     if wanted:
         vectors = [unit(vector[: int(wanted)]) for vector in vectors]
+    numbered = list(enumerate(with_faults(vectors, faults)))
+    if FaultKind.OTHER_ORDER in faults:
+        numbered.reverse()
     packed = body.get("encoding_format") == "base64"
     tokens = sum(count_tokens(text) for text in texts)
     return {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": as_base64(vector) if packed else vector}
-            for index, vector in enumerate(vectors)
+            for index, vector in numbered
         ],
         "model": body["model"],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},

@@ -46,6 +46,9 @@ class FaultKind(StrEnum):
     ESCAPES = "escapes", "answers with terminal control codes"
     MODEL_GONE = "model-gone", "says that the model does not exist, although the list has it"
     TRUNCATE = "truncate", "silently drops all of the prompt beyond N tokens (64), and reports as many"
+    OTHER_SIZE = "other-size", "embeds with vectors of N numbers (7)"
+    NOT_A_NUMBER = "not-a-number", "embeds with a vector that has a number which is none"
+    OTHER_ORDER = "other-order", "lists vectors in another order, where the wire numbers them"
     REFUSE = "refuse", "lets nobody connect, from the start for N seconds (for good)"
 
 

@@ -28,7 +28,7 @@ from providers.simulated.ollama_disk import Disk, lines_per_second, tagged
 from providers.simulated.ollama_lines import RUNNER_DIED, AnswerLines, Shape, details, line, rfc3339, said, sending
 from providers.simulated.ollama_memory import KEEP_ALIVE_S, LoadedModel, Memory, keep_alive_s
 from providers.simulated.stream import Segment, Sending
-from providers.simulated.vectors import embed, unit
+from providers.simulated.vectors import embed, unit, with_faults
 
 VERSION = "0.12.6"
 
@@ -371,16 +371,14 @@ class SimulatedOllama(SimulatedService):
             vectors = [embed(text, model.dimension or _WIDTH) for text in texts if text]
             if body.get("dimensions"):
                 vectors = [unit(vector[: int(body["dimensions"])]) for vector in vectors]
-            await self.reply_json(
-                exchange,
-                {
-                    "model": body["model"],
-                    "embeddings": vectors,
-                    "total_duration": int((self.clock.monotonic() - started_s) * 1e9) + 1,
-                    "load_duration": 1_000_000,
-                    "prompt_eval_count": sum(min(count, model.context_tokens) for count in counts),
-                },
-            )
+            reply = {
+                "model": body["model"],
+                "embeddings": with_faults(vectors, faults),
+                "total_duration": int((self.clock.monotonic() - started_s) * 1e9) + 1,
+                "load_duration": 1_000_000,
+                "prompt_eval_count": sum(min(count, model.context_tokens) for count in counts),
+            }
+            await self.send_value(exchange, reply, faults)
 
     async def _embeddings(self, exchange: Exchange, faults: ActiveFaults) -> None:
         body = self.body_of(exchange)
@@ -443,7 +441,7 @@ class SimulatedOllama(SimulatedService):
         model = replace(model, dimension=model.dimension or _WIDTH)
         texts = embedding_texts(body.get("input"))
         async with self._embedding(model, KEEP_ALIVE_S, faults):
-            await self.reply_json(exchange, embedding_list(body, model, texts))
+            await self.send_value(exchange, embedding_list(body, model, texts, faults), faults)
 
 
 def _truncated(question: Question, loaded: LoadedModel, *, truncate: bool) -> Question:

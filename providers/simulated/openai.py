@@ -363,4 +363,4 @@ class SimulatedOpenAI(SimulatedService):
                     f"{count_tokens(text)} tokens. Please reduce your prompt; or completion length.",
                 )
         await self.wait_first_token(faults)
-        await self.reply_json(exchange, embedding_list(body, model, texts), headers=self._headers())
+        await self.send_value(exchange, embedding_list(body, model, texts, faults), faults, self._headers())

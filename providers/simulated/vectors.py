@@ -7,6 +7,9 @@ import hashlib
 import math
 import re
 import struct
+from collections.abc import Sequence
+
+from providers.simulated.faults import ActiveFaults, FaultKind
 
 _WORD = re.compile(r"\w+")
 
@@ -35,3 +38,18 @@ def unit(vector: list[float]) -> list[float]:
 def as_base64(vector: list[float]) -> str:
     """As OpenAI's `encoding_format: base64` has it: 32-bit floats, little-endian."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def with_faults(vectors: Sequence[list[float]], faults: ActiveFaults) -> list[list[float]]:
+    """The vectors as a service sends them that has something wrong."""
+    spoilt = list(vectors)
+    if FaultKind.EMPTY in faults:
+        spoilt = []
+    if fault := faults.get(FaultKind.END_EARLY):
+        spoilt = spoilt[: fault.whole(0)]
+    if fault := faults.get(FaultKind.OTHER_SIZE):
+        size = fault.whole(7)
+        spoilt = [unit([1.0] * size) for _ in spoilt]
+    if FaultKind.NOT_A_NUMBER in faults and spoilt:
+        spoilt[-1] = [math.nan, *spoilt[-1][1:]]
+    return spoilt

@@ -86,6 +86,12 @@ class ReadingProcess:
             )
         return self._child
 
+    def interrupt(self) -> None:
+        """From another thread: what is being asked fails, and a fresh process answers the next one."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def close(self) -> None:
         child, self._child = self._child, None
         if child is None:

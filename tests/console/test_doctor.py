@@ -174,12 +174,11 @@ def test_the_clock_is_compared(now: datetime, servers: dict[str, datetime], stat
 # Settings, keys, endpoints, store
 
 
-def test_settings_that_are_for_later_versions_and_odd_variables_are_told(paths: Paths) -> None:
-    loaded = settings_from("[rag]\ntop_k = 12", paths, {"OLLAMA_HOST": "a b"})
+def test_odd_variables_are_told(paths: Paths) -> None:
+    loaded = settings_from("", paths, {"OLLAMA_HOST": "a b"})
 
     found = said(check_settings(paths, loaded, {"HAWSER_MODEL": "x", "HAWSER_CHAT_MODEL": "y", "HAWSER_HOME": "z"}))
 
-    assert "[rag] is not used by this version" in found
     assert "warn OLLAMA_HOST" in found
     assert "HAWSER_MODEL means nothing" in found
     assert "HAWSER_HOME means nothing" not in found

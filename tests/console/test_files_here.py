@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.files_here import files_below
-from console.ignore_rules import RuleFile, is_ignored, parse_rule
+from rag.ignore_rules import RuleFile, is_ignored, parse_rule
 
 
 def make(folder: Path, *names: str) -> None:

@@ -133,7 +133,7 @@ def test_a_full_file_is_read_into_types(paths: Paths) -> None:
     assert (rented.cloud, rented.host, rented.gpu) == ("vast", None, "RTX 4090")
     assert (lab.host, lab.services, lab.usd_per_hour) == ("me@gpu.example:2222", ("ollama", "comfyui"), Decimal("0.1"))
     assert lab.ports == {"ollama": 11434, "ollama2": 11435, "comfyui": 8188}
-    assert (found.lease.hard_h, found.later) == (Decimal(12), {})
+    assert (found.lease.hard_h, found.rag.top_k) == (Decimal(12), 5)
 
 
 @pytest.mark.parametrize(
@@ -683,3 +683,29 @@ def test_names_of_machines_that_clash_are_refused(paths: Paths, written: str, se
         load(paths, written)
 
     assert caught.value.text.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("chunk_tokens = 100\noverlap_tokens = 51", "overlap_tokens must not be more than half of chunk_tokens"),
+        ("lexical_weight = 0\nvector_weight = 0", "must not both be 0"),
+        ("top_k = 0", "a whole number from 1 to 100"),
+        ('embedder = ""', "the name of a model"),
+        ('chroma_url = "chroma:8000"', "must be an address"),
+    ],
+)
+def test_documents_that_could_not_be_found_are_refused_as_settings(paths: Paths, table: str, words: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        settings_from(f"[rag]\n{table}", paths, {})
+
+    assert words in error.value.text
+
+
+def test_clouds_keys_belong_to_somebody_whatever_they_are_called(paths: Paths) -> None:
+    from console.commands.key import _users
+
+    found = _users(settings_from('[clouds.vast]\nkey = "rent"\n[clouds.lambda]\nkey = "cmd:pass lambda"', paths, {}))
+
+    assert found["rent"] == ["vast"]
+    assert not any("lambda" in users for users in found.values())

@@ -13,6 +13,7 @@ import pytest
 
 from console.errors import StoreError, StoreReadOnly
 from console.history import backups, migrations, schema
+from console.history.among import Among
 from tests.console.store_kit import DATA, SetClock, count, in_process, opened, paths_in
 
 RELEASED = sorted(int(path.stem.rpartition("_")[2]) for path in DATA.glob("store_format_*.sql"))
@@ -82,7 +83,7 @@ def test_what_a_format_1_store_held_is_there_and_found(tmp_path: Path) -> None:
 
     async def body() -> None:
         async with opened(tmp_path) as store:
-            assert "from format 1 to 5" in store.notices[0]
+            assert "from format 1 to 6" in store.notices[0]
             assert len(await store.recover()) == 1
             assert [hit.excerpt for hit in await store.search("thick hawser")] == [
                 "How thick is a hawser, in mm?",
@@ -103,7 +104,7 @@ def test_what_a_format_1_store_held_is_there_and_found(tmp_path: Path) -> None:
 def test_a_format_2_store_gets_room_for_tunnels(tmp_path: Path) -> None:
     file = stored(tmp_path, 2)
 
-    assert "from format 2 to 5" in open_once(tmp_path)[0]
+    assert "from format 2 to 6" in open_once(tmp_path)[0]
 
     assert (count(file, "tunnels"), count(file, "local_ports")) == (0, 0)
     assert (count(file, "messages"), count(file, "ledger"), count(file, "attachments")) == (5, 2, 1)
@@ -112,7 +113,7 @@ def test_a_format_2_store_gets_room_for_tunnels(tmp_path: Path) -> None:
 def test_a_format_3_store_gets_room_for_machines_and_keeps_its_books(tmp_path: Path) -> None:
     file = stored(tmp_path, 3)
 
-    assert "from format 3 to 5" in open_once(tmp_path)[0]
+    assert "from format 3 to 6" in open_once(tmp_path)[0]
 
     assert (count(file, "machines"), count(file, "deeds"), count(file, "leases")) == (0, 0, 0)
     assert (count(file, "ledger"), count(file, "tunnels")) == (2, 2)
@@ -125,7 +126,7 @@ def test_a_format_4_store_keeps_its_chats_and_gets_room_for_what_is_said_of_them
 
     async def body() -> None:
         async with opened(tmp_path) as store:
-            assert "from format 4 to 5" in store.notices[0]
+            assert "from format 4 to 6" in store.notices[0]
             chats = [await store.chat(summary.id) for summary in await store.chats()]
             assert [(chat.model, dict(chat.params), chat.tags, chat.titled_by) for chat in chats] == [
                 (None, {}, (), None)
@@ -138,22 +139,48 @@ def test_a_format_4_store_keeps_its_chats_and_gets_room_for_what_is_said_of_them
     assert (count(file, "machines"), count(file, "messages")) == (2, 5)
 
 
-def test_a_format_5_store_is_read_as_it_was_written(tmp_path: Path) -> None:
-    stored(tmp_path, 5)
+def test_a_format_5_store_gets_room_for_sources(tmp_path: Path) -> None:
+    file = stored(tmp_path, 5)
+
+    async def body() -> None:
+        async with opened(tmp_path) as store:
+            assert "from format 5 to 6" in store.notices[0]
+            (summary,) = await store.chats()
+            chat = await store.chat(summary.id)
+            assert (chat.model, chat.among) == ("box/qwen3:8b", Among())
+            assert not any(message.sources for message in await store.tree(chat.id))
+
+    asyncio.run(body())
+    assert (count(file, "message_sources"), count(file, "chat_tags"), count(file, "messages")) == (0, 1, 5)
+
+
+def test_a_format_6_store_is_read_as_it_was_written(tmp_path: Path) -> None:
+    stored(tmp_path, 6)
 
     async def body() -> None:
         async with opened(tmp_path) as store:
             assert store.notices == []
             (summary,) = await store.chats()
             chat = await store.chat(summary.id)
-            assert (chat.model, chat.params, chat.persona, chat.tags, chat.titled_by) == (
+            assert (chat.model, chat.params, chat.persona, chat.tags, chat.titled_by, chat.among) == (
                 "box/qwen3:8b",
                 {"temperature": 0.2},
                 "bosun",
                 ("rope",),
                 "person",
+                Among(("manuals",), ()),
             )
-            assert [message.excluded for message in await store.tree(chat.id)] == [False, False, False, True, False]
+            tree = await store.tree(chat.id)
+            assert [message.excluded for message in tree] == [False, False, False, True, False]
+            first, second = tree[1].sources
+            assert (first.n, first.document, first.place, first.verdict) == (1, "ropes.pdf", "page 3", "exact")
+            assert (first.headings, first.span.first_line, first.claims[0].where) == (
+                ("Ropes", "Hawsers"),
+                41,
+                (24, 50),
+            )
+            assert (second.place, second.verdict, second.excluded) == ("line 1", None, True)
+            assert await store.excluded_passages(chat.id) == (bytes.fromhex("ffeeddccbbaa99887766554433221100"),)
 
     asyncio.run(body())
 
@@ -183,7 +210,7 @@ def test_of_two_processes_one_upgrades_and_the_other_waits(tmp_path: Path) -> No
     outputs = sorted(opener.communicate()[0].strip() for opener in openers)
 
     assert outputs == ["0 2", "0 2", "1 2"]
-    assert count(file, "migrations") == 5
+    assert count(file, "migrations") == 6
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +223,7 @@ def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatc
 
     assert shape(file) == before
     monkeypatch.undo()
-    assert "from format 1 to 5" in open_once(tmp_path)[0]
+    assert "from format 1 to 6" in open_once(tmp_path)[0]
 
 
 def test_a_damaged_old_store_is_saved_into_a_fresh_one(tmp_path: Path) -> None:

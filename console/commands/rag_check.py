@@ -1,0 +1,37 @@
+"""`hawser rag check`: whether what is kept of documents is whole, and putting it right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from console.shell import Shell
+
+HELP = "whether what is kept of documents is whole; --repair puts it right"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repair", action="store_true", help="put right what is found")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    import asyncio
+
+    return asyncio.run(_run(arguments, shell))
+
+
+async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
+    async with shell.runtime() as runtime:
+        found = await runtime.library.check(repair=arguments.repair)
+    if arguments.json:
+        shell.items([{"text": each.text, "repaired": each.is_repaired} for each in found])
+    for each in found if not arguments.json else ():
+        shell.say(f"{'repaired' if each.is_repaired else 'wrong'}  {each.text}")
+    if not found and not arguments.json:
+        shell.note("Everything is in order.")
+    elif not arguments.repair and not arguments.json:
+        shell.note("Put it right with: hawser rag check --repair")
+    return 0 if all(each.is_repaired for each in found) else 1
