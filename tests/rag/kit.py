@@ -195,7 +195,9 @@ def write(folder: Path, **texts: str) -> list[Path]:
     paths: list[Path] = []
     for name, text in texts.items():
         path = folder / f"{name}.txt"
-        path.write_text(text)
+        fresh = path.with_suffix(".fresh")
+        fresh.write_text(text)
+        fresh.replace(path)
         os.utime(path, ns=(1_600_000_000_000_000_000, 1_600_000_000_000_000_000 + len(paths)))
         paths.append(path)
     return paths
