@@ -29,6 +29,12 @@ TOKENIZER_FILE = "tokenizer.json"
 _AT_ONCE = 256
 
 
+def preload() -> None:
+    """Import what it needs, which is most of the time until it is open: for a thread, while its files are verified."""
+    import onnxruntime  # noqa: F401
+    import tokenizers  # noqa: F401
+
+
 class MiniLM:
     """Opens the two files in a folder. Whether they are what they should be is known by `model_files`."""
 
