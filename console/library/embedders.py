@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 NONE = "none"
 _USUAL_WINDOW = 512
-"""Where neither the service nor the settings say how much of a text a model sees."""
+"""Where the service does not say how much of a text a model sees."""
 _QUESTION_TRIES = 2
 """Somebody waits for a question; what is embedded in the background has patience."""
 _PROBE = "How many numbers has a vector?"
@@ -211,7 +211,7 @@ class RemoteEmbedder:
     def probe(self) -> Size:
         """Ask for one vector and how much of a text the model sees."""
         dimension = self.embed([_PROBE], "question").shape[1]
-        window = self._endpoint.context_tokens or self._asked(self._provider.window_tokens(self._model))
+        window = self._asked(self._provider.window_tokens(self._model))
         return Size(int(dimension), window or _USUAL_WINDOW)
 
     def embed(self, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:

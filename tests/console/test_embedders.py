@@ -70,7 +70,7 @@ def test_the_size_of_a_remote_embedder_is_asked_for_once(tmp_path: Path) -> None
             embedder = await asyncio.to_thread(made.open, IDENTITY)
             await asyncio.to_thread(made.close)
             assert embedder is not None
-            assert (embedder.identity, embedder.dimension, embedder.window_tokens) == (IDENTITY, 1536, 512)
+            assert (embedder.identity, embedder.dimension, embedder.window_tokens) == (IDENTITY, 1536, 8191)
 
         assert len(at.service.requests) == 1
 
@@ -86,7 +86,7 @@ def test_what_is_remembered_may_be_garbage(tmp_path: Path) -> None:
         await asyncio.to_thread(made.close)
 
         assert embedder is not None
-        assert json.loads((tmp_path / "embedders" / "seen.json").read_text()) == {IDENTITY: [1536, 512]}
+        assert json.loads((tmp_path / "embedders" / "seen.json").read_text()) == {IDENTITY: [1536, 8191]}
 
     at_a_service(tmp_path, body)
 
