@@ -281,8 +281,21 @@ class Runtime(MachineRuntime):
                 self._embedding_provider,
                 wait_on(asyncio.get_running_loop()),
                 find_weights=False,
+                book=self._book_embedding,
             )
         return self._embeds
+
+    async def _book_embedding(self, endpoint: Endpoint, model: str, tokens: int | None) -> None:
+        from console.errors import StoreError
+        from console.money.embedding import embedding_entry
+        from console.money.prices import Prices
+
+        prices = Prices(self.settings.prices)
+        entry = embedding_entry(endpoint, model, tokens, prices=prices, at=self.clock.now(), client="documents")
+        try:
+            await (await self.store()).book(entry)
+        except StoreError as error:
+            _log.warning("what was embedded could not be booked: %s", error.text)
 
     def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
         from providers.registry import embedding_provider
