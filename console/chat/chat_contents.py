@@ -17,7 +17,8 @@ from console.chat.keeping import InMemory, InStore, Keeper
 from console.chat.live import Live
 from console.chat.news import ChatChanged
 from console.errors import ConsoleError, NotFound
-from console.history.chats import NO_DOCUMENTS, Among, TitledBy
+from console.history.among import NO_DOCUMENTS, Among
+from console.history.chats import TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import Mark
 
@@ -200,9 +201,10 @@ class ChatContents:
 
     async def set_among(self, among: Among) -> None:
         """Put the questions from now on to these documents; `NO_DOCUMENTS` asks without."""
-        await self._keeper.set_among(among)
-        self.among = among
-        self._changed()
+        if among != self.among:
+            await self._keeper.set_among(among)
+            self.among = among
+            self._changed()
 
     async def set_model(self, model: str | None) -> None:
         await self._keeper.set_model(model)

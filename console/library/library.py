@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from console.errors import ConsoleError, LibraryError, NotAgreed, NoWorker, TimeLimit, WorkerFailed
-from console.history.chats import Among
+from console.history.among import Among
 from console.library.news import LibraryChanged, LibraryProgress, LibraryStatus, What
 from console.library.trouble import told
 
@@ -491,7 +491,7 @@ def _status(told_progress: object) -> LibraryStatus:
         rate_per_s=progress.rate_per_s,
         eta_s=progress.eta_s,
         embedder=progress.embedder,
-        index_trouble=progress.index,
+        index_trouble=progress.index_trouble,
         error=progress.error,
         hint=progress.hint,
         is_paused=progress.paused,

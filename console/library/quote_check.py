@@ -24,6 +24,7 @@ LEAST_PART = 0.25
 """What one of several cited passages must give."""
 SHORTEST_QUOTE = 12
 """Shorter words in quotation marks are names or irony."""
+SHORTEST_SENTENCE = 8
 LONGEST_PASSAGE = 200_000
 
 _QUOTED = re.compile(r"“([^”]{1,2000})”|«([^»]{1,2000})»|„([^“”]{1,2000})[“”]|\"([^\"]{1,2000})\"")
@@ -138,7 +139,7 @@ def _check(
     covered: frozenset[str] = frozenset()
     parts: dict[int, frozenset[str]] = {}
     quotes = [plain for quote in _quotes(said) if len(plain := _plain(quote)[0].strip()) >= SHORTEST_QUOTE]
-    whole = _plain(said)[0].strip(" .!?:;,-")
+    whole = _plain(said)[0].strip(" .!?:;,-。！？")
     for number, passage in zip(numbers, passages, strict=True):
         if (place := _exactly(passage, quotes, whole)) is not None:
             verdicts[number], where[number] = "exact", place
@@ -164,7 +165,7 @@ def _check(
 def _exactly(passage: _Passage, quotes: Sequence[str], whole: str) -> tuple[int, int] | None:
     """Where all that is quoted stands word for word; without quotes the sentence itself."""
     if not quotes:
-        return passage.exactly(whole) if len(whole) >= SHORTEST_QUOTE else None
+        return passage.exactly(whole) if len(whole) >= SHORTEST_SENTENCE else None
     places = [passage.exactly(quote) for quote in quotes]
     found = [place for place in places if place is not None]
     return (found[0][0], found[0][1]) if len(found) == len(quotes) else None

@@ -12,8 +12,7 @@ LONGEST = 4_000
 """A sentence beyond this is cut; only a text that is none is that long."""
 
 _INNER = r"(?:(?:source|passage|document|doc|ref)s?\.?\s*)?\^?\d{1,3}(?:\s*[-–,;&]\s*\d{1,3}){0,20}"
-_MARK = re.compile(rf"\[({_INNER})\](?![(\[:]\S)|【({_INNER})(?:†[^】]{{0,80}})?】", re.IGNORECASE)
-_TWO_MARKS = re.compile(rf"\[({_INNER})\](?=\[\s*(?:\w+\s*)?\^?\d)", re.IGNORECASE)
+_MARK = re.compile(rf"\[({_INNER})\](?!\(\S|:\s{{0,4}}\S{{1,20}}://)|【({_INNER})(?:†[^】]{{0,80}})?】", re.IGNORECASE)
 _NUMBERS = re.compile(r"(\d{1,3})(?:\s*[-–]\s*(\d{1,3}))?")
 _CODE = re.compile(
     r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1[`~]*+[ \t]*+$|\Z)|(?<!`)(`++)[^`]{1,500}+(?<!`)\2(?!`)",
@@ -27,7 +26,7 @@ _BREAK = re.compile(
     r"(?=[\"'“‘„«(*_\[-]*[^\W_a-zà-ÿ]|$)"
 )
 _SHORT = re.compile(
-    r"(?:\b(?:e\.g|i\.e|cf|vs|Dr|Mr|Mrs|Ms|Prof|No|Nr|Fig|pp?|ca|approx|St|Vol|ch|sec|z\.B|bzw)|\b[A-Z]|^\s*\d{1,3})\.$"
+    r"(?:\b(?i:e\.g|i\.e|cf|vs|dr|mr|mrs|ms|prof|nr|fig|pp?|ca|approx|st|vol|ch|sec|z\.b|bzw)|\bNo|\b[A-Z]|^\s*\d{1,3})\.$"
 )
 _LEADING = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,3}[.)]|#{1,6}|>)[ \t]+)*")
 
@@ -49,7 +48,7 @@ def cited_sentences(text: str) -> Iterator[Sentence]:
             continue
         numbers = tuple(dict.fromkeys(number for match in _marks(piece) for number in _numbers(match)))
         if numbers:
-            left = _MARK.sub(" ", _TWO_MARKS.sub(" ", piece))
+            left = _MARK.sub(" ", piece)
             yield Sentence(start, end, " ".join(_LEADING.sub("", left, count=1).split())[:LONGEST], numbers)
 
 
@@ -61,7 +60,7 @@ def _blank_code(match: re.Match[str]) -> str:
 
 
 def _marks(piece: str) -> Iterator[str]:
-    for match in re.finditer(rf"{_TWO_MARKS.pattern}|{_MARK.pattern}", piece, re.IGNORECASE):
+    for match in _MARK.finditer(piece):
         yield next(filter(None, match.groups()))
 
 
