@@ -263,7 +263,7 @@ class ChromaIndex(Chroma):
         if path is None or (opened is not None and opened not in self._open.values()):
             return IndexBroken("The vector index was dropped while it was asked.")
         self._remove(path)
-        return IndexBroken(f"The vector index was damaged and is made anew: {' '.join(why.split())[:200]}.")
+        return IndexBroken(f"The vector index was damaged: {' '.join(why.split())[:200].rstrip('.')}.")
 
     def _remove(self, path: Path) -> None:
         """Out of the way at once, even when a thread hangs in it."""
