@@ -26,7 +26,8 @@ from console.text import neutralise
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation, OngoingTurn
     from console.chat.turn import Answer, Turn
-    from console.history.chats import Among, Chat
+    from console.history.among import Among
+    from console.history.chats import Chat
     from console.history.sources import Source
     from console.runtime import Runtime
     from providers.chat.base import Delta
@@ -227,7 +228,7 @@ class _Prompt:
 
     async def _among(self, conversation: Conversation, chat: Chat | None) -> Among:
         """The documents that are asked: those that are named, else those that the chat asks."""
-        from console.history.chats import NO_DOCUMENTS, Among
+        from console.history.among import NO_DOCUMENTS, Among
 
         if not self.options.rag:
             return chat.among if chat is not None else NO_DOCUMENTS

@@ -17,7 +17,8 @@ from console.chat.keeping import InMemory, InStore, Keeper
 from console.chat.live import Live
 from console.chat.news import ChatChanged
 from console.errors import ConsoleError, NotFound
-from console.history.chats import NO_DOCUMENTS, Among, TitledBy
+from console.history.among import NO_DOCUMENTS, Among
+from console.history.chats import TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import Mark
 

@@ -38,7 +38,7 @@ from console.chat.turn import Answer, Begun, State, Turn
 from console.clock import Clock
 from console.errors import BudgetReached, StoreError, TimeLimit, explain
 from console.events import Bus
-from console.history.chats import Among
+from console.history.among import Among
 from console.history.messages import StoredAttachment
 from console.history.store import Store
 from console.money.budget import USUAL_ANSWER_TOKENS, Budget, estimate_cost, output_tokens_within, usd

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, cast, get_args
 from console.chat.export import KIND, SCHEMA
 from console.errors import UsageError
 from console.history import sources
-from console.history.chats import Among, Chat
+from console.history.among import Among
+from console.history.chats import Chat
 from console.history.messages import State, StoredAttachment, StoredMessage
 from console.history.rows import from_ms, to_ms
 from console.text import plural

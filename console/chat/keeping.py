@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from console.clock import Clock
 from console.errors import ConsoleError
-from console.history.chats import Among, Chat, TitledBy
+from console.history.among import Among
+from console.history.chats import Chat, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.rows import from_ms, new_id, to_ms
 from console.history.turns import BegunTurn, NewChat

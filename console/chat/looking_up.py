@@ -14,7 +14,7 @@ from console.library.prompt import numbered, order_notes
 from console.text import plural, shorten
 
 if TYPE_CHECKING:
-    from console.history.chats import Among
+    from console.history.among import Among
     from console.history.sources import Source
     from console.library.library import Library
     from console.library.news import LibraryStatus

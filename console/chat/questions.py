@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from console.history.chats import Among
+from console.history.among import Among
 
 if TYPE_CHECKING:
     from console.chat.attachments import Attachment

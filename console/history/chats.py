@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from console.errors import NotFound
+from console.history.among import NO_DOCUMENTS, Among
 from console.history.rows import free_seq, from_ms, new_id, storable
 
 TitledBy: TypeAlias = Literal["words", "model", "person"]
@@ -20,19 +21,6 @@ TitledBy: TypeAlias = Literal["words", "model", "person"]
 
 LONGEST_TAG = 40
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
-
-
-class Among(NamedTuple):
-    """The documents that are asked in a chat: whole collections, or certain documents."""
-
-    collections: tuple[str, ...] = ()
-    documents: tuple[int, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.collections or self.documents)
-
-
-NO_DOCUMENTS = Among()
 
 
 class Chat(NamedTuple):

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from console.clock import Clock
 from console.errors import ConsoleError, SettingsError, StoreDamaged, StoreError, StoreReadOnly, StoreTooNew
 from console.history import chats, messages, schema
-from console.history.chats import NO_DOCUMENTS, Among, Chat, ChatSummary, TitledBy
+from console.history.among import NO_DOCUMENTS, Among
+from console.history.chats import Chat, ChatSummary, TitledBy
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.places import daily_copy, damage_mark
 from console.history.rows import to_ms

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from console.errors import ConsoleError, NotFound
 from console.history import chats, messages
-from console.history.chats import NO_DOCUMENTS, NO_PARAMS, Among, Chat
+from console.history.among import NO_DOCUMENTS, Among
+from console.history.chats import NO_PARAMS, Chat
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.owner import this_process
 from console.history.rows import to_ms

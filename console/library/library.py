@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from console.errors import ConsoleError, LibraryError, NotAgreed, NoWorker, TimeLimit, WorkerFailed
-from console.history.chats import Among
+from console.history.among import Among
 from console.library.news import LibraryChanged, LibraryProgress, LibraryStatus, What
 from console.library.trouble import told
 

@@ -13,7 +13,7 @@ import pytest
 
 from console.errors import StoreError, StoreReadOnly
 from console.history import backups, migrations, schema
-from console.history.chats import Among
+from console.history.among import Among
 from tests.console.store_kit import DATA, SetClock, count, in_process, opened, paths_in
 
 RELEASED = sorted(int(path.stem.rpartition("_")[2]) for path in DATA.glob("store_format_*.sql"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rag.documents import Wanted
-from rag.store import DocumentStore
 from tests.rag.kit import HashEmbedder, MemoryIndex, engine_in, settle, write
 
 
