@@ -24,7 +24,9 @@ class KeptVectors:
     def __init__(self, file: Path, embedder: Embedder) -> None:
         self.embedder = embedder
         self._connection = sqlite3.connect(file, isolation_level=None)
-        self._connection.execute("CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS vectors (hash BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID"
+        )
 
     def of(self, texts: Sequence[str]) -> Vectors:
         import numpy as np

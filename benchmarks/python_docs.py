@@ -13,25 +13,41 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rag.documents import PageSpan, Section
+from rag.documents import Section
+from rag.readers import DocumentText
 
 GET = """There is no Python documentation in {folder}. On Debian or Ubuntu, or with their archives at hand:
     mkdir -p {folder} && cd {folder}
     apt-get download python3.11-doc && dpkg-deb -x python3.11-doc_*.deb ."""
 _TITLES = 400
 _LEFT_OUT = re.compile(r"(^|/)(genindex.*|py-modindex|contents|search|download|changelog|index)\.html$")
-_BLOCKS = frozenset("p li dt dd pre tr div table ul ol dl section blockquote figure h1 h2 h3 h4 h5 h6".split())
+_BLOCK_TAGS = "p li dt dd pre tr div table ul ol dl section blockquote figure h1 h2 h3 h4 h5 h6"
+_BLOCKS = frozenset(_BLOCK_TAGS.split())
+    [
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "pre",
+        "tr",
+        "div",
+        "table",
+        "ul",
+        "ol",
+        "dl",
+        "section",
+        "blockquote",
+        "figure",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+    ]
+)
 _SKIPPED = frozenset(("script", "style", "nav"))
 _HELD_OUT_CLASSES = ("contents", "toctree-wrapper", "sphinxsidebar", "related", "topic")
-
-
-class Page(NamedTuple):
-    """What `rag.chunks.cut` wants, and what it is called."""
-
-    name: str
-    text: str
-    sections: tuple[Section, ...]
-    spans: tuple[PageSpan, ...] = ()
 
 
 class Question(NamedTuple):
@@ -49,7 +65,7 @@ class Question(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    pages: tuple[Page, ...]
+    pages: tuple[DocumentText, ...]
     questions: tuple[Question, ...]
 
 
@@ -64,7 +80,12 @@ def load(folder: Path) -> Corpus:
         kept.write_bytes(zlib.compress(json.dumps(made).encode(), 3))
     raw = json.loads(zlib.decompress(kept.read_bytes()))
     pages = tuple(
-        Page(name, text, tuple(Section(tuple(headings), start, end) for headings, start, end in sections))
+        DocumentText(
+            name,
+            "text/html",
+            text,
+            sections=tuple(Section(tuple(headings), start, end) for headings, start, end in sections),
+        )
         for name, text, sections in raw["pages"]
     )
     return Corpus(pages, tuple(Question(*question) for question in raw["questions"]))

@@ -10,30 +10,17 @@ its embedding.
 
 from __future__ import annotations
 
-import argparse
-import random
 import sqlite3
-import statistics
-import tempfile
-import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from hashlib import blake2b
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.kept_vectors import KeptVectors
-from benchmarks.python_docs import Corpus, Question, load
+from benchmarks.python_docs import Corpus, Question
 from rag import lexical, schema
 from rag.chunks import Rules, cut, embedded_text
-from rag.documents import Build, Chunk, Filters, Passage, Wanted
-from rag.embedder import Embedder
-from rag.retrieve import MEASURED, Near, Weights, retrieve
-
-if TYPE_CHECKING:
-    from rag.embedder import Vectors
+from rag.documents import Build, Chunk, Passage, Wanted
+from rag.retrieve import Near, Weights, retrieve
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTATION = ROOT / ".cache" / "python-docs"

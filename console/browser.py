@@ -49,9 +49,13 @@ async def open_url(url: str, environment: Mapping[str, str]) -> bool:
     command = opener(environment)
     if command is None:
         return False
+    return await started([*command, url])
+
+
+async def started(command: Sequence[str]) -> bool:
+    """Whether a program that shows something took it."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        url,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -60,5 +64,5 @@ async def open_url(url: str, environment: Mapping[str, str]) -> bool:
     try:
         async with asyncio.timeout(LIMIT_S):
             return await process.wait() == 0
-    except TimeoutError:  # a browser that stays in the foreground has opened
+    except TimeoutError:  # one that stays in the foreground has opened
         return True

@@ -16,11 +16,12 @@ import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from zlib import crc32
 
 from rag.documents import Chunk, Kind, PageSpan, Section, Span
 from rag.embedder import TokenCounter
+from rag.readers import DocumentText
 
 VERSION = 1
 """Goes into the name of the rules: chunks of another version are made anew."""
@@ -62,17 +63,6 @@ class Rules(NamedTuple):
 USUAL = Rules()
 
 
-class Readable(Protocol):
-    """What is needed of a document's text."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def spans(self) -> tuple[PageSpan, ...]: ...
-    @property
-    def sections(self) -> tuple[Section, ...]: ...
-
-
 class RoughCounter:
     """Counts without a model: about a token for a word, for three digits, for a sign, for a Chinese character."""
 
@@ -111,7 +101,7 @@ def embedded_text(chunk: Chunk) -> str:
     return _under_heading(chunk.headings, chunk.text)
 
 
-def cut(document: Readable, counter: TokenCounter, rules: Rules = USUAL) -> list[Chunk]:
+def cut(document: DocumentText, counter: TokenCounter, rules: Rules = USUAL) -> list[Chunk]:
     """The chunks of a document in their order. Every character that is not blank is in one of them."""
     assert rules.chunk_tokens > 0
     assert 0 <= rules.overlap_tokens < rules.chunk_tokens
@@ -123,12 +113,11 @@ def cut(document: Readable, counter: TokenCounter, rules: Rules = USUAL) -> list
     place = _Places(text, document.spans)
     chunks = []
     for region, own, most in _with_tiny_ones(parts) if rules.by_section else parts:
-        header = _header_row(text, region)
         for start, end, tokens in _packed(text, own, most, rules):
-            headings = (*region.headings, header[0]) if header and start >= header[1] else region.headings
             passage = text[start:end]
-            hash_ = hashlib.blake2b(_under_heading(headings, passage).encode("utf-8", "replace"), digest_size=16)
-            chunks.append(Chunk(passage, headings, place.span(start, end), tokens, hash_.digest()))
+            seen = _under_heading(region.headings, passage).encode("utf-8", "replace")
+            hash_ = hashlib.blake2b(seen, digest_size=16).digest()
+            chunks.append(Chunk(passage, region.headings, place.span(start, end), tokens, hash_))
     return chunks
 
 
@@ -139,7 +128,7 @@ def _under_heading(headings: tuple[str, ...], text: str) -> str:
     return text if not own or own in text[: len(own) + 16] else f"{own}\n{text}"
 
 
-def _regions(document: Readable, rules: Rules) -> list[_Region]:
+def _regions(document: DocumentText, rules: Rules) -> list[_Region]:
     text = document.text
     if not rules.by_section:
         return [_Region(0, len(text), (), "prose", None)] if text.strip() else []
@@ -205,9 +194,19 @@ def _divided(text: str, start: int, end: int, kind: Kind, rules: Rules) -> Itera
             ends = _PARAGRAPH if last == to else _SENTENCE
             if kind == "prose" and last - first > long:
                 for line, line_end in _split(_LINE_ENDS, text, first, last):
-                    yield line, line_end, ends if line_end == last else _WORD
+                    yield from _shortened(text, line, line_end, ends if line_end == last else _WORD, long)
             else:
-                yield first, last, ends
+                yield from _shortened(text, first, last, ends, long)
+
+
+def _shortened(text: str, start: int, end: int, ends: int, long: int) -> Iterator[tuple[int, int, int]]:
+    """A very long line in parts, so that it is counted as fast as others are."""
+    while end - start > 4 * long:
+        blank = text.rfind(" ", start + long, start + 2 * long) + 1
+        to = blank or start + 2 * long
+        yield start, to, _WORD
+        start = to
+    yield start, end, ends
 
 
 def _split(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -249,23 +248,26 @@ def _with_tiny_ones(parts: list[tuple[_Region, list[_Piece], int]]) -> list[tupl
     """
     merged: list[tuple[_Region, list[_Piece], int]] = []
     waiting: tuple[_Region, list[_Piece], int] | None = None
+    is_joined = False
     for region, own, most in parts:
         if waiting is not None:
             before, earlier, _ = waiting
             headings = _common(before.headings, region.headings)
+            is_title = headings == before.headings != region.headings and not is_joined
+            is_sibling = len(headings) >= len(before.headings) - (not is_joined) and before.page == region.page
             total = sum(piece.weight for piece in earlier) + sum(piece.weight for piece in own)
-            is_family = len(headings) >= len(before.headings) - 1 and before.kind == region.kind
-            has_title_only = before.headings == region.headings[: len(before.headings)]
-            if is_family and (before.page == region.page or has_title_only) and (total <= most or has_title_only):
-                named = region.headings if has_title_only else headings
+            if before.kind == region.kind and (is_title or (is_sibling and total <= most)):
+                named = region.headings if is_title else headings
                 region = _Region(before.start, region.end, named, region.kind, region.page)
                 own = earlier + own
+                is_joined = not is_title
             else:
                 merged.append(waiting)
+                is_joined = False
         waiting = (region, own, most)
-        if sum(piece.weight for piece in own) >= _TINY_TOKENS:
+        if sum(piece.weight for piece in own) >= min(_TINY_TOKENS, most // 8):
             merged.append(waiting)
-            waiting = None
+            waiting, is_joined = None, False
     if waiting is not None:
         merged.append(waiting)
     return merged
@@ -278,18 +280,6 @@ def _common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
             break
         shared += 1
     return one[:shared]
-
-
-def _header_row(text: str, region: _Region) -> tuple[str, int] | None:
-    """The first line of a table, which says what the columns are, and where the rows below it begin."""
-    if region.kind != "table":
-        return None
-    start = region.start
-    while text.startswith("\n", start, region.end):
-        start += 1
-    end = text.find("\n", start, region.end)
-    row = text[start:end].strip() if end > 0 else ""
-    return (row[:_HEADING_CHARACTERS], end) if row and any(letter.isalpha() for letter in row) else None
 
 
 def _packed(text: str, pieces: list[_Piece], most: int, rules: Rules) -> Iterator[tuple[int, int, int]]:

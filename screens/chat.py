@@ -21,7 +21,8 @@ from console.chat.drafts import Draft, Drafts, History
 from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
 from console.errors import ConsoleError, NotFound, explain
-from screens import chat_choices, chat_messages, keys
+from console.library.news import LibraryChanged
+from screens import chat_choices, chat_documents, chat_messages, keys
 from screens.app import Room
 from screens.bridge import Happened
 from screens.chat_commands import commands, run_command
@@ -89,6 +90,8 @@ class ChatRoom(Room):
         self._has_asked_names = False
         self._positions: dict[str, Position] = {}
         """How much of each growing answer the transcript has."""
+        self._collections: Sequence[str] | None = None
+        """The names of the collections, as they were read last."""
 
     def compose(self) -> ComposeResult:
         runtime = self.runtime
@@ -98,6 +101,8 @@ class ChatRoom(Room):
             history=History(runtime.store, runtime.clock),
             folder=Path.cwd(),
             commands=lambda: commands(self),
+            collections=lambda: self._collections or (),
+            has_library=lambda: True,
             image_from_clipboard=self._clipboard_image,
             enter_sends=runtime.settings.chat.enter_sends,
         )
@@ -159,6 +164,11 @@ class ChatRoom(Room):
             await self.runtime.shelf.clear_out()
         except ConsoleError as error:
             log.info("deleted chats could not be removed: %s", error.text)
+
+    @work(exclusive=True, group="collections")
+    async def _learn_collections(self) -> None:
+        """What `#` can be followed by; once somebody writes, and again when it changes."""
+        self._collections = await chat_documents.names(self)
 
     @work(group="names")
     async def _learn_names(self) -> None:
@@ -234,8 +244,10 @@ class ChatRoom(Room):
     async def _bring_draft(self, chat: OpenChat) -> None:
         assert self._drafts is not None
         draft = await self._drafts.bring(chat)
+        chips = await chat_documents.chips_of(self, chat.among, draft)
         if self.chat is chat:
-            self._drafts.place(chat, draft)
+            self._drafts.place(chat, Draft(draft.text, (*draft.chips, *chips)))
+            chat_documents.follow(self, (*draft.chips, *chips))
             self._write_drafts()
             self.estimate()
 
@@ -342,6 +354,8 @@ class ChatRoom(Room):
                 self._notice(happened.event)
             case TurnEnded():
                 self._read_list()
+            case LibraryChanged() if self._collections is not None:
+                self._learn_collections()
             case ShelfChanged(chat_id=chat_id, what=what):
                 if chat is not None and chat_id == chat.id:
                     self._kept_otherwise(chat, what)
@@ -389,8 +403,17 @@ class ChatRoom(Room):
 
     def _notice(self, notice: AnswerNotice) -> None:
         """What concerns one answer is drawn under it; what concerns money, context or keeping is told beside."""
+        if notice.kind == "documents":
+            self._show_sources(notice.message_id)
         if notice.kind in ("money", "context", "store", "queue", "moved", "skipped", "fallback"):
             self.hawser.warn("\n".join(filter(None, (notice.text, notice.hint))))
+
+    def _show_sources(self, message_id: str | None) -> None:
+        """Those of an answer that has not begun to be written."""
+        chat = self.chat
+        entry = chat_messages.entry_of(chat, message_id) if chat is not None and message_id is not None else None
+        if chat is not None and entry is not None and entry.message.id in self._positions:
+            self.transcript.replace(entry.message.id, self._item(chat, entry))
 
     @work(exclusive=True, group="list")
     async def _read_list(self) -> None:
@@ -427,7 +450,8 @@ class ChatRoom(Room):
             await self._is_open.wait()
             chat = self.chat
         assert chat is not None
-        written = (sent.question, sent.draft)
+        question = sent.question._replace(among=chat_documents.among(sent.draft))
+        written = (question, sent.draft)
         self._sent_drafts.append(written)
         try:
             if editing is not None:
@@ -436,8 +460,9 @@ class ChatRoom(Room):
                     self.hawser.warn("A question that is written anew keeps the files it had. Send these with another.")
                     self.put_back(Draft("", sent.draft.chips))
             else:
-                await chat.check(sent.question)
-                await chat.ask(sent.question)
+                await chat.set_among(chat_documents.among(sent.draft))
+                await chat.check(question)
+                await chat.ask(question)
         except ConsoleError as error:  # nothing the user wrote disappears
             self.hawser.tell(error)
             self._asking.remove(sent.draft)
@@ -459,8 +484,28 @@ class ChatRoom(Room):
         if not self._has_asked_names and changed.draft.text:
             self._has_asked_names = True
             self._learn_names()
+        if self._collections is None and changed.draft.text:
+            self._collections = ()
+            self._learn_collections()
         self._note_draft()
+        self._note_among()
         self.estimate()
+
+    @work(exclusive=True, group="among")
+    async def _note_among(self) -> None:
+        """Chips of documents that came or went are the chat's from now on."""
+        chat, asked = self.chat, chat_documents.among(self.composer.draft())
+        if chat is None or self.editing is not None or self._drafts is None or not self._drafts.shows(chat):
+            return
+        try:
+            await chat.set_among(asked)
+        except ConsoleError as error:
+            log.info("the documents of this chat are not kept: %s", error.text)
+
+    @on(Composer.ForDocuments)
+    def _for_documents(self, dropped: Composer.ForDocuments) -> None:
+        dropped.stop()
+        chat_documents.add_dropped(self, dropped.paths)
 
     @on(Composer.Command)
     def _command(self, command: Composer.Command) -> None:
@@ -486,7 +531,8 @@ class ChatRoom(Room):
             self.title_line.show_window(None)
             composer.set_estimate("", "muted")
             return
-        question = Question(composer.text, composer.attachments)
+        asked = chat_documents.among(composer.draft())
+        question = Question(composer.text, composer.attachments, among=asked)
         try:
             estimate = await chat.estimate(question)
         except ConsoleError as error:
@@ -632,6 +678,13 @@ class ChatRoom(Room):
     def _copied(self, copied: Transcript.Copied) -> None:
         copied.stop()
         self.hawser.copy(copied.text, copied.what)
+
+    @on(Transcript.SourceOpened)
+    def _source_opened(self, opened: Transcript.SourceOpened) -> None:
+        opened.stop()
+        entry = chat_messages.entry_of(self.chat, opened.item.id) if self.chat is not None else None
+        if entry is not None:
+            chat_documents.view(self, entry.message, opened.number)
 
     @on(Transcript.LinkOpened)
     def _link_opened(self, opened: Transcript.LinkOpened) -> None:

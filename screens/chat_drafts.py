@@ -76,6 +76,10 @@ class RoomDrafts:
         if typed:
             self.changed()
 
+    def shows(self, chat: OpenChat) -> bool:
+        """Whether what is in the composer is this chat's draft."""
+        return self._chat is chat
+
     def changed(self) -> bool:
         """Something was written; whether there is anything to keep of it."""
         if self._chat is None or self._chat.off_the_record:

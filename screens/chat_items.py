@@ -7,9 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from console.chat.attaching import short_count
 from console.machines.words import clock
 from console.text import neutralise, plural
-from screens.widgets.transcript import Attached, Item
+from screens.widgets.transcript import Attached, Item, SourceLine
 
 if TYPE_CHECKING:
     from console.chat.estimates import Estimate
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from console.chat.open_chat import Entry
     from console.chat.questions import Question
     from console.history.messages import StoredAttachment, StoredMessage
+    from console.history.sources import Source
 
 Foot: TypeAlias = list[tuple[str, str]]
 
@@ -38,10 +40,22 @@ def item_of(entry: Entry, now: datetime, live: Live | None = None) -> Item:
         attachments=tuple(_attached(each) for each in message.attachments),
         sibling=entry.sibling,
         siblings=entry.siblings,
+        sources=_sources(message, live),
         excluded=message.excluded,
         error=_error(message) if live is None else None,
         hint=_hint(message) if live is None else None,
     )
+
+
+def _sources(message: StoredMessage, live: Live | None) -> tuple[SourceLine, ...]:
+    return tuple(source_line(each, message.text) for each in (message.sources if live is None else live.sources))
+
+
+def source_line(source: Source, answer: str) -> SourceLine:
+    where = " › ".join(source.headings[-2:])
+    words = " · ".join(filter(None, (source.document, source.place, where)))
+    doubt = next((answer[each.start : each.end] for each in source.claims if each.verdict == "not found"), "")
+    return SourceLine(source.n, words, source.verdict or "", doubt, source.excluded)
 
 
 def waiting_item(question: Question, number: int, count: int, *, is_held: bool) -> Item:
@@ -250,11 +264,12 @@ def _hint(message: StoredMessage) -> str | None:
 def window_words(estimate: Estimate) -> tuple[str, str]:
     """How full the window would be, in words and a colour; amber from three quarters on."""
     about = "~" if estimate.estimated else ""
+    passages = f", passages {short_count(estimate.passages_tokens)}" if estimate.passages_tokens else ""
     if not estimate.window_tokens:
-        return f"{about}{plural(estimate.tokens, 'token')}", "muted"
+        return f"{about}{plural(estimate.tokens, 'token')}{passages}", "muted"
     share = estimate.tokens / estimate.window_tokens
     colour = "bad" if share >= 0.95 else "warn" if share >= 0.75 else "muted"
-    return f"{about}{share:.0%} of {window_size(estimate.window_tokens)}", colour
+    return f"{about}{share:.0%} of {window_size(estimate.window_tokens)}{passages}", colour
 
 
 def estimate_words(estimate: Estimate) -> tuple[str, str]:

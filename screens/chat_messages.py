@@ -22,7 +22,7 @@ def do(room: ChatRoom, action: str, item: Item) -> None:
     room.run_worker(_telling(room, deed, item), group="message", exclusive=action in _ONE_AT_A_TIME)
 
 
-_ONE_AT_A_TIME = frozenset({"branch_left", "branch_right", "branches", "details", "regenerate_with"})
+_ONE_AT_A_TIME = frozenset({"branch_left", "branch_right", "branches", "details", "regenerate_with", "sources"})
 
 
 async def _telling(room: ChatRoom, deed: Callable[[ChatRoom, OpenChat, Item], Awaitable[None]], item: Item) -> None:
@@ -133,6 +133,32 @@ async def exclude(room: ChatRoom, chat: OpenChat, item: Item) -> None:
     await chat.exclude(item.id, not item.excluded)
 
 
+async def view(room: ChatRoom, chat: OpenChat, item: Item) -> None:
+    from screens import chat_documents
+
+    entry = _answer_entry(chat, item)
+    if entry is not None:
+        chat_documents.view(room, entry.message)
+
+
+async def sources(room: ChatRoom, chat: OpenChat, item: Item) -> None:
+    from screens import chat_documents
+
+    entry = _answer_entry(chat, item)
+    if entry is None or not entry.message.sources:
+        room.hawser.say("This answer has no sources. # in a question names the documents to ask.")
+    else:
+        await chat_documents.sources(room, chat, entry.message)
+
+
+def _answer_entry(chat: OpenChat, item: Item) -> Entry | None:
+    """The entry of an answer; of a question, the one below it that is shown."""
+    entry = entry_of(chat, item.id)
+    if entry is not None and entry.message.role == "user":
+        entry = next((each for each in chat.entries if each.message.parent_id == item.id), None)
+    return entry
+
+
 async def details(room: ChatRoom, chat: OpenChat, item: Item) -> None:
     from screens.dialogs.details import DetailsDialog
 
@@ -165,6 +191,8 @@ DEEDS: dict[str, Callable[[ChatRoom, OpenChat, Item], Awaitable[None]]] = {
     "branches": branches,
     "exclude": exclude,
     "details": details,
+    "view": view,
+    "sources": sources,
     "beside": beside,
 }
 

@@ -13,7 +13,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-Place: TypeAlias = Literal["everywhere", "chat", "composer", "messages", "compare", "list", "chats", "log"]
+Place: TypeAlias = Literal[
+    "everywhere", "chat", "composer", "messages", "compare", "list", "chats", "library", "reading", "viewer", "log"
+]
 
 TRAPS: Mapping[str, str] = {
     "ctrl+i": "terminals send it as Tab",
@@ -25,7 +27,14 @@ TRAPS: Mapping[str, str] = {
 }
 """Keys that arrive as another one, or not at all, and why."""
 
-ROOM_OF: Mapping[str, str] = {"chat": "chat", "composer": "chat", "messages": "chat", "compare": "chat", "log": "logs"}
+ROOM_OF: Mapping[str, str] = {
+    "chat": "chat",
+    "composer": "chat",
+    "messages": "chat",
+    "compare": "chat",
+    "library": "documents",
+    "log": "logs",
+}
 """The room that a place is in; places without one are in several."""
 
 PLACES: Mapping[Place, str] = {
@@ -36,6 +45,9 @@ PLACES: Mapping[Place, str] = {
     "compare": "Comparing",
     "list": "Lists",
     "chats": "The list of chats",
+    "library": "Documents",
+    "reading": "Reading a document",
+    "viewer": "A document and its citations",
     "log": "Logs",
 }
 
@@ -168,6 +180,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("messages", "thinking", ("t",), "Thinking", "Unfold or fold what models thought."),
     Action("messages", "raw", ("w",), "Raw", "Show messages as they were written."),
     Action("messages", "details", ("i",), "Details", "Model, machine, tokens, times and money of the message."),
+    Action("messages", "view", ("v",), "Source", "Open the document at the place that the answer cites."),
+    Action("messages", "sources", ("s",), "Sources", "What was found for the question, and why; x there puts a passage "
+           "away and asks again."),
     Action("messages", "open_link", ("o",), "Open", "Open a link of the message."),
     Action("messages", "find", ("slash",), "Find", "Find in this chat.", footer=6),
     Action("messages", "find_next", ("n",), "Next", "The next place found."),
@@ -179,6 +194,52 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare", "keep", ("enter",), "Keep", "Go on from this answer; the others stay beside it.",
            first=True, footer=1),
     Action("compare", "back", ("escape", "q"), "Back", "Back to the chat, and keep what was shown.", footer=4),
+    # Documents
+    Action("library", "search", ("slash",), "Search", "Look for passages in the collection; Tab looks in all of them.",
+           footer=1),
+    Action("library", "add", ("a",), "Add", "Add files, a folder or an address; so does what is dropped or pasted "
+           "here.", footer=2),
+    Action("library", "create", ("n",), "New", "Make a collection.", footer=6),
+    Action("library", "watch", ("w",), "Watch", "Keep a folder in the collection as its files change.", footer=5),
+    Action("library", "read", ("v",), "Read", "Open the document as it was read.", footer=3),
+    Action("library", "original", ("o",), "Original", "Open the file in the program of this computer."),
+    Action("library", "pick_names", ("f",), "Filter", "Show only documents whose names hold these words."),
+    Action("library", "mark", ("space",), "Mark", "Mark the document, or no longer; deeds are for all marked ones."),
+    Action("library", "title", ("r",), "Rename", "Give the collection another name."),
+    Action("library", "move_to", ("m",), "Move", "Put documents into another collection."),
+    Action("library", "tags", ("t",), "Tags", "Give the documents, or the collection, tags."),
+    Action("library", "export", ("e",), "Export", "Write the text of all documents of the collection to a folder."),
+    Action("library", "remove", ("d", "delete"), "Remove", "Take documents, a collection or a watched folder out; the "
+           "files stay where they are.", dangerous=True, footer=7),
+    Action("library", "bring_back", ("u",), "Undo", "Add again the documents that were removed last."),
+    Action("library", "reindex", ("R",), "Reindex", "Cut and embed the collection anew; the old answers meanwhile."),
+    Action("library", "check", ("C",), "Check", "Look whether what is stored and what is found agree, and repair it."),
+    Action("library", "pause", ("p",), "Pause", "Let the reading and embedding rest, or go on with it.", footer=8),
+    Action("library", "cancel_work", ("X",), "Cancel", "Leave out what waits to be read or embedded.",
+           dangerous=True),
+    Action("library", "details", ("i",), "Details", "All that is known of the document or the collection.", footer=4),
+    Action("library", "copy_path", ("y",), "Copy", "Copy the path of the document, or the passage."),
+    Action("library", "other_list", ("tab",), "Other list", "From the collections to the documents, and back."),
+    Action("library", "back", ("escape",), "Back", "End the search, take the filter and the marks away."),
+    # Reading
+    Action("reading", "up", ("k", "up"), "Up", "A row up.", "by(-1)"),
+    Action("reading", "down", ("j", "down"), "Down", "A row down.", "by(1)"),
+    Action("reading", "page_up", ("shift+space", "pageup"), "Page up", "A screen up.", "page(-1)"),
+    Action("reading", "page_down", ("space", "pagedown"), "Page down", "A screen down.", "page(1)"),
+    Action("reading", "top", ("g", "home"), "First", "To the beginning."),
+    Action("reading", "bottom", ("G", "end"), "Last", "To the end."),
+    # A document and its citations
+    Action("viewer", "next_place", ("right_square_bracket",), "Next citation", "The next place that is cited, in "
+           "another document where this one has no more.", footer=1),
+    Action("viewer", "previous_place", ("left_square_bracket",), "Previous citation", "The place that is cited before "
+           "this one.", footer=2),
+    Action("viewer", "here", ("enter",), "Here", "Back to the place that is cited.", footer=5),
+    Action("viewer", "find", ("slash",), "Find", "Find in this document.", footer=3),
+    Action("viewer", "next", ("n",), "Next", "The next place found; without a search the next citation.", "step(1)"),
+    Action("viewer", "previous", ("N",), "Previous", "The place found before, or the citation before.", "step(-1)"),
+    Action("viewer", "copy", ("y",), "Copy", "Copy what is selected, or what is cited and where it is.", footer=4),
+    Action("viewer", "original", ("o",), "Original", "Open the file in the program of this computer.", footer=6),
+    Action("viewer", "leave", ("escape", "q"), "Close", "End the search, else close the document.", footer=8),
     # Logs
     Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
            footer=1),

@@ -62,6 +62,12 @@ def _logs() -> Screen[None]:
     return LogRoom()
 
 
+def _library() -> Screen[None]:
+    from screens.library import LibraryRoom
+
+    return LibraryRoom()
+
+
 def _later(title: str, about: str, *commands: tuple[str, str]) -> Callable[[], Screen[None]]:
     return lambda: LaterRoom(title, about, commands)
 
@@ -78,11 +84,7 @@ ROOMS: Mapping[str, Callable[[], Screen[None]]] = {
         ("hawser vm stop NAME", "stop it, with proof"),
         ("hawser vm logs NAME", "what happened to it"),
     ),
-    "documents": _later(
-        "Documents",
-        "Collections of documents are not there yet. A single file can be put to a question: type @ in the chat.",
-        ("hawser -p TEXT -a FILE", "ask about a file"),
-    ),
+    "documents": _library,
     "images": _later("Images", "Making images is not there yet."),
     "gateway": _later("Gateway", "The local endpoint for other programs is not there yet."),
     "costs": _later(

@@ -36,7 +36,19 @@ class Collection(NamedTuple):
     name: str
 
 
-Chip: TypeAlias = PastedText | AttachedFile | Collection
+class AddedDocuments(NamedTuple):
+    """Documents that were added while writing; they alone are asked along, not the whole of their collection."""
+
+    ids: tuple[int, ...]
+    name: str
+
+
+Chip: TypeAlias = PastedText | AttachedFile | Collection | AddedDocuments
+
+
+def is_asked(chip: Chip) -> bool:
+    """Whether it stands for documents that every question of the chat is put to, and not for a part of one."""
+    return isinstance(chip, Collection | AddedDocuments)
 
 
 class Draft(NamedTuple):
@@ -47,7 +59,7 @@ class Draft(NamedTuple):
         return bool(self.text or self.chips)
 
 
-def chip_row(chip: Chip) -> dict[str, str]:
+def chip_row(chip: Chip) -> dict[str, Any]:
     """A chip as it is kept."""
     match chip:
         case PastedText():
@@ -56,6 +68,8 @@ def chip_row(chip: Chip) -> dict[str, str]:
             return {"file": chip.path}
         case Collection():
             return {"collection": chip.name}
+        case AddedDocuments():
+            return {"documents": list(chip.ids), "name": chip.name}
 
 
 def chip_of(row: Any) -> Chip | None:
@@ -67,6 +81,8 @@ def chip_of(row: Any) -> Chip | None:
             return AttachedFile(path)
         case {"collection": str(name)}:
             return Collection(name)
+        case {"documents": [*ids], "name": str(name)}:
+            return AddedDocuments(tuple(each for each in ids if isinstance(each, int)), name)
         case _:
             return None
 

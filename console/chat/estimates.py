@@ -34,6 +34,8 @@ class Estimate(NamedTuple):
     cost_usd: Decimal | None
     """With an answer of the usual length, at the price that is known; None where none is."""
     estimated: bool = True
+    passages_tokens: int = 0
+    """How many of them are kept for passages of documents."""
 
 
 class Estimates:
@@ -53,8 +55,9 @@ class Estimates:
         question: Question,
         model: str | None,
         unread: int = 0,
+        passages_tokens: int = 0,
     ) -> Estimate:
-        """With `unread` messages above the path, which have been counted."""
+        """With `unread` messages above the path, which have been counted, and so many tokens at most for passages."""
         asked = question_message(with_material(question.text, question.material), question.attachments)
         tokens = message_tokens(asked) + (self._unread[2] if unread else 0)
         for number, message in enumerate(path):
@@ -63,13 +66,15 @@ class Estimates:
             tokens += self._count(message)
         if system:
             tokens += MESSAGE_TOKENS + estimate_tokens(system)
+        tokens += passages_tokens
         candidate = await self._candidate(conversation, model)
         if candidate is None:
-            return Estimate(tokens, None, None)
+            return Estimate(tokens, None, None, passages_tokens=passages_tokens)
         known = conversation.catalogue.find(candidate.model)
         window = candidate.endpoint.context_tokens or (known.context_tokens if known else None)
         cost = estimate_cost(conversation.prices.price(candidate.endpoint, candidate.model), tokens)
-        return Estimate(tokens, window, cost.likely_usd if cost is not None else None)
+        likely_usd = cost.likely_usd if cost is not None else None
+        return Estimate(tokens, window, likely_usd, passages_tokens=passages_tokens)
 
     async def count_unread(self, store: Store, chat_id: str, message_ids: Sequence[str]) -> None:
         """Count messages of a branch in the store, without bringing them here; once for the same ones."""

@@ -431,7 +431,9 @@ class OpenChat(ChatContents):
         above = self.branches.path()[: self.earlier]
         if above and self.id is not None:
             await self._estimates.count_unread(await self._at.store(), self.id, above)
-        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above))
+        among = self.among if question.among is None else question.among
+        passages = self._at.settings.rag.budget_tokens if among else 0
+        return await self._estimates.of(conversation, system, path, question, model or self.model, len(above), passages)
 
     def _chat(self) -> Chat:
         assert self._keeper.chat is not None

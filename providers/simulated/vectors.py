@@ -49,7 +49,7 @@ def with_faults(vectors: Sequence[list[float]], faults: ActiveFaults) -> list[li
         spoilt = spoilt[: fault.whole(0)]
     if fault := faults.get(FaultKind.OTHER_SIZE):
         size = fault.whole(7)
-        spoilt = [unit([*vector, *[1.0] * size][:size]) for vector in spoilt]
+        spoilt = [unit([1.0] * size) for _ in spoilt]
     if FaultKind.NOT_A_NUMBER in faults and spoilt:
         spoilt[-1] = [math.nan, *spoilt[-1][1:]]
     return spoilt

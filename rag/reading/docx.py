@@ -15,6 +15,7 @@ from rag.reading.parts import Element, Parts, attribute, core_title, local
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _SKIPPED = frozenset(("del", "moveFrom", "Fallback", "instrText", "delText", "pPr", "rPr", "pict", "sectPr"))
+_CODE = re.compile("code|preformatted|listing", re.IGNORECASE)
 _HEADING = re.compile(r"heading\s*([1-9])$", re.IGNORECASE)
 
 
@@ -22,10 +23,10 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
     parts = Parts(name, file, limits)
     layout = Layout(name, limits)
     layout.title = core_title(parts)
-    levels = _heading_levels(parts)
+    reader = _Reader(layout, *_styles(parts))
     depth, body_depth = 0, 0
     open_elements: list[Element] = []
-    for event, element in parts.events("word/document.xml"):
+    for event, element in parts.events("word/document.xml", begins=True):
         if event == "start":
             depth += 1
             open_elements.append(element)
@@ -35,18 +36,20 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
         depth -= 1
         open_elements.pop()
         if body_depth and depth == body_depth:
-            _block(element, layout, levels)
+            reader.block(element)
             element.clear()
             open_elements[-1].clear()  # the body forgets what was read
-    _notes(parts, layout)
+    reader.notes(parts)
     return layout.finish(MEDIA_TYPE)
 
 
-def _heading_levels(parts: Parts) -> dict[str, int]:
-    """Which styles are headings: by their names, by their place in the outline, or as based on one that is."""
-    if not parts.has("word/styles.xml"):
-        return {}
+def _styles(parts: Parts) -> tuple[dict[str, int], set[str]]:
+    """Which styles are headings: by their names, by their place in the outline, or as based on one that is. And which
+    are for lines of code."""
     levels: dict[str, int] = {}
+    code: set[str] = set()
+    if not parts.has("word/styles.xml"):
+        return levels, code
     based: dict[str, str] = {}
     for style in parts.tree("word/styles.xml"):
         identity = attribute(style, "styleId")
@@ -58,7 +61,9 @@ def _heading_levels(parts: Parts) -> dict[str, int]:
                 case "name" if found := _HEADING.match(value):
                     levels[identity] = int(found[1])
                 case "name" if value.lower() == "title":
-                    levels[identity] = 0
+                    levels[identity] = 1
+                case "name" if _CODE.search(value):
+                    code.add(identity)
                 case "outlineLvl" if value.isdigit() and int(value) < 9:
                     levels.setdefault(identity, int(value) + 1)
                 case "basedOn":
@@ -72,85 +77,113 @@ def _heading_levels(parts: Parts) -> dict[str, int]:
             if parent in levels:
                 levels[identity] = levels[parent]
             parent = based.get(parent, "")
-    return levels
+    return levels, code
 
 
-def _block(element: Element, layout: Layout, levels: dict[str, int]) -> None:
-    match local(element.tag):
-        case "p":
-            _paragraph(element, layout, levels)
-        case "tbl":
-            layout.gap()
-            _table(element, layout)
-        case "sdt" | "sdtContent" | "customXml" | "ins" | "moveTo":
-            for each in element:
-                _block(each, layout, levels)
-        case _:
-            pass
+class _Reader:
+    def __init__(self, layout: Layout, levels: dict[str, int], code: set[str]) -> None:
+        self._layout = layout
+        self._levels = levels
+        self._code = code
+        self._notes: dict[tuple[str, str], int] = {}
+        """The number of each note, as the page shows it: in the order of their marks."""
 
-
-def _paragraph(element: Element, layout: Layout, levels: dict[str, int]) -> None:
-    text = words(element).strip("\n")
-    if not text.strip():
-        return
-    style, in_list, outline = "", False, None
-    for each in element:
-        if local(each.tag) == "pPr":
-            for setting in each:
-                match local(setting.tag):
-                    case "pStyle":
-                        style = attribute(setting, "val") or ""
-                    case "numPr":
-                        in_list = True
-                    case "outlineLvl":
-                        outline = attribute(setting, "val")
-                    case _:
-                        pass
-    level = levels.get(style)
-    if outline is not None and outline.isdigit() and int(outline) < 9:
-        level = int(outline) + 1
-    if level is not None:
-        layout.title = layout.title or text
-        layout.heading(level, text)
-        return
-    layout.gap("\n" if in_list else "\n\n")
-    layout.add(f"- {text}" if in_list else text)
-
-
-def words(element: Element) -> str:
-    """The text in an element, in the order of the document. Walks without recursion."""
-    found: list[str] = []
-    waiting = [element]
-    while waiting:
-        each = waiting.pop()
-        match local(each.tag):
-            case "t":
-                found.append(each.text or "")
-            case "tab":
-                found.append("\t")
-            case "br" | "cr":
-                found.append("\n")
-            case "noBreakHyphen":
-                found.append("-")
-            case "footnoteReference" | "endnoteReference":
-                found.append(f"[{attribute(each, 'id') or ''}]")
-            case tag if tag in _SKIPPED and each is not element:
+    def block(self, element: Element) -> None:
+        match local(element.tag):
+            case "p":
+                self._paragraph(element)
+            case "tbl":
+                self._layout.gap()
+                self._layout.add("\n".join(self._rows(element)))
+            case "sdt" | "sdtContent" | "customXml" | "ins" | "moveTo":
+                for each in element:
+                    self.block(each)
+            case _:
                 pass
-            case tag:
-                if tag == "p" and each is not element and found and not found[-1].endswith("\n"):
+
+    def _paragraph(self, element: Element) -> None:
+        text = self.words(element).strip("\n")
+        if not text.strip():
+            return
+        style, in_list, outline = _settings(element)
+        level = int(outline) + 1 if outline.isdigit() and int(outline) < 9 else self._levels.get(style)
+        is_code = style in self._code
+        if level is not None:
+            self._layout.title = self._layout.title or text
+            self._layout.heading(level, text)
+        else:
+            self._layout.gap("\n" if in_list or (is_code and self._layout.after_code) else "\n\n")
+            self._layout.add(f"- {text}" if in_list else text)
+        self._layout.after_code = is_code
+
+    def words(self, element: Element) -> str:
+        """The text in an element, in the order of the document. Walks without recursion."""
+        found: list[str] = []
+        waiting = [element]
+        while waiting:
+            each = waiting.pop()
+            match local(each.tag):
+                case "t":
+                    found.append(each.text or "")
+                case "tab":
+                    found.append("\t")
+                case "br" | "cr":
                     found.append("\n")
-                waiting.extend(reversed(each))
-    return "".join(found)
+                case "noBreakHyphen":
+                    found.append("-")
+                case "footnoteReference" | "endnoteReference" as kind:
+                    key = (kind.removesuffix("Reference"), attribute(each, "id") or "")
+                    found.append(f"[{self._notes.setdefault(key, len(self._notes) + 1)}]")
+                case tag if tag in _SKIPPED and each is not element:
+                    pass
+                case tag:
+                    if tag == "p" and each is not element and found and not found[-1].endswith("\n"):
+                        found.append("\n")
+                    waiting.extend(reversed(each))
+        return "".join(found)
+
+    def _rows(self, table: Element) -> list[str]:
+        rows = []
+        for row in table:
+            if local(row.tag) == "tr":
+                cells = [" ".join(self.words(cell).split()) for cell in _cells(row)]
+                if any(cells):
+                    rows.append(" | ".join(cells))
+        return rows
+
+    def notes(self, parts: Parts) -> None:
+        """At the end, under the numbers by which the text refers to them."""
+        found: list[tuple[int, str]] = []
+        for kind in ("footnote", "endnote"):
+            part = f"word/{kind}s.xml"
+            for note in parts.tree(part) if parts.has(part) else ():
+                number = self._notes.get((kind, attribute(note, "id") or ""))
+                text = self.words(note).strip()
+                if number is not None and text:
+                    found.append((number, text))
+        if found:
+            self._layout.heading(1, "Notes")
+            self._layout.gap()
+            self._layout.add("\n".join(f"[{number}] {text}" for number, text in sorted(found)))
 
 
-def _table(table: Element, layout: Layout) -> None:
-    rows = []
-    for row in table:
-        if local(row.tag) == "tr":
-            cells = [" ".join(words(cell).split()) for cell in _cells(row)]
-            if any(cells):
-                rows.append(" | ".join(cells))
-    layout.add("\n".join(rows))
+def _settings(paragraph: Element) -> tuple[str, bool, str]:
+    """A paragraph's style, whether it is in a list, and its own place in the outline."""
+    style, in_list, outline = "", False, ""
+    for each in paragraph:
+        if local(each.tag) != "pPr":
+            continue
+        for setting in each:
+            match local(setting.tag):
+                case "pStyle":
+                    style = attribute(setting, "val") or ""
+                case "numPr":
+                    in_list = True
+                case "outlineLvl":
+                    outline = attribute(setting, "val") or ""
+                case _:
+                    pass
+    return style, in_list, outline
 
 
 def _cells(row: Element) -> list[Element]:
@@ -164,21 +197,3 @@ def _cells(row: Element) -> list[Element]:
             case _:
                 pass
     return found
-
-
-def _notes(parts: Parts, layout: Layout) -> None:
-    for part, tag, heading in (
-        ("word/footnotes.xml", "footnote", "Footnotes"),
-        ("word/endnotes.xml", "endnote", "Endnotes"),
-    ):
-        if not parts.has(part):
-            continue
-        notes = []
-        for note in parts.tree(part):
-            text = words(note).strip()
-            if local(note.tag) == tag and attribute(note, "type") is None and text:
-                notes.append(f"[{attribute(note, 'id')}] {text}")
-        if notes:
-            layout.heading(1, heading)
-            layout.gap()
-            layout.add("\n".join(notes))

@@ -42,10 +42,7 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
             continue
         text, note = decode(chapter, content, html.declared_charset(content))
         layout.under([])
-        if layout.length:
-            layout.gap()
-            layout.begin(())
-        html.pour(text, layout)
+        html.pour(text, layout, as_section=True)
         if note and note not in layout.notes:
             layout.notes.append(note)
     if missing:

@@ -128,7 +128,7 @@ def read(name: str, text: str, limits: Limits) -> Reading:
     return layout.finish("text/html")
 
 
-def pour(html: str, layout: Layout) -> None:
+def pour(html: str, layout: Layout, *, as_section: bool = False) -> None:
     """The text of a page into a layout that may already hold something."""
     from selectolax.lexbor import LexborHTMLParser
 
@@ -140,6 +140,8 @@ def pour(html: str, layout: Layout) -> None:
     if body is None:
         return
     layout.gap()
+    if as_section:
+        layout.begin(layout.path)
     _walk(_main_part(body), layout)
 
 

@@ -65,6 +65,8 @@ class Layout:
     def __init__(self, name: str, limits: Limits) -> None:
         self.length = 0
         self.title = ""
+        self.after_code = False
+        """Whether the paragraph before was a line of code; the next one then follows it closely."""
         self.notes: list[str] = []
         self._name = name
         self._limits = limits
@@ -155,10 +157,15 @@ class Layout:
 
 
 def sections_of(marks: Sequence[tuple[int, tuple[str, ...], Kind]], text: str) -> tuple[Section, ...]:
-    """Sections that follow each other without gaps, from where each begins."""
+    """Sections that follow each other without gaps, from where each begins; one of blanks goes with its neighbour."""
     ends = [*(mark[0] for mark in marks[1:]), len(text)]
-    return tuple(
-        Section(headings, start, end, kind)
-        for (start, headings, kind), end in zip(marks, ends, strict=True)
-        if end > start
-    )
+    found: list[Section] = []
+    begin = 0
+    for (start, headings, kind), end in zip(marks, ends, strict=True):
+        if end > start and not text[start:end].isspace():
+            found.append(Section(headings, begin, end, kind))
+            begin = end
+        elif found:
+            found[-1] = found[-1]._replace(end=end)
+            begin = end
+    return tuple(found)

@@ -9,6 +9,7 @@ from email.policy import default
 
 from rag.errors import Damaged
 from rag.reading import html
+from rag.reading.decode import decode
 from rag.reading.layout import Layout, Reading, one_line
 from rag.reading.limits import Limits
 
@@ -44,16 +45,20 @@ def _pour(name: str, content: bytes, layout: Layout) -> str:
         layout.begin(layout.path)
         layout.add("\n".join(f"{field}: {one_line(str(message[field]), 2_000)}" for field in _SHOWN if message[field]))
         body = message.get_body(preferencelist=("plain", "html"))
-        text = body.get_content() if isinstance(body, EmailMessage) else ""
+        written = body.get_payload(decode=True) if isinstance(body, EmailMessage) else b""
+        declared = body.get_content_charset() if isinstance(body, EmailMessage) else None
         attached = [one_line(part.get_filename() or part.get_content_type()) for part in message.iter_attachments()]
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # The parser of mails raises all of these on headers that no program should write.
         raise Damaged(f"{name!r} is not a mail that can be read: its headers are broken.") from error
+    text, note = decode(name, written, declared) if isinstance(written, bytes) and written else ("", None)
+    if note and note not in layout.notes:
+        layout.notes.append(note)
     if body is not None and body.get_content_subtype() == "html":
-        html.pour(str(text), layout)
-    elif str(text).strip():
+        html.pour(text, layout)
+    elif text.strip():
         layout.gap()
-        layout.add(str(text).strip("\n"))
+        layout.add(text.strip("\n"))
     if attached:
         layout.notes.append(f"Attached to {subject or name!r} and not read: {', '.join(attached[:8])}.")
     return subject

@@ -11,7 +11,7 @@ from rag.reading.parts import Element, Parts, attribute, local
 
 _SKIPPED = frozenset(
     ("annotation", "annotation-end", "tracked-changes", "bookmark", "forms", "sequence-decls", "ruby-text", "desc",
-     "title")
+     "title", "note-citation", "page-number")
 )  # fmt: skip
 _MOST_REPEATED = 1_000
 
@@ -27,7 +27,9 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
             (each.text or "" for each in parts.tree("meta.xml").iter() if local(each.tag) == "title"), ""
         )
     page = 0
-    for body in parts.tree("content.xml"):
+    content = parts.tree("content.xml")
+    code = _code_styles(content)
+    for body in content:
         if local(body.tag) != "body":
             continue
         for document in body:
@@ -38,7 +40,7 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
                     page += 1
                     _page(element, layout, page, is_sheet=tag == "table")
                 elif page == 0:
-                    _blocks(element, layout)
+                    _blocks(element, layout, code)
     layout.end_page()
     layout.page_count = page
     return layout.finish(media_type or "application/vnd.oasis.opendocument.text")
@@ -91,9 +93,20 @@ def _lines(element: Element) -> list[str]:
     return found
 
 
-def _blocks(root: Element, layout: Layout) -> None:
+def _code_styles(content: Element) -> set[str]:
+    """Styles for lines of code, by their own name or that of the one they are made from."""
+    found = {"Preformatted_20_Text", "Source_20_Code"}
+    for styles in content:
+        if local(styles.tag) == "automatic-styles":
+            found |= {attribute(each, "name") or "" for each in styles if attribute(each, "parent-style-name") in found}
+    return found
+
+
+def _blocks(root: Element, layout: Layout, code: set[str]) -> None:
     """Paragraphs, headings, lists and tables, in order. Walks without recursion."""
     waiting: list[tuple[Element, int]] = [(root, 0)]
+    is_code = layout.after_code and attribute(root, "style-name") in code
+    layout.after_code = attribute(root, "style-name") in code
     while waiting:
         element, in_list = waiting.pop()
         match local(element.tag):
@@ -107,7 +120,7 @@ def _blocks(root: Element, layout: Layout) -> None:
                 text = words(element).strip("\n")
                 if not text.strip():
                     continue
-                layout.gap("\n" if in_list else "\n\n")
+                layout.gap("\n" if in_list or is_code else "\n\n")
                 layout.add("  " * (min(in_list, 8) - 1) + f"- {text}" if in_list else text)
             case "table":
                 layout.gap()
@@ -144,13 +157,9 @@ def words(element: Element) -> str:
                 found.append("\t")
             case "line-break":
                 found.append("\n")
-            case "note-citation":
-                found.append("[")
-                found.append(each.text or "")
-                found.append("] ")
             case "note-body":
-                found.append("(")
-                waiting.append(") ")
+                found.append(" (")
+                waiting.append(")")
                 later(each)
             case tag if tag in _SKIPPED:
                 pass

@@ -54,11 +54,11 @@ class Parts:
             raise self._limits.unpacks_to_too_much(self.name)
         return content
 
-    def events(self, part: str) -> Iterator[tuple[str, Element]]:
-        """Begins and ends of elements; who has an element's end and needs it no longer clears it."""
+    def events(self, part: str, *, begins: bool = False) -> Iterator[tuple[str, Element]]:
+        """Ends of elements, and their begins if wanted; who needs an ended element no longer clears it."""
         content = self._checked(part)
         try:
-            yield from ET.iterparse(io.BytesIO(content), events=("start", "end"))  # noqa: S314 - checked
+            yield from ET.iterparse(io.BytesIO(content), ("start", "end") if begins else ("end",))  # noqa: S314 - checked
         except (ET.ParseError, RecursionError, UnicodeError) as error:
             raise Damaged(f"{self.name!r} is broken in its part {part!r}.") from error
 

@@ -103,8 +103,9 @@ def _recognise(name: str, document, silent: list[int], texts: list[str], limits:
         if sum(map(len, texts)) > limits.characters:
             raise limits.too_many_characters(name)
     if len(silent) == len(texts):
+        pages = "1 page" if len(texts) == 1 else f"{len(texts):,} pages"
         raise NoText(
-            f"{name!r} holds no text on any of its {len(texts):,} pages; they are probably scans or pictures.",
+            f"{name!r} holds no text on any of its {pages}: they are probably scans or pictures.",
             hint=limits.scans_hint(),
         )
     if silent:

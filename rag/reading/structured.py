@@ -13,6 +13,7 @@ from rag.reading.layout import Reading, clean, one_line, sections_of
 from rag.reading.limits import MOST_SECTIONS, Limits
 
 _BIG = 4_000
+_SMALL = 300
 _LONG_LINE = 2_000
 _YAML_KEY = re.compile(r"^([^\s#\-\[{&*!|>'%@`\"][^:\n]{0,200}|\"[^\"\n]{1,200}\"):(?:\s|$)", re.MULTILINE)
 _TABLE_HEAD = re.compile(r"^[ \t]*\[\[?([^\]\n]{1,200})\]\]?[ \t]*(?:[#;].*)?$", re.MULTILINE)
@@ -50,10 +51,15 @@ def read_lines(text: str) -> Reading:
 def _parted(media_type: str, text: str, key: re.Pattern[str] | None, notes: tuple[str, ...] = ()) -> Reading:
     marks: list[tuple[int, tuple[str, ...], Kind]] = [(0, (), "data")]
     if key is not None and len(text) > _BIG:
-        for found in key.finditer(text):
+        keys = [(found.start(), found[1].strip('"')) for found in key.finditer(text)]
+        ends = [*(start for start, _ in keys[1:]), len(text)]
+        for (start, name), end in zip(keys, ends, strict=True):
+            # Small values stay together: a section of one line would be found for nothing else.
+            headings = (one_line(name),) if end - start >= _SMALL else ()
+            if marks[-1][1] != headings or headings:
+                if marks[-1][0] == start:
+                    marks.pop()
+                marks.append((start, headings, "data"))
             if len(marks) > MOST_SECTIONS:
                 break
-            if found.start() == marks[-1][0]:
-                marks.pop()
-            marks.append((found.start(), (one_line(found[1].strip('"')),), "data"))
     return Reading(media_type, text, sections_of(marks, text), notes=notes)

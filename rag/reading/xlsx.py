@@ -53,8 +53,8 @@ def _shared_strings(parts: Parts) -> list[str]:
     found: list[str] = []
     if not parts.has(part):
         return found
-    for event, element in parts.events(part):
-        if event == "end" and local(element.tag) == "si":
+    for _, element in parts.events(part):
+        if local(element.tag) == "si":
             found.append(_words(element))
             element.clear()
     return found
@@ -106,14 +106,8 @@ def _sheet(
     since_1904: bool,
 ) -> None:
     first = True
-    in_rows: Element | None = None
-    for event, element in parts.events(part):
-        tag = local(element.tag)
-        if event == "start":
-            if tag == "sheetData":
-                in_rows = element
-            continue
-        if tag != "row":
+    for _, element in parts.events(part):
+        if not element.tag.endswith("row") or local(element.tag) != "row":
             continue
         values: list[str] = []
         for cell in element:
@@ -134,8 +128,6 @@ def _sheet(
             layout.add(line if first else "\n" + line)
             first = False
         element.clear()
-        if in_rows is not None:
-            in_rows.clear()
     if first:
         layout.notes.append(f"The sheet {page[1]!r} is empty.")
     layout.end_page()

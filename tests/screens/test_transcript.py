@@ -8,7 +8,7 @@ import pytest
 from textual.strip import Strip
 
 from screens import theme
-from screens.widgets.transcript import Attached, Item, ToolCall, Transcript
+from screens.widgets.transcript import Attached, Item, SourceLine, ToolCall, Transcript
 from tests.conftest import run
 from tests.screens.transcript_kit import ANSWER, WORDS, View, item, viewing
 
@@ -55,7 +55,15 @@ def test_a_narrow_window_breaks_the_foot_between_its_parts() -> None:
         ({"state": "stopped"}, ["■ Stopped.", "→ c goes on from here"]),
         ({"state": "failed", "error": "No key.", "hint": "hawser key set openai"}, ["→ hawser key set openai"]),
         ({"excluded": True}, ["not sent"]),
-        ({"sources": ("handbook.pdf, page 12", "notes.md")}, ["[1] handbook.pdf, page 12", "[2] notes.md"]),
+        (
+            {
+                "sources": (
+                    SourceLine(1, "handbook.pdf, page 12", "exact"),
+                    SourceLine(2, "notes.md", "not found", "It sank."),
+                )
+            },
+            ["[1] handbook.pdf  ✓ exact", "[2] notes.md  ✗ not found there", "not in it: “It sank.”"],
+        ),
         ({"attachments": (Attached("a\x1b[31m.pdf", "application/pdf", 1_200_000),)}, ["▤ a␛[31m.pdf 1.2 MB"]),
         ({"head": "evil\x1b]0;x\x07 · 14:02"}, ["evil␛]0;x␇ · 14:02"]),
     ],

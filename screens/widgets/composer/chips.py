@@ -32,6 +32,8 @@ class ShownChip(NamedTuple):
     attached: Attached | None = None
     """What was read; None while it is being read, and for what is not a file."""
     reading: bool = False
+    told: str = ""
+    """What else there is to say of it."""
 
     @property
     def warning(self) -> str:
@@ -47,6 +49,8 @@ class ShownChip(NamedTuple):
             told.append(self.attached.words)
         if self.reading:
             told.append("reading …")
+        if self.told:
+            told.append(self.told)
         return " · ".join(told)
 
 

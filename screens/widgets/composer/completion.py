@@ -20,13 +20,14 @@ FRESH_S = 10.0
 
 _COMMAND = re.compile(r"/([\w-]*)")
 _ARGUMENT = re.compile(r"/([\w-]+)[ \t]+(\S*)")
+_COLLECTION = re.compile(r"(?:^|(?<=[\s(\[{<\"'`,;:]))#([\w.-]*)$")
 _FILE = re.compile(r"(?:^|(?<=[\s(\[{<\"'`,;:]))@([^\s@]*)$")
 
 
 class Token(NamedTuple):
     """What is being written, from `start` in its line to the cursor."""
 
-    kind: Literal["command", "argument", "file"]
+    kind: Literal["command", "argument", "file", "collection"]
     row: int
     start: int
     words: str
@@ -47,6 +48,8 @@ def token_at(row: int, before: str) -> Token | None:
             return Token("argument", row, match.start(2), match[2], match[1].lower())
     if match := _FILE.search(before):
         return Token("file", row, match.start(1), match[1])
+    if match := _COLLECTION.search(before):
+        return Token("collection", row, match.start(1) - 1, match[1])
     return None
 
 

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from console.chat.drafts import AttachedFile, Chip, Collection, Draft, History, PastedText
+from console.chat.drafts import AddedDocuments, AttachedFile, Chip, Collection, Draft, History, PastedText, is_asked
 from console.chat.questions import Question
 from console.errors import ConsoleError
 from console.text import neutralise, plural
@@ -237,10 +237,15 @@ class Composer(Widget):
     def clear_to_history(self) -> bool:
         """Put what is written away, to be found again with Up; False if there is nothing."""
         draft = self.draft()
-        if not draft:
+        if not self._says_something(draft):
             return False
         self._clear(draft)
         return True
+
+    @staticmethod
+    def _says_something(draft: Draft) -> bool:
+        """Documents that are asked are no question by themselves."""
+        return bool(draft.text) or not all(map(is_asked, draft.chips))
 
     # ---- sending
 
@@ -266,7 +271,7 @@ class Composer(Widget):
 
     def action_send(self) -> None:
         draft = self.draft()
-        if self.question.is_open or (not draft.text.strip() and not draft.chips):
+        if self.question.is_open or (not draft.text.strip() and all(map(is_asked, draft.chips))):
             return
         command = written_command(draft.text)
         if command is not None and self._knows(command[0]):
@@ -305,7 +310,7 @@ class Composer(Widget):
         self._help.shut()
         self.area.replace_all("")
         if not keep_chips:
-            self._shelf.put(())
+            self._shelf.put(self._shelf.asked)
         self.note("")
         self._tell()
 
@@ -381,6 +386,14 @@ class Composer(Widget):
         event.stop()
         self._intake.answer(event.answer)
 
+    def add(self, *chips: Chip) -> None:
+        """Put chips behind the others."""
+        self._add(*chips)
+
+    def tell_of(self, chip: Chip, words: str) -> None:
+        """Say something of a chip, behind its name, as long as it is there."""
+        self._shelf.tell(chip, words)
+
     def _to_documents(self, paths: tuple[Path, ...]) -> None:
         self.post_message(self.ForDocuments(paths))
 
@@ -406,7 +419,7 @@ class Composer(Widget):
         self.area.replace_all(draft.text)
         if by > 0:  # at the end of the first line, so that the next Up goes on
             self.area.move_cursor((0, len(self.area.document.get_line(0))))
-        self._shelf.put(draft.chips)
+        self._shelf.put(tuple(dict.fromkeys((*self._shelf.asked, *draft.chips))))
         self._help.be_quiet()
 
     def action_search_history(self) -> None:
@@ -461,7 +474,9 @@ class Composer(Widget):
             case AttachedFile():
                 self.note(shown.chip.path)
             case Collection():
-                self.note(f"The documents of {shown.chip.name} are asked along.")
+                self.note(f"Every question of this chat is put to the documents of {shown.chip.name}.")
+            case AddedDocuments():
+                self.note(f"Every question of this chat is put to {shown.chip.name}.")
 
     @on(ChipRow.LeftRow)
     def _leave_chips(self, event: ChipRow.LeftRow) -> None:

@@ -118,13 +118,15 @@ class Help:
                 return command_choices(token.words, self._commands())
             case "argument":
                 return argument_choices(token, self._commands())
+            case "collection":
+                return self._collection_rows(token.words)
             case "file":
                 self._files.want()
                 return [*self._collection_rows(token.words), *self._files.choices(token.words)]
 
     def _collection_rows(self, words: str) -> list[Choice]:
         found = fitting(words, self._collections(), str)[:5]
-        return [Choice(COLLECTION + name, name, "documents") for name in found]
+        return [Choice(COLLECTION + name, f"#{name}", "documents") for name in found]
 
     def take(self, *, runs: bool) -> None:
         """Take what is chosen in the list that is open; `runs` lets a command that is complete do its work."""
@@ -148,6 +150,9 @@ class Help:
                 self._replace(token, choice.value)
                 if runs:
                     self._send()
+            case "collection":
+                self._replace(token, "")
+                self._add(Collection(choice.value.removeprefix(COLLECTION)))
             case "file" if choice.value.startswith(COLLECTION):
                 name = choice.value.removeprefix(COLLECTION)
                 self._replace(token, f"{name} ")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from console.aside import aside
 from console.chat.attaching import Attached, attach_file, attach_text, paste_words
-from console.chat.drafts import AttachedFile, Chip, Collection, PastedText
+from console.chat.drafts import AddedDocuments, AttachedFile, Chip, Collection, PastedText, is_asked
 from console.errors import AttachmentRefused, ConsoleError
 from console.text import size_words
 from screens.widgets.composer.chips import ShownChip
@@ -67,6 +67,16 @@ class ChipShelf:
         self.shown = tuple(known[chip] if chip in known else self._begin(chip) for chip in chips[:MOST_CHIPS])
         self._changed()
 
+    @property
+    def asked(self) -> tuple[Chip, ...]:
+        """Those that stay when a question is sent."""
+        return tuple(filter(is_asked, self.chips))
+
+    def tell(self, chip: Chip, words: str) -> None:
+        """Say something of a chip, behind its name."""
+        self.shown = tuple(each._replace(told=words) if each.chip == chip else each for each in self.shown)
+        self._changed()
+
     def remove(self, number: int) -> ShownChip | None:
         gone = self.find(number)
         if gone is not None:
@@ -92,7 +102,9 @@ class ChipShelf:
                     return ShownChip(number, chip, words, attach_text(chip.text))
                 return self._read(number, chip, words, partial(attach_text, chip.text))
             case Collection():
-                return ShownChip(number, chip, f"documents: {chip.name}")
+                return ShownChip(number, chip, f"#{chip.name}")
+            case AddedDocuments():
+                return ShownChip(number, chip, chip.name)
             case AttachedFile():
                 path = Path(chip.path)
                 return self._read(number, chip, path.name, partial(attach_file, path))

@@ -28,6 +28,19 @@ class ToolCall(NamedTuple):
     result: str = ""
 
 
+class SourceLine(NamedTuple):
+    """One numbered source under an answer, and what became of the sentences that cite it."""
+
+    number: int
+    words: str
+    """Which document, and where in it."""
+    verdict: Literal["exact", "close", "not found", ""] = ""
+    """Of the check of quotes; empty where nothing cites it, or nothing is checked yet."""
+    doubt: str = ""
+    """A sentence that cites it and is not in it."""
+    excluded: bool = False
+
+
 class Item(NamedTuple):
     """One message. `head` is who and when (`You · 14:02`); `foot` is words and the names of their palette styles."""
 
@@ -39,7 +52,7 @@ class Item(NamedTuple):
     head: str = ""
     foot: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attached, ...] = ()
-    sources: tuple[str, ...] = ()
+    sources: tuple[SourceLine, ...] = ()
     tools: tuple[ToolCall, ...] = ()
     sibling: int = 1
     siblings: int = 1

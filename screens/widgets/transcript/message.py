@@ -82,7 +82,12 @@ class Message:
     def _count(self) -> None:
         item = self.item
         around = (
-            3 + bool(item.foot) + bool(item.thinking) + len(item.tools) + len(item.sources) + bool(item.attachments)
+            3
+            + bool(item.foot)
+            + bool(item.thinking)
+            + len(item.tools)
+            + sum(1 + bool(each.doubt) for each in item.sources)
+            + bool(item.attachments)
         )
         self.characters = len(item.text)
         self.newlines = item.text.count("\n")

@@ -16,7 +16,7 @@ from screens import markdown
 from screens.markdown import Line
 from screens.markdown.lines import LineStrip
 from screens.theme import Palette
-from screens.widgets.transcript.item import Attached, Item, ToolCall
+from screens.widgets.transcript.item import Attached, Item, SourceLine, ToolCall
 
 _UNSEEN = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF, 0x061C))
 TOOL_TEXT_LIMIT = 20_000
@@ -150,12 +150,35 @@ def chips(attachments: Sequence[Attached], width: int, palette: Palette) -> list
     return flow(parts, width, "   ", palette.faint)
 
 
-def sources(names: Sequence[str], width: int, palette: Palette) -> list[Line]:
+VERDICTS = {
+    "exact": ("✓ exact", "ok"),
+    "close": ("≈ close", "warn"),
+    "not found": ("✗ not found there", "bad"),
+}
+"""What the check of quotes says of a source, and the colour of it."""
+
+
+def sources(given: Sequence[SourceLine], width: int, palette: Palette) -> list[Line]:
+    """A line for each; under one whose sentence is not in it, that sentence. A click opens the place."""
     lines = []
-    for number, name in enumerate(names, 1):
-        mark = f"[{number}] "
-        words = cut(plain(name), max(width - len(mark), 1))
-        lines.append(line([Segment(mark, palette.accent), Segment(words, palette.muted)]))
+    for each in given:
+        meta = Style(meta={"source": each.number})
+        mark = f"[{each.number}] "
+        verdict, colour = VERDICTS.get(each.verdict, ("", "faint"))
+        if each.excluded:
+            verdict, colour = "put away", "faint"
+        room = max(width - len(mark) - (cell_len(verdict) + 2 if verdict else 0), 4)
+        style = palette.faint if each.excluded else palette.muted
+        if each.verdict == "not found" and not each.excluded:
+            style += Style(strike=True)
+        segments = [Segment(mark, palette.accent + meta), Segment(cut(plain(each.words), room), style + meta)]
+        if verdict:
+            segments.append(Segment(f"  {verdict}", getattr(palette, colour) + meta))
+        lines.append(line(segments))
+        if each.doubt and not each.excluded:
+            indent = len(mark)
+            words = cut(f"not in it: “{plain(each.doubt)}”", max(width - indent, 4))
+            lines.append(line([Segment(" " * indent), Segment(words, palette.bad + meta)], indent=indent))
     return lines
 
 

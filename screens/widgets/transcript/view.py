@@ -64,6 +64,14 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.url = url
 
+    class SourceOpened(Told, namespace="transcript"):
+        """A click on a source of an answer."""
+
+        def __init__(self, item: Item, number: int) -> None:
+            super().__init__()
+            self.item = item
+            self.number = number
+
     class EarlierWanted(Told, namespace="transcript"):
         """The reader comes near the first of the messages that are here, and there are more above it; `all` of them
         are wanted by who goes to the top or searches."""
@@ -509,6 +517,9 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.LinkOpened(str(meta["link"])))
         elif "to" in meta:
             self.to_end()
+        elif "source" in meta and place is not None:
+            self._set_current(place[0])
+            self.post_message(self.SourceOpened(self._column.messages[place[0]].item, int(meta["source"])))
         elif place is not None:
             self._set_current(place[0])
             self.focus(scroll_visible=False)

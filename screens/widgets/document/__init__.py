@@ -1,0 +1,7 @@
+"""A document's text to be read, of any length, with places in it lit. Begin with `view.py`."""
+
+from __future__ import annotations
+
+from screens.widgets.document.view import DocumentView, Light, Moved
+
+__all__ = ["DocumentView", "Light", "Moved"]
