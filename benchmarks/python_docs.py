@@ -23,29 +23,6 @@ _TITLES = 400
 _LEFT_OUT = re.compile(r"(^|/)(genindex.*|py-modindex|contents|search|download|changelog|index)\.html$")
 _BLOCK_TAGS = "p li dt dd pre tr div table ul ol dl section blockquote figure h1 h2 h3 h4 h5 h6"
 _BLOCKS = frozenset(_BLOCK_TAGS.split())
-    [
-        "p",
-        "li",
-        "dt",
-        "dd",
-        "pre",
-        "tr",
-        "div",
-        "table",
-        "ul",
-        "ol",
-        "dl",
-        "section",
-        "blockquote",
-        "figure",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-    ]
-)
 _SKIPPED = frozenset(("script", "style", "nav"))
 _HELD_OUT_CLASSES = ("contents", "toctree-wrapper", "sphinxsidebar", "related", "topic")
 
@@ -71,7 +48,7 @@ class Corpus(NamedTuple):
 
 def load(folder: Path) -> Corpus:
     """Parses it once; after that it is read from a file beside it. Exits with what to do when it is not there."""
-    kept = folder / "corpus-1.json.z"
+    kept = folder / "corpus-2.json.z"
     if not kept.exists():
         html = next(folder.glob("usr/share/doc/python3*/html"), None)
         if html is None:
@@ -166,7 +143,7 @@ class _Walk:
         return self.name.startswith("faq/")
 
     def written(self, titles: set[tuple[str, str]]) -> tuple[str, list[Any], list[Any]]:
-        """The text with its sections, without the headings that are asked for."""
+        """The text with its sections. Headings that are asked for are blank, so that no other passes for theirs."""
         text = ""
         sections: list[Any] = []
         held_out: list[Any] = []
@@ -177,7 +154,7 @@ class _Walk:
             kind = "faq" if self.is_faq and title.endswith("?") else "title" if (self.name, title) in titles else ""
             hidden = {heading for heading in path if self.is_faq and heading.endswith("?")}
             hidden |= {heading for heading in path if (self.name, heading) in titles}
-            headings = [heading for heading in path if heading not in hidden]
+            headings = ["" if heading in hidden else heading for heading in path]
             start = len(text)
             text += "\n\n".join(blocks if kind or not title else [title, *blocks]) + "\n\n"
             if kind and blocks:
