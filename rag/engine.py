@@ -185,6 +185,10 @@ class Engine:
 
         return self._bell.wait_until(are_there, seconds)
 
+    def wait_until(self, is_so: Callable[[], bool], seconds: float) -> bool:
+        """Asks whenever something was done; False after the time."""
+        return self._bell.wait_until(is_so, seconds)
+
     def wait_until_idle(self, seconds: float) -> bool:
         """Whether everything there is to do was done within the time: reading, vectors, index and tidying."""
         return self._bell.wait_until(lambda: not self._is_anything_left(), seconds)
@@ -335,7 +339,7 @@ class Engine:
             connection.execute(
                 "INSERT INTO documents (collection_id, path, name, size_bytes, state, tags, added_at) "
                 "VALUES (?, ?, ?, ?, 'waiting', ?, ?) ON CONFLICT (collection_id, path) "
-                "DO UPDATE SET state = 'waiting', size_bytes = excluded.size_bytes, name = excluded.name",
+                "DO UPDATE SET state = 'waiting', read_at = NULL, size_bytes = excluded.size_bytes, name = excluded.name",
                 (
                     collection_id,
                     url,

@@ -76,12 +76,8 @@ class Ingest:
             self._read(waiting)
         finally:
             self.reading = None
-        self._changed()
-        return True
-
-    def _changed(self) -> None:
-        self._bell.ring()
         self._on_change()
+        return True
 
     def _next(self) -> Waiting | None:
         with self._store.read() as connection:
@@ -211,7 +207,7 @@ class Ingest:
             written = writes.write_chunks(connection, row[0], build, chunks) if is_there else None
         if written is not None and build.embedder is not None:
             self._vectors.more(written.added - written.copied)
-        self._changed()
+        self._on_change()
         return True
 
     def _read_anew(self, document_id: int) -> None:

@@ -79,7 +79,8 @@ class Troubles:
 
 
 class Rounds:
-    """One thread that calls `work` again and again: at once while it returns True, else when the bell rings.
+    """One thread that calls `work` again and again: at once while it returns True, which rings the bell for others;
+    else when it is rung.
 
     `work` may raise: a full disk or a busy file is tried again soon, anything else later; the thread goes on.
     """
@@ -125,6 +126,7 @@ class Rounds:
                 if did:
                     self._troubles.over(self._name)
                     failed_rest_s = FIRST_REST_S
+                    self._bell.ring()
                 else:
                     self._bell.wait(rung, self._rest_s())
                 continue

@@ -128,9 +128,10 @@ class Taker:
 
     def _look(self, waiting: Waiting, is_prepared: bool) -> Taken:
         as_stored = Taken(waiting.size_bytes, waiting.modified_ns, waiting.sha256)
-        stored = None if is_prepared or waiting.same_as is not None else self._stored(waiting.id)
         if is_elsewhere(waiting.path):
-            return as_stored._replace(text=stored)
+            is_fresh = waiting.read_at is None or not is_prepared
+            return as_stored._replace(text=self._store.text(waiting.id) if is_fresh else None)
+        stored = None if is_prepared or waiting.same_as is not None else self._stored(waiting.id)
         file, inside = split_member(waiting.path)
         is_member = bool(inside)
         for turn in range(1, TRIES + 1):

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Final, Protocol
 
 from rag.documents import Wanted
@@ -28,9 +29,10 @@ from rag.wire import from_json, to_json
 log = logging.getLogger(__name__)
 
 QUICK: Final = frozenset({"retrieve", "status", "pause", "resume", "cancel"})
-SLOW: Final = frozenset(
-    {"add", "remove", "create", "rename", "move", "tag", "forget", "reindex", "check", "watch", "unwatch"}
-)
+SLOW: Final = {
+    *("add", "add_text", "remove", "create", "rename", "move", "tag", "agree", "forget"),
+    *("reindex", "check", "watch", "unwatch"),
+}
 SILENT: Final = QUICK | {"check", "wait"}
 """After these the collections are as they were."""
 MOST_CLIENTS: Final = 64
@@ -48,6 +50,8 @@ class EngineThere(Protocol):
     def retrieve(self, wanted: Wanted) -> object: ...
 
     def wait(self, documents: Any, until: Any, seconds: float) -> bool: ...
+
+    def is_busy(self) -> bool: ...
 
     def start(self) -> None: ...
 
@@ -71,11 +75,10 @@ class Worker:
         version: str,
         idle_s: float,
         pid: int,
-        is_busy: Callable[[EngineThere], bool],
         can_be_met: Callable[[], bool],
         stalled_s: float = STALLED_S,
     ) -> None:
-        """`is_busy` says whether the engine has work of its own; without work and clients for `idle_s` this ends.
+        """Without clients, and work that the engine has by itself, for `idle_s` this ends.
 
         `can_be_met` says whether the socket still stands where others look for it; without it this ends too.
         """
@@ -83,7 +86,6 @@ class Worker:
         self._version = version
         self._idle_s = idle_s
         self._pid = pid
-        self._is_busy = is_busy
         self._can_be_met = can_be_met
         self._stalled_s = stalled_s
         self._clients: set[_Client] = set()
@@ -125,10 +127,9 @@ class Worker:
 
     def _progress(self, progress: object) -> None:
         """From any thread."""
-        value = to_json(progress)
-        about = value.get("collection") if isinstance(value, dict) else None
+        event = {"event": "progress", "progress": to_json(progress)}
         try:
-            self._loop.call_soon_threadsafe(self._push, ("progress", about), {"event": "progress", "progress": value})
+            self._loop.call_soon_threadsafe(self._push, "progress", event)
         except RuntimeError:  # the loop is closed: nobody is left to be told
             log.debug("progress after the end")
 
@@ -165,7 +166,7 @@ class Worker:
             return True
         if self._engine.exception() is not None:
             return False
-        return bool(await self._in_thread("wait", self._is_busy, self._engine.result()))
+        return bool(await self._in_thread("wait", self._engine.result().is_busy))
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("socket")
@@ -195,9 +196,8 @@ class Worker:
             if do not in QUICK | SLOW:
                 raise BadRequest(f"The documents' worker knows no {do!r:.40}.")
             engine = await asyncio.shield(self._engine)
-            given = dict(arguments)
-            if "wanted" in given:
-                given["wanted"] = from_json(Wanted, given["wanted"])
+            kinds = _kinds()
+            given = {name: from_json(kinds[name], each) if name in kinds else each for name, each in arguments.items()}
             answer = to_json(await self._in_thread("quick" if do in QUICK else "slow", getattr(engine, do), **given))
             if do not in SILENT:
                 collection = given.get("collection")
@@ -219,6 +219,14 @@ class Worker:
 
     async def _in_thread(self, pool: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await asyncio.wrap_future(self._threads[pool].submit(lambda: call(*arguments, **named)))
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """Arguments that are more than JSON, by their name."""
+    from rag.readers import DocumentText
+
+    return {"wanted": Wanted, "document": DocumentText}
 
 
 def _opened(engine: asyncio.Future[EngineThere]) -> None:

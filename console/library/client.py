@@ -32,9 +32,10 @@ from rag.sockets import LARGEST_FRAME_BYTES, PROTOCOL, frame, is_ours, message
 
 __all__ = ["WorkerClient", "ask_once", "connect"]
 
-REPEATABLE: Final = frozenset(
-    {"hello", "retrieve", "status", "wait", "add", "tag", "pause", "resume", "cancel", "watch", "unwatch", "check"}
-)
+REPEATABLE: Final = {
+    *("hello", "status", "retrieve", "wait", "check", "add", "add_text", "agree", "tag"),
+    *("pause", "resume", "cancel", "watch", "unwatch"),
+}
 START_LIMIT_S: Final = 20.0
 HELLO_LIMIT_S: Final = 10.0
 MOST_DEATHS: Final = 3
@@ -256,9 +257,7 @@ class _Listener:
         self._ended = False
 
     def tell(self, event: Event) -> None:
-        progress = event.get("progress")
-        about = progress.get("collection") if isinstance(progress, dict) else event.get("collection")
-        self._waiting[event["event"], about] = event
+        self._waiting[event["event"], event.get("collection")] = event
         self._something.set()
 
     def end(self) -> None:

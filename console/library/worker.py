@@ -105,19 +105,12 @@ def run(paths: Paths, open_engine: OpenEngine, *, version: str, idle_s: float, s
         version=version,
         idle_s=idle_s,
         pid=os.getpid(),
-        is_busy=has_work,
         can_be_met=place.socket.exists,
     )
     log.info("the documents' worker is up")
     why = serve(place, listening, worker, lambda: say(READY))
     log.info("the documents' worker leaves: %s", why)
     return why
-
-
-def has_work(engine: object) -> bool:
-    """Whether the engine reads, embeds or has something waiting that it can go on with."""
-    status = engine.status()  # type: ignore[attr-defined]
-    return not status.paused and status.error is None and bool(status.waiting or status.reading or status.to_embed)
 
 
 def let_go() -> None:

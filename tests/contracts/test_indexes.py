@@ -17,7 +17,8 @@ import pytest
 
 from rag.documents import Build
 from rag.index import VectorIndex
-from rag.index_chroma import ChromaIndex, ChromaServerIndex
+from rag.index_chroma import ChromaIndex
+from rag.index_chroma_server import ChromaServerIndex
 from rag.index_exact import ExactIndex
 from rag.index_sized import SizedIndex
 
@@ -141,8 +142,9 @@ def test_a_vector_that_changed_is_found_by_what_it_is(index: VectorIndex) -> Non
 
     index.add(build(), [5], fresh[5:6])
 
-    (found,) = index.nearest(build(), fresh[5], 1)
-    assert found == (5, pytest.approx(1, abs=1e-4))
+    ((number, cosine),) = index.nearest(build(), fresh[5], 1)
+    assert number == 5
+    assert cosine == pytest.approx(1, abs=1e-4)
     assert index.nearest(build(), old[5], 1)[0][1] < 0.99
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from rag.engine import Engine
 from rag.errors import IndexBroken, RagError
 from rag.index import VectorIndex
 from rag.readers import USUAL, DocumentText, Limits, read_document
+from rag.store import DocumentStore
 
 if TYPE_CHECKING:
     from rag.embedder import Vectors
@@ -189,8 +191,6 @@ def settle(engine: Engine, *, patience_s: float = PATIENCE_S) -> None:
 
 def write(folder: Path, **texts: str) -> list[Path]:
     """Text files by their name without ending, older than any reading of them could be."""
-    import os
-
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, text in texts.items():
@@ -199,3 +199,19 @@ def write(folder: Path, **texts: str) -> list[Path]:
         os.utime(path, ns=(1_600_000_000_000_000_000, 1_600_000_000_000_000_000 + len(paths)))
         paths.append(path)
     return paths
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[DocumentStore]:
+    """The store of an engine in `folder / "home"`, as another process reads it."""
+    store = DocumentStore.open(folder / "home" / "documents.db", read_only=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def chunk_ids(folder: Path, document_id: int) -> list[int]:
+    with opened(folder) as store:
+        rows = store.connection.execute("SELECT id FROM chunks WHERE document_id = ? ORDER BY position", (document_id,))
+        return [row[0] for row in rows]
