@@ -119,3 +119,7 @@ def measure(questions: Sequence[Question], answer: Callable[[Question], Sequence
         reciprocal += 1 / rank if rank else 0
         tokens += sum(passage.tokens for passage in passages[:5])
     return Figures(recall / len(questions), reciprocal / len(questions), tokens / len(questions))
+
+
+def _of(questions: Sequence[Question], kind: str, is_for_tuning: bool) -> list[Question]:
+    return [question for question in questions if (question.kind, question.is_for_tuning) == (kind, is_for_tuning)]

@@ -64,7 +64,7 @@ def _check_embedder(paths: Paths, settings: Settings) -> Iterator[Finding]:
         if state.is_ready:
             yield ok(area, f"The built-in embedder is ready, {state.origin}.")
         elif state.trouble is not None:
-            yield warn(area, state.trouble, "Make it anew with: hawser rag model get --force")
+            yield warn(area, state.trouble, "Make it anew with: hawser rag model get")
         elif state.weights is not None:
             yield info(area, f"The built-in embedder is made at its first use, {state.weights.origin}.")
         else:

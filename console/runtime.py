@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.embeddings import EmbeddingProvider
     from providers.reach import Reach
+    from rag.worker import OpenEngine
 
 _log = logging.getLogger(__name__)
 
@@ -283,6 +284,22 @@ class Runtime(MachineRuntime):
                 find_weights=False,
             )
         return self._embeds
+
+    def documents_engine(self) -> OpenEngine:
+        """For the worker of the documents only: what opens the one engine over them, in a thread."""
+        from console.library.documents_engine import open_engine
+        from console.library.embedders import Embedders, wait_on
+
+        embedders = Embedders(
+            self.paths,
+            self.settings.endpoints,
+            self._embedding_provider,
+            wait_on(asyncio.get_running_loop()),
+            threads=self.settings.rag.threads,
+        )
+        self._embeds = embedders
+        token = self.keys.get("CHROMA_TOKEN") if self.settings.rag.chroma_url else None
+        return lambda tell: open_engine(self.paths, self.settings.rag, embedders.open, tell, chroma_token=token)
 
     def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
         from providers.registry import embedding_provider

@@ -17,7 +17,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from console.chat.drafts import Draft, Drafts, History
+from console.chat.drafts import Draft, Drafts, History, is_asked
 from console.chat.news import AnswerGrew, AnswerNotice, ChatChanged, ShelfChanged, TurnEnded
 from console.chat.questions import Question
 from console.errors import ConsoleError, NotFound, explain
@@ -456,11 +456,10 @@ class ChatRoom(Room):
         try:
             if editing is not None:
                 await chat.edit(editing, sent.question.text)
-                if sent.draft.chips:
+                if not all(map(is_asked, sent.draft.chips)):
                     self.hawser.warn("A question that is written anew keeps the files it had. Send these with another.")
                     self.put_back(Draft("", sent.draft.chips))
             else:
-                await chat.set_among(chat_documents.among(sent.draft))
                 await chat.check(question)
                 await chat.ask(question)
         except ConsoleError as error:  # nothing the user wrote disappears

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from console.chat.drafts import AddedDocuments, Chip, Collection, Draft
 from console.errors import ConsoleError
-from console.history.chats import Among
+from console.history.among import Among
 from console.text import plural
 
 if TYPE_CHECKING:

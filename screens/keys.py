@@ -209,7 +209,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("library", "move_to", ("m",), "Move", "Put documents into another collection."),
     Action("library", "tags", ("t",), "Tags", "Give the documents, or the collection, tags."),
     Action("library", "export", ("e",), "Export", "Write the text of all documents of the collection to a folder."),
-    Action("library", "remove", ("d", "delete"), "Remove", "Take documents, a collection or a watched folder out; the "
+    Action("library", "remove", ("D", "delete"), "Remove", "Take documents, a collection or a watched folder out; the "
            "files stay where they are.", dangerous=True, footer=7),
     Action("library", "bring_back", ("u",), "Undo", "Add again the documents that were removed last."),
     Action("library", "reindex", ("R",), "Reindex", "Cut and embed the collection anew; the old answers meanwhile."),

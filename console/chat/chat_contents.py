@@ -201,9 +201,10 @@ class ChatContents:
 
     async def set_among(self, among: Among) -> None:
         """Put the questions from now on to these documents; `NO_DOCUMENTS` asks without."""
-        await self._keeper.set_among(among)
-        self.among = among
-        self._changed()
+        if among != self.among:
+            await self._keeper.set_among(among)
+            self.among = among
+            self._changed()
 
     async def set_model(self, model: str | None) -> None:
         await self._keeper.set_model(model)

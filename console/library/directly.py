@@ -28,7 +28,6 @@ class Manner(NamedTuple):
 
 def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> Retrieved:
     from rag.index_exact import exact
-
     from rag.retrieve import Weights, retrieve
     from rag.store import DocumentStore
 

@@ -19,7 +19,7 @@ from rag.reading.limits import MOST_SECTIONS
 
 _WORD = r"[\w$]+"
 _C_LIKE = (
-    r"(?:(?:export|default|public|private|protected|internal|static|final|abstract|sealed|partial|open|data|unsafe|pub"
+    r"(?:(?:export|local|default|public|private|protected|internal|static|final|abstract|sealed|partial|open|data|unsafe|pub"
     r"(?:\([\w:]+\))?|async|virtual|override|inline|constexpr|extern|declare|const|mut|readonly|synchronized|native|case"
     r'|suspend|operator|annotation|inner|fileprivate|mutating|required|indirect|"C")\s+)*'
 )
@@ -30,18 +30,18 @@ _NOT_NAMES = frozenset((
 ))  # fmt: skip
 _CONTAINER = re.compile(
     rf"^(?P<indent>\s*){_C_LIKE}(?:class|interface|struct|enum|trait|namespace|module|protocol|object|record|union"
-    rf"|extension|impl(?:<[^>]*>)?|enum\s+class|package|mixin|type|contract|library)\s+(?P<name>[\w$.:]+(?:\s+for\s+[\w:]+)?)"
+    rf"|extension|impl(?:<[^>]*>)?|mod|enum\s+class|package|mixin|type|contract|library)\s+(?P<name>[\w$.:]+(?:\s+for\s+[\w:]+)?)"
 )
 _FUNCTION = re.compile(
     rf"^(?P<indent>\s*){_C_LIKE}(?:function\s*\*?|func|fn|fun|def|defp|defmodule|defmacro|sub|proc|method|init|macro)\s+"
     rf"(?:\((?P<receiver>[^)]*)\)\s*)?(?P<name>[\w$.:?!]+)"
 )
 _ASSIGNED = re.compile(
-    rf"^(?P<indent>\s*){_C_LIKE}(?:let|var|const|local|val)?\s*(?P<name>{_WORD})\s*(?::[^=]+)?=\s*(?:async\s*)?"
+    rf"^(?P<indent>\s*){_C_LIKE}(?:let|var|const|local|val)?\s*(?P<name>[\w$.]+)\s*(?::[^=]+)?=\s*(?:async\s*)?"
     r"(?:function\b|\([^()]*\)\s*(?::[^=]+)?=>|\w+\s*=>)"
 )
 _CALLED = re.compile(  # Type name(…) {   and   name(…) {   of a class
-    rf"^(?P<indent>\s*){_C_LIKE}(?:[\w$:<>\[\],.*&?~]+\s+)*?[*&]*(?P<name>[\w$:~]+)\s*\((?P<rest>[^;]*)$"
+    rf"^(?P<indent>\s*){_C_LIKE}(?:[\w$:<>\[\],.*&?~]+\s+)*?[*&]*(?P<name>[\w$:~]+)\s*\([^;]*$"
 )
 _SHELL = re.compile(r"^(?P<indent>\s*)(?P<name>[\w:.-]+)\s*\(\)\s*\{?")
 _SQL = re.compile(
@@ -56,9 +56,12 @@ _BRACED = frozenset((
     "js", "mjs", "cjs", "jsx", "ts", "tsx", "mts", "cts", "java", "kt", "kts", "scala", "groovy", "c", "h", "cc",
     "cpp", "cxx", "hpp", "hh", "cu", "cuh", "m", "mm", "cs", "php", "swift", "dart", "sol", "zig", "vue", "svelte",
 ))  # fmt: skip
-_ATTACHED = re.compile(r"^\s*(?://|/\*|\*|#(?!include|define|if|endif|else|pragma)|@|--|;;|\[\w|%)")
-_CLOSING = re.compile(r"^\s*(?:[\])}]|end\b|else\b|catch\b|finally\b|esac\b|fi\b|done\b|\{|EOF)")
-LONGEST_LINE = 2000
+_BODY_TO_COME = re.compile(
+    r"\)\s*(?:(?:const|noexcept|override|final|mut|async)\b\s*|throws\s[\w,. ]+|->\s*[^{]+|:\s*[^{]+)*$"
+)
+_ATTACHED = re.compile(r"^\s*(?:template\s*<|//|/\*|\*|#(?!include|define|if|endif|else|pragma)|@|--|;;|\[\w|%)")
+_CLOSING = re.compile(r"^\s*(?:\w+\s*:\s*$|[\])}]|end\b|else\b|catch\b|finally\b|esac\b|fi\b|done\b|\{|EOF)")
+LONGEST_LINE = 500
 
 
 class _Definition(NamedTuple):
@@ -134,14 +137,14 @@ def _by_lines(text: str, language: str) -> _Marks:
     open_definitions: list[_Definition] = []
     position = 0
     attached_from: int | None = None  # where comments and annotations began that belong to what follows
-    for line in lines:
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         start = position
         position += len(line) + 1
         if not line.strip():
             attached_from = None
             continue
         indent = len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip())
-        found = _definition(line, language) if len(line) <= LONGEST_LINE else None
+        found = _definition(line, following, language) if len(line) <= LONGEST_LINE else None
         if found is None:
             if _ATTACHED.match(line):
                 if attached_from is None:
@@ -169,7 +172,7 @@ def _mark(marks: _Marks, position: int, open_definitions: list[_Definition]) -> 
     marks.append((position, path, "code"))
 
 
-def _definition(line: str, language: str) -> str | None:
+def _definition(line: str, following: str, language: str) -> str | None:
     """The name of what this line defines."""
     patterns: tuple[re.Pattern[str], ...]
     match language:
@@ -188,11 +191,13 @@ def _definition(line: str, language: str) -> str | None:
     for pattern in patterns:
         if found := pattern.match(line):
             receiver = found.groupdict().get("receiver")
-            name = found["name"]
+            name = found["name"].rstrip(":")
+            if name and line.split(None, 1)[0] == "package" and language not in ("pl", "pm"):
+                return None  # says where the whole file belongs
             if receiver and receiver.split():  # Go: func (r *Reader) Read
                 name = f"{receiver.split()[-1].lstrip('*')}.{name}"
             return one_line(name) if name not in _NOT_NAMES else None
-    if language in _BRACED and (found := _CALLED.match(line)) and _opens_a_body(line, found["rest"]):
+    if language in _BRACED and (found := _CALLED.match(line)) and _opens_a_body(line, following):
         name = found["name"]
         first_word = line.split(None, 1)[0].partition("(")[0]
         if name not in _NOT_NAMES and first_word not in _NOT_NAMES and not name[0].isdigit():
@@ -200,9 +205,7 @@ def _definition(line: str, language: str) -> str | None:
     return None
 
 
-def _opens_a_body(line: str, rest: str) -> bool:
-    """Whether this is a definition and no call: a body opens here, or its brace comes on the next line."""
+def _opens_a_body(line: str, following: str) -> bool:
+    """Whether this is a definition and no call: a body opens here, or on the next line."""
     ended = line.rstrip()
-    if ended.endswith("{"):
-        return True
-    return ended.endswith(")") and not line[:1].isspace() and rest.count(")") > rest.count("(")
+    return ended.endswith("{") or (following.lstrip().startswith("{") and _BODY_TO_COME.search(ended) is not None)

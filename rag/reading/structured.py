@@ -52,7 +52,9 @@ def _parted(media_type: str, text: str, key: re.Pattern[str] | None, notes: tupl
     marks: list[tuple[int, tuple[str, ...], Kind]] = [(0, (), "data")]
     if key is not None and len(text) > _BIG:
         keys = [(found.start(), found[1].strip('"')) for found in key.finditer(text)]
-        ends = [*(start for start, _ in keys[1:]), len(text)]
+        if keys and not text[: keys[0][0]].strip(" \n\t{["):
+            keys[0] = (0, keys[0][1])
+        ends = [*(start for start, _ in keys[1:]), len(text)][: len(keys)]
         for (start, name), end in zip(keys, ends, strict=True):
             # Small values stay together: a section of one line would be found for nothing else.
             headings = (one_line(name),) if end - start >= _SMALL else ()

@@ -22,7 +22,7 @@ from screens.widgets.rows import Painted, Rows
 from screens.widgets.transcript.rows import VERDICTS
 
 if TYPE_CHECKING:
-    from console.history.chats import Among
+    from console.history.among import Among
     from console.history.messages import StoredMessage
     from console.history.sources import Source
     from console.library.library import Library

@@ -18,8 +18,11 @@ from screens.dialogs.chats import ChatsDialog
 from screens.keymap import keymap_of, keys_of
 from screens.keys import ACTIONS, PLACES, TRAPS, Action, key_name
 from screens.keys_page import page, readme_table, with_table
+from screens.library import LibraryRoom
 from screens.logs import LogRoom
+from screens.viewer import Viewer
 from screens.widgets.composer import Composer
+from screens.widgets.document import DocumentView
 from screens.widgets.rows import Rows
 from screens.widgets.transcript import Transcript
 from tests.conftest import run
@@ -162,6 +165,9 @@ OWNERS: dict[str, type] = {
     "compare": CompareScreen,
     "chats": ChatsDialog,
     "list": Rows,
+    "library": LibraryRoom,
+    "reading": DocumentView,
+    "viewer": Viewer,
     "log": LogRoom,
 }
 

@@ -62,7 +62,7 @@ def test_a_narrow_window_breaks_the_foot_between_its_parts() -> None:
                     SourceLine(2, "notes.md", "not found", "It sank."),
                 )
             },
-            ["[1] handbook.pdf  ✓ exact", "[2] notes.md  ✗ not found there", "not in it: “It sank.”"],
+            ["[1] handbook.pdf, page 12  ✓ exact", "[2] notes.md  ✗ not found there", "not in it: “It sank.”"],
         ),
         ({"attachments": (Attached("a\x1b[31m.pdf", "application/pdf", 1_200_000),)}, ["▤ a␛[31m.pdf 1.2 MB"]),
         ({"head": "evil\x1b]0;x\x07 · 14:02"}, ["evil␛]0;x␇ · 14:02"]),
