@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,17 +39,22 @@ async def with_library(
 ) -> AsyncIterator[tuple[HawserApp, Pilot[int]]]:
     """The app; a worker is started when it is first needed, and is told to leave at the end."""
     monkeypatch.setenv("HAWSER_HOME", str(home))
-
-    def before(runtime: Runtime) -> None:
-        runtime.library._connect = partial(client.connect, command=COMMAND)
-
-    async with running(home, settings, before=before, **more) as (app, pilot):
+    async with running(home, settings, before=use_worker, **more) as (app, pilot):
         try:
             yield app, pilot
         finally:
-            worker = app.runtime.library._client
-            if worker is not None:
-                os.kill(worker.worker_pid, 15)
+            end_worker(app)
+
+
+def use_worker(runtime: Runtime) -> None:
+    """This process is the one that is started when the documents are first needed."""
+    runtime.library._connect = partial(client.connect, command=COMMAND)
+
+
+def end_worker(app: HawserApp) -> None:
+    worker = app.runtime.library._client
+    if worker is not None and worker.worker_pid:
+        os.kill(worker.worker_pid, signal.SIGTERM)
 
 
 def _open(paths: Paths) -> Any:
