@@ -84,8 +84,9 @@ class Column:
         message.change(item)
         self._corrected(index)
 
-    def grow(self, index: int, text: str, thinking: str) -> None:
-        self.messages[index].take(text, thinking)
+    def grow(self, index: int, text: str, thinking: str, *, is_marked: bool = False) -> None:
+        """`is_marked`: something in the transcript is selected or searched for, by the places of lines."""
+        self.messages[index].take(text, thinking, at_end=self.follows and not is_marked)
         self._corrected(index)
 
     def cut(self, count: int) -> None:
