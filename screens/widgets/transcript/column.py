@@ -230,6 +230,7 @@ class Column:
         """After any change: everything in sight is laid out, and the window does not go past the end."""
         if not self.messages or self.room <= 0:
             self.place = START
+            self.follows = self.follows or not self.messages
             return
         if self.follows:
             self.place = self._last()
