@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -14,20 +13,18 @@ from threading import Event, Thread
 
 import pytest
 
-from rag import adding, walk
+from rag import walk
 from rag.chunks import Rules
 from rag.documents import Progress, Wanted
 from rag.errors import LibraryFull, UnknownName
 from rag.index_exact import ExactIndex
 from rag.readers import Reader
-from rag.store import DocumentStore
 from tests.conftest import unmeasured
 from tests.rag.engine_process import text_of
 from tests.rag.kit import (
     PATIENCE_S,
     HashEmbedder,
     MemoryIndex,
-    chunk_ids,
     engine_at,
     engine_in,
     opened,
@@ -66,11 +63,11 @@ def test_killed_engine_loses_nothing_that_was_acknowledged(tmp_path: Path) -> No
         size = index.size(build)
 
     assert acknowledged
-    for name, (document, turn) in acknowledged.items():
-        assert documents[name].id == document
+    for name, (document_id, last_turn) in acknowledged.items():
+        assert documents[name].id == document_id
         assert documents[name].state == "ready"
         # The file may have changed once more before the kill, without this being acknowledged.
-        assert texts[name] in (text_of(turn % 10, turn), (files / name).read_text())
+        assert texts[name] in (text_of(last_turn % 10, last_turn), (files / name).read_text())
     assert chunks == vectors == size > 0
     assert findings == []
 
