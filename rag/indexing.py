@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rag import rows
 from rag.documents import Build
-from rag.errors import IndexBroken
+from rag.errors import IndexBroken, IndexUnreachable
 from rag.index import VectorIndex
 from rag.rounds import Bell
 from rag.store import DocumentStore
@@ -54,6 +54,8 @@ class IndexKeeper:
         self._index: VectorIndex | None = None
         self._sound: set[int] = set()
         """Builds that were looked at and may be asked."""
+        self._doubtful: set[int] = set()
+        """Builds that were made anew because of an error, and did not take anything since."""
         self._untold_since: float | None = None
         self.trouble: str | None = None
 
@@ -165,7 +167,8 @@ class IndexKeeper:
             except IndexBroken as error:
                 log.warning("the index did not answer: %s", error.text)
                 self.trouble = error.text
-                self.look_again()
+                if not isinstance(error, IndexUnreachable):
+                    self.look_again()
                 by_looking.append(build)
                 continue
             found += _cosines(untold, vector)
@@ -228,11 +231,15 @@ class IndexKeeper:
             ids = [chunk_id for chunk_id, _ in untold]
             try:
                 index.add(build, ids, vectors)
-            except IndexBroken as error:
-                if build.id in self._sound:
-                    self.make_anew(build, error.text)
-                    return True
+            except IndexUnreachable:
                 raise
+            except IndexBroken as error:
+                if build.id in self._doubtful:  # it was just made anew; that is not what helps
+                    raise
+                self.make_anew(build, error.text)
+                self._doubtful.add(build.id)
+                return True
+            self._doubtful.discard(build.id)
             with self._store.write() as connection:
                 connection.executemany("UPDATE chunks SET indexed = 1 WHERE id = ?", [(each,) for each in ids])
                 there = "SELECT 1 FROM chunks WHERE id = ?"
@@ -252,7 +259,8 @@ class IndexKeeper:
             builds = rows.builds(connection, "WHERE embedder IS NOT NULL ORDER BY id")
         build = next((each for each in builds if each.id not in self._sound), None)
         if build is None:
-            self.trouble = None
+            if not self._doubtful:
+                self.trouble = None
             return False
         fault = self.fault(build)
         if fault is None:

@@ -35,7 +35,7 @@ class Tidying:
                 "AND id > (SELECT live_build FROM collections WHERE collections.id = builds.collection_id)",
             )
         for build in made:
-            if not self._is_complete(build) or self._keeper.is_behind(build):
+            if not self._is_complete(build) or (self._keeper.trouble is None and self._keeper.is_behind(build)):
                 continue
             with self._store.write(durable=True) as connection:
                 connection.execute(

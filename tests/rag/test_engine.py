@@ -162,12 +162,13 @@ def test_vectors_that_the_index_does_not_know_yet_are_found(tmp_path: Path) -> N
         added = engine.add([str(more[0])], "notes")
         assert engine.wait(added.document_ids, "ready", PATIENCE_S)
         found = engine.retrieve(Wanted("hot water", ("notes",)))
+        assert engine.wait_until(lambda: engine.status().error == "It is damaged.", PATIENCE_S)
         trouble = engine.status().index_trouble
 
     assert found.method == "hybrid"
     assert found.passages[0].document == "tea.txt"
     assert found.passages[0].vector_rank == 1
-    assert trouble is not None
+    assert trouble == "It is damaged."
 
 
 def test_other_embedder_is_built_beside_and_swapped(tmp_path: Path) -> None:
