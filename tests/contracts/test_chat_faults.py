@@ -58,9 +58,12 @@ SILENT = (FaultKind.SLOW, FaultKind.STALL, FaultKind.ENDLESS)
 ELSEWHERE = (FaultKind.EMPTY, FaultKind.ESCAPES, FaultKind.REFUSE)
 """Answers of their own, and a door instead of a request: each has a test of its own below."""
 
+OF_VECTORS = (FaultKind.OTHER_SIZE, FaultKind.NOT_A_NUMBER, FaultKind.OTHER_ORDER)
+"""They hit answers with vectors alone, see `tests/providers/test_embeddings.py`."""
+
 
 def test_every_kind_of_fault_has_an_outcome() -> None:
-    outcomes = [*SURVIVED, *TOLD, *SILENT, *ELSEWHERE]
+    outcomes = [*SURVIVED, *TOLD, *SILENT, *ELSEWHERE, *OF_VECTORS]
 
     assert sorted(outcomes) == sorted(FaultKind)
 
