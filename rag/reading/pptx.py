@@ -11,7 +11,7 @@ from rag.reading.parts import Element, Parts, attribute, core_title, local
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 _FIELDS = ("sldNum", "dt", "ftr", "hdr")
-"""Placeholders that repeat on every slide."""
+"""Shapes that repeat on every slide."""
 
 
 def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
@@ -70,11 +70,11 @@ def _shapes(root: Element) -> tuple[str, list[str]]:
         element = waiting.pop()
         match local(element.tag):
             case "sp":
-                kind = _placeholder(element)
+                role = _role(element)
                 lines = _paragraphs(element)
-                if kind in ("title", "ctrTitle") and not title:
+                if role in ("title", "ctrTitle") and not title:
                     title = " ".join(" ".join(lines).split())
-                elif kind not in _FIELDS:
+                elif role not in _FIELDS:
                     paragraphs.extend(lines)
             case "tr":
                 cells = [" ".join(" ".join(_paragraphs(cell)).split()) for cell in element if local(cell.tag) == "tc"]
@@ -86,7 +86,7 @@ def _shapes(root: Element) -> tuple[str, list[str]]:
     return title, paragraphs
 
 
-def _placeholder(shape: Element) -> str | None:
+def _role(shape: Element) -> str | None:
     return next((attribute(each, "type") or "body" for each in shape.iter() if local(each.tag) == "ph"), None)
 
 
