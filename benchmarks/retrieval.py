@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from hashlib import blake2b
 from itertools import accumulate
@@ -36,12 +36,15 @@ DOCUMENTATION = ROOT / ".cache" / "python-docs"
 CLASSICAL = Rules(chunk_tokens=1000, overlap_tokens=200, by_section=False)
 SPLIT = ("the half for tuning", "the other half")
 DEPTH = 10
+BUDGET_TOKENS = 1_536
 
 
 class Figures(NamedTuple):
     recall_at_5: float
     mrr_at_10: float
     top_5_tokens: float
+    in_budget: float
+    """Recall of what fits into the tokens that the product gives passages, however many they are."""
 
 
 class Library:
@@ -74,9 +77,10 @@ class Library:
 
         return nearest
 
-    def ask(self, question: str, weights: Weights, top_k: int = DEPTH) -> Sequence[Passage]:
+    def ask(self, question: str, weights: Weights, budget_tokens: int | None = None) -> Sequence[Passage]:
         near = self.near(question) if weights.vectors else None
-        return retrieve(self.connection, Wanted(question, top_k=top_k), near=near, weights=weights).passages
+        wanted = Wanted(question, top_k=DEPTH if budget_tokens is None else 40, budget_tokens=budget_tokens)
+        return retrieve(self.connection, wanted, near=near, weights=weights).passages
 
 
 def _collection(connection: sqlite3.Connection, chunking: str) -> None:
@@ -119,15 +123,17 @@ def is_found(question: Question, passage: Passage) -> bool:
     return 2 * shared >= min(question.end - question.start, passage.span.end - passage.span.start)
 
 
-def measure(questions: Sequence[Question], answer: Callable[[Question], Sequence[Passage]]) -> Figures:
-    recall, reciprocal, tokens = 0, 0.0, 0
+def measure(questions: Sequence[Question], library: Library, weights: Weights) -> Figures:
+    recall, in_budget, reciprocal, tokens = 0, 0, 0.0, 0
     for question in questions:
-        passages = answer(question)
+        passages = library.ask(question.text, weights)
         rank = next((at for at, passage in enumerate(passages[:DEPTH], 1) if is_found(question, passage)), None)
         recall += rank is not None and rank <= 5
         reciprocal += 1 / rank if rank else 0
         tokens += sum(passage.tokens for passage in passages[:5])
-    return Figures(recall / len(questions), reciprocal / len(questions), tokens / len(questions))
+        in_budget += any(is_found(question, one) for one in library.ask(question.text, weights, BUDGET_TOKENS))
+    count = len(questions)
+    return Figures(recall / count, reciprocal / count, tokens / count, in_budget / count)
 
 
 def _of(questions: Sequence[Question], kind: str, is_for_tuning: bool) -> list[Question]:
@@ -154,16 +160,11 @@ def quality(embedder: Embedder, is_tuning: bool) -> None:
         cells = []
         for kind in ("faq", "title"):
             questions = _of(corpus.questions, kind, is_tuning)
-            figures = measure(questions, _answers(library, weights))
-            cells.append(
-                f"{figures.recall_at_5:.3f} {figures.mrr_at_10:.3f} {figures.top_5_tokens:6,.0f} ({len(questions)})"
-            )
+            figures = measure(questions, library, weights)
+            cells.append(" ".join(f"{figure:6,.0f}" if figure > 1 else f"{figure:.3f}" for figure in figures))
         print(f"{name:24}{cells[0]:>28}{cells[1]:>28}")
-    print("recall@5, MRR@10, tokens of the first five (questions)")
-
-
-def _answers(library: Library, weights: Weights) -> Callable[[Question], Sequence[Passage]]:
-    return lambda question: library.ask(question.text, weights)
+    counts = [len(_of(corpus.questions, kind, is_tuning)) for kind in ("faq", "title")]
+    print(f"recall@5, MRR@10, tokens of the first five, recall within {BUDGET_TOKENS:,} tokens; {counts} questions")
 
 
 def speed(count: int) -> None:

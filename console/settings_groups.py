@@ -748,7 +748,7 @@ class RagSettings(Group):
         "How many tokens the passages of a question may have together; less where the model's window is small.",
         default=1536,
     )
-    lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.3"))
+    lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.5"))
     vector_weight: Decimal = setting(_SHARE, "How much a place in the order by meaning counts.", default=Decimal(1))
     reranker: str | None = setting(
         text(),

@@ -134,7 +134,7 @@ class Scope:
             tuple(self._builds),
         ).fetchone()[0]
         self._is_everything = self.documents is None and not others and not self._without
-        self.few = None if self._is_everything else self._listed()
+        self.few = self._listed() if others or self.documents is not None else None
         """The ids, when they are few."""
 
     @property

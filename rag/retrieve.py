@@ -1,7 +1,7 @@
 """Passages for a question: words and vectors asked together, one ranking over all collections, packed to a budget.
 
 Ranks are fused, not scores: a BM25 and a cosine cannot be compared, nor can cosines of two embedders. Weights were
-measured (docs/documents.md). Neighbours in a document become one passage; the same text is not given twice; one
+measured (docs/documents-search.md). Neighbours in a document become one passage; the same text is not given twice; one
 document does not fill the answer unless the best passage is its own.
 """
 

@@ -702,6 +702,17 @@ def test_documents_that_could_not_be_found_are_refused_as_settings(paths: Paths,
     assert words in error.value.text
 
 
+def test_words_and_meaning_weigh_what_was_measured(paths: Paths) -> None:
+    from rag.retrieve import MEASURED
+
+    chosen = settings_from("", paths, {}).rag
+
+    assert (chosen.vector_weight, chosen.lexical_weight) == (
+        Decimal(str(MEASURED.vectors)),
+        Decimal(str(MEASURED.words)),
+    )
+
+
 def test_clouds_keys_belong_to_somebody_whatever_they_are_called(paths: Paths) -> None:
     from console.commands.key import _users
 
