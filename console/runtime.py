@@ -282,8 +282,21 @@ class Runtime(MachineRuntime):
                 self._embedding_provider,
                 wait_on(asyncio.get_running_loop()),
                 find_weights=False,
+                book=self._book_embedding,
             )
         return self._embeds
+
+    async def _book_embedding(self, endpoint: Endpoint, model: str, tokens: int | None) -> None:
+        from console.errors import StoreError
+        from console.money.embedding import embedding_entry
+        from console.money.prices import Prices
+
+        prices = Prices(self.settings.prices)
+        entry = embedding_entry(endpoint, model, tokens, prices=prices, at=self.clock.now(), client="documents")
+        try:
+            await (await self.store()).book(entry)
+        except StoreError as error:
+            _log.warning("what was embedded could not be booked: %s", error.text)
 
     def documents_engine(self) -> OpenEngine:
         """For the worker of the documents only: what opens the one engine over them, in a thread."""
@@ -296,6 +309,7 @@ class Runtime(MachineRuntime):
             self._embedding_provider,
             wait_on(asyncio.get_running_loop()),
             threads=self.settings.rag.threads,
+            book=self._book_embedding,
         )
         self._embeds = embedders
         token = self.keys.get("CHROMA_TOKEN") if self.settings.rag.chroma_url else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.text import plural
 from screens.dialogs.confirm import Choice, ChoiceDialog, ConfirmDialog
-from screens.library_lines import path_words
+from screens.library_lines import tail_words
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def _ask_secrets(hawser: HawserApp, secrets: Sequence[Looked], collection:
         f"{'This looks' if len(secrets) == 1 else 'These look'} like something that is nobody else's business:",
         "",
     ]
-    lines += [f"  {clip(path_words(each.path), 60)}  ({each.secret})" for each in secrets[:MOST_NAMED]]
+    lines += [f"  {each.secret} in {tail_words(each.path, 40)}" for each in secrets[:MOST_NAMED]]
     if len(secrets) > MOST_NAMED:
         lines.append(f"  and {len(secrets) - MOST_NAMED} more")
     lines += ["", f"What is in {collection} can be found, and sent to whichever model answers."]

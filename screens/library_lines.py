@@ -61,7 +61,7 @@ def done_share(row: Collection) -> float | None:
 
 def folder_line(row: Folder, width: int, palette: Palette, *, is_cursor: bool) -> list[Segment]:
     quiet = palette.muted if is_cursor else palette.faint
-    return [Segment("  ⟳ ", palette.tool), Segment(clip(_tail_of(row.path, width - 5), width - 5), quiet)]
+    return [Segment("  ⟳ ", palette.tool), Segment(clip(tail_words(row.path, width - 5), width - 5), quiet)]
 
 
 def path_words(path: str) -> str:
@@ -69,7 +69,7 @@ def path_words(path: str) -> str:
     return path if "://" in path else shown_path(Path(path))
 
 
-def _tail_of(path: str, width: int) -> str:
+def tail_words(path: str, width: int) -> str:
     shown = path_words(path)
     return shown if len(shown) <= width else "…" + shown[-max(width - 1, 1) :]
 

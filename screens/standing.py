@@ -104,6 +104,10 @@ class Standing:
             else:
                 links[name] = state
             self._show(self.snapshot._replace(links=links))
+        elif kind == "LibraryProgress":
+            from screens.library_lines import short_work
+
+            self._show(self.snapshot._replace(documents=short_work(event.status)))  # type: ignore[attr-defined]
         elif kind in _FACTS:
             self._again.set()
 

@@ -138,6 +138,7 @@ class FilesDialog(LedDialog[tuple[str, ...]]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        event.prevent_default()  # Enter is not for the row alone here
         if self.is_address:
             self.dismiss((self.words,))
         elif self._marked:

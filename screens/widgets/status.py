@@ -38,6 +38,8 @@ class Snapshot(NamedTuple):
     """Of the answer that streams."""
     is_settled: bool = True
     """Whether there was time to begin guarding; before that nobody is told that nobody guards."""
+    documents: tuple[str, str] | None = None
+    """What is being done with them, in a word, and its colour."""
     room: str = ""
     more: tuple[Part, ...] = ()
     """What the room in sight adds."""
@@ -59,6 +61,9 @@ def parts_of(snapshot: Snapshot) -> list[Part]:
     if snapshot.tokens_per_s:
         parts.append(Part(60, f"{snapshot.tokens_per_s:.0f} tok/s", "accent"))
     parts += _links(snapshot.links)
+    if snapshot.documents is not None:
+        words, colour = snapshot.documents
+        parts.append(Part(35, words, colour, "documents"))
     view = snapshot.overview
     if view is None:
         return parts

@@ -12,7 +12,7 @@ import pytest
 from console.chat.conversation import OngoingTurn
 from console.chat.turn import Turn
 from console.errors import NotFound
-from console.history.chats import Among
+from console.history.among import Among
 from console.library.library import Library
 from console.settings import settings_from
 from providers.chat.base import Delta, End, Finish, Message

@@ -119,6 +119,10 @@ def test_passages_take_at_most_half_of_what_the_window_leaves(window: int | None
     assert budget(1536, window, reserve_tokens=1014, needed_tokens=100) == expected
 
 
+LONG = "Does the manual say that the chain of a ship must be dry?"
+"""Its "that" points to nothing before it."""
+
+
 @pytest.mark.parametrize(
     ("question", "looked_up"),
     [
@@ -128,9 +132,9 @@ def test_passages_take_at_most_half_of_what_the_window_leaves(window: int | None
         ("And the second?", "And the second? strong manila rope"),
         ("What about chain?", "What about chain? strong manila rope"),
         ("What is asyncio?", "What is asyncio?"),
-        ("Does the manual say that the chain of a ship must be dry?", "Does the manual say that the chain of a ship must be dry?"),
+        (LONG, LONG),
     ],
-)  # fmt: skip
+)
 def test_a_question_that_refers_back_takes_the_words_before_it_along(question: str, looked_up: str) -> None:
     assert standalone(question, ["Where do I moor?", "How strong is manila rope?"]) == looked_up
 

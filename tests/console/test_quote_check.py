@@ -67,10 +67,10 @@ def test_a_paraphrase_is_placed_where_its_words_stand() -> None:
     assert PASSAGES[2][start:end].startswith("bowline does not slip")
 
 
-@pytest.mark.parametrize(
-    "marks",
-    ["[1][2]", "[1, 2]", "[1] [2]", "[1; 2]", "[1-2]", "[1–2]", "[Source 1][Source 2]", "[^1][^2]", "【1】【2】", "【1†ropes】【2†knots】"],
-)  # fmt: skip
+MARKS = ("[1][2]", "[1, 2]", "[1] [2]", "[1; 2]", "[1-2]", "[1–2]", "[Source 1][Source 2]", "[^1][^2]", "【1】【2】")
+
+
+@pytest.mark.parametrize("marks", [*MARKS, "【1†ropes】【2†knots】"])
 def test_marks_are_understood_however_a_model_writes_them(marks: str) -> None:
     checked = only(f"Hawsers moor a ship, and the bowline was known in 1627 {marks}.")
 
@@ -88,7 +88,8 @@ def test_a_mark_behind_the_full_stop_belongs_to_the_sentence_before_it() -> None
 
 
 def test_items_of_a_list_and_cells_are_sentences_of_their_own() -> None:
-    text = "Ropes:\n- It moors or tows a ship [1]\n- It holds 9 kg [2]\n1. It was known in 1627 [2]\n\n| a | It moors a ship [1] |\n"
+    items = "- It moors or tows a ship [1]\n- It holds 9 kg [2]\n1. It was known in 1627 [2]"
+    text = f"Ropes:\n{items}\n\n| a | It moors a ship [1] |\n"
 
     assert [verdict for _, verdict in found(text)] == ["exact", "not found", "exact", "close"]
 

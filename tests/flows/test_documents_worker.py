@@ -1,153 +1,189 @@
-"""Documents in a process of their own with chromadb: killed, shared, damaged; nothing that was acknowledged is lost."""
+"""Documents added from the command line: the real process that reads and embeds them, until it is told to leave."""
 
 from __future__ import annotations
 
-import asyncio
-import os
+import fcntl
 import signal
-import sqlite3
-import tempfile
+import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from console.library.client import WorkerClient, connect
-from console.library.documents_engine import open_index
+from console.errors import NotAgreed, NoWorker
+from console.events import Bus
+from console.history.among import Among
+from console.library.news import LibraryChanged, LibraryProgress
+from console.library.once import ask_once
+from console.library.place import worker_place
 from console.paths import Paths, find_paths
-from rag import rows
-from rag.documents import Retrieved, Wanted
-from rag.wire import from_json, to_json
+from console.settings import settings_from
+from providers.simulated.services import SimulatedOllama
 from tests.conftest import run
-from tests.console.documents_kit import COMMAND, small_embedder
-from tests.console.test_worker_client import end_worker, gone
-from tests.rag.kit import engine_at, engine_in, settle, write
+from tests.console.library_kit import ROPES, library_of
+from tests.flows.kit import Hawser, complaint, endpoint, finish
+
+BY_WORDS = '[rag]\nembedder = "none"'
 
 
 @pytest.fixture
-def paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
-    with tempfile.TemporaryDirectory(prefix="hw") as runtime:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        made = find_paths()
-        yield made
-        end_worker(made)
+def paths(hawser: Hawser, ollama: SimulatedOllama, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """Of a user whose documents are found by words; the worker that a test started is ended with it."""
+    hawser.settings(endpoint("inference", ollama), BY_WORDS, model="inference/llama3.1:8b")
+    for name, value in hawser.env.items():
+        monkeypatch.setenv(name, value)
+    found = find_paths(hawser.env)
+    yield found
+    leave(found)
 
 
-def texts(folder: Path, name: str, count: int) -> list[str]:
-    """Files with a word each that no other has."""
-    return [
-        str(path)
-        for path in write(
-            folder, **{f"{name}{n}": f"The {name} number{n} of the ropes is {name}{n}." for n in range(count)}
-        )
+def leave(paths: Paths) -> None:
+    place = worker_place(paths)
+    if not place.lock.exists():
+        return
+    try:
+        ask_once(paths, "leave", {"why": "the test is over"}, 10)
+    except NoWorker:
+        pass
+    with place.lock.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the worker holds it for as long as it lives
+
+
+@pytest.fixture
+def folder(hawser: Hawser) -> Path:
+    found = hawser.home / "files"
+    found.mkdir()
+    for name, text in ROPES.items():
+        (found / name).write_text(text)
+    return found
+
+
+def test_what_is_added_is_found_when_the_command_returns(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    added = hawser.run("rag", "add", str(folder), "-C", "ropes", "--tag", "deck", "--json")
+
+    found = hawser.run("rag", "query", "unequal", "thickness", "--tag", "deck", "--json").json()
+    assert added.code == 0
+    assert [(each["name"], each["state"]) for each in added.json()["items"]] == [
+        ("hawsers.md", "ready"),
+        ("knots.md", "ready"),
     ]
+    assert found["items"][0]["document"] == "knots.md"
 
 
-async def ask(client: WorkerClient, text: str) -> Retrieved:
-    return from_json(Retrieved, await client.call("retrieve", wanted=to_json(Wanted(text))))
+def test_what_cannot_be_added_says_so(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    (folder / "key.md").write_text("-----BEGIN RSA PRIVATE KEY-----\n" + "abc\n" * 30)
+    (folder / "empty.md").touch()
+
+    done = hawser.run("rag", "add", str(folder / "key.md"), str(folder / "none.md"))
+    allowed = hawser.run("rag", "add", str(folder / "key.md"), "--allow-secrets")
+
+    assert done.code == 2
+    assert "a private key" in done.err
+    assert "none.md" in done.err
+    assert allowed.code == 0
 
 
-async def end(client: WorkerClient, number: signal.Signals) -> None:
-    os.kill(client.worker_pid, number)
-    await gone(client.worker_pid)
+def test_documents_and_collections_are_removed_and_their_files_stay(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    one = hawser.run("rag", "rm", "ropes", "knots.md")
+    unasked = hawser.run("rag", "rm", "ropes")
+    whole = hawser.run("rag", "rm", "ropes", "--yes")
+
+    assert "Removed 1 document from ropes" in one.err
+    assert complaint(unasked, 2).startswith("Removing asks first")
+    assert "Removed 1 document" in whole.err
+    assert hawser.run("rag", "ls", "--json").json()["items"] == []
+    assert sorted(path.name for path in folder.iterdir()) == ["hawsers.md", "knots.md"]
 
 
-def look_at_what_is_left(paths: Paths) -> tuple[int, list[int]]:
-    """How many documents are ready, once what is left was done, and chunks whose own vector does not find them."""
-    index = open_index(paths, None, None)
-    embedder = small_embedder()
-    with engine_in(paths.documents, embedder, index=index) as engine:
-        settle(engine)
-        with closing(sqlite3.connect(paths.documents_file)) as connection:
-            (build,) = rows.builds(connection, "WHERE embedder IS NOT NULL")
-            stored = connection.execute("SELECT chunk_id, vector FROM vectors").fetchall()
-            (ready,) = connection.execute("SELECT count(*) FROM documents WHERE state = 'ready'").fetchone()
-        assert index.size(build) == len(stored) == ready
-        lost = [
-            number
-            for number, vector in stored
-            if number not in {found for found, _ in index.nearest(build, np.frombuffer(vector, "<f4"), 8)}
-        ]
-    return ready, lost
+def test_a_collection_is_made_anew_and_checked(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    again = hawser.run("rag", "reindex", "ropes")
+    checked = hawser.run("rag", "check")
+
+    assert (again.code, checked.code) == (0, 0)
+    assert "Everything is in order." in checked.err
 
 
-def test_two_clients_add_at_once_and_no_vector_is_lost(paths: Paths, tmp_path: Path) -> None:
+def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.settings(
+        endpoint("far", "https://embed.example.com/v1"), '[rag]\nembedder = "far/embed-3"', model="far/chat"
+    )
+
+    done = hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    assert complaint(done, 3) == "The text of 'ropes' would be sent to 'far' to be embedded."
+    assert "--agree-remote" in done.lines[-1]
+    assert not paths.documents_file.exists()
+
+
+def test_watching_ends_tidily(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    watching = hawser.start("rag", "watch", str(folder), "-C", "ropes", stderr=subprocess.PIPE)
+    assert watching.stderr is not None
+    first = watching.stderr.readline().decode()
+    watching.send_signal(signal.SIGINT)
+    ended = finish(watching)
+
+    kept = hawser.run("rag", "watch", str(folder), "-C", "ropes", "--keep")
+    listed = hawser.run("rag", "watch", "--json").json()["items"]
+    stopped = hawser.run("rag", "watch", str(folder), "--stop")
+
+    assert first == f"Watching {folder} for ropes. Ctrl+C ends it.\n"
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert kept.code == 0
+    assert [(each["path"], each["collection"]) for each in listed] == [(str(folder), "ropes")]
+    assert "is not watched any more" in stopped.err
+    assert hawser.run("rag", "watch", "--json").json()["items"] == []
+
+
+def test_the_library_tells_of_work_and_changes(paths: Paths, folder: Path, tmp_path: Path) -> None:
     async def body() -> None:
-        one, other = await asyncio.gather(connect(paths, command=COMMAND), connect(paths, command=COMMAND))
-        both = await asyncio.gather(
-            one.call("add", paths=texts(tmp_path / "a", "hemp", 60), collection="ropes"),
-            other.call("add", paths=texts(tmp_path / "b", "sisal", 60), collection="ropes"),
-        )
-        documents = [number for added in both for number in added["document_ids"]]
-        assert await one.call("wait", documents=documents, until="ready", seconds=40)
-        found = await ask(other, "sisal17")
-        assert found.method == "hybrid"
-        assert any("sisal17" in passage.text for passage in found.passages)
-        await end(one, signal.SIGTERM)
-        await one.close()
-        await other.close()
+        bus = Bus()
+        library = library_of(paths, settings_from(BY_WORDS, paths, {}, discover=False), bus=bus)
+        try:
+            assert not await library.follow()
+            with bus.subscribe() as news:
+                added = await library.add([folder], "ropes", tags=("deck",))
+                documents = await library.wait(added.document_ids, "ready", seconds=30)
+                await library.rename("ropes", "lines")
+                await library.move([documents[0].id], "thick")
+                await library.tag(["bow"], document_ids=[documents[1].id])
+                collections = {each.name: each.documents for each in await library.collections()}
+                tagged = await library.document(documents[1].id)
+                bus.close()
+                told = [event async for event in news]
+
+            assert await library.follow()
+            assert [each.state for each in documents] == ["ready", "ready"]
+            assert (collections, tagged.tags) == ({"lines": 1, "thick": 1}, ("bow",))
+            assert any(isinstance(event, LibraryProgress) and event.status.is_up for event in told)
+            assert any(isinstance(event, LibraryChanged) and event.what == "documents" for event in told)
+            await library.wait([documents[0].id], "ready", seconds=30)
+            assert await library.unread(Among(("lines", "thick"))) == []
+            assert await library.export("lines", tmp_path / "out") == 1
+            assert [path.name for path in (tmp_path / "out").iterdir()] == ["knots.md"]
+            assert await library.disk_use() > 0
+            assert await library.remove("thick") == 1
+        finally:
+            await library.close()
 
     run(body())
 
-    assert look_at_what_is_left(paths) == (120, [])
 
-
-def test_what_was_acknowledged_outlives_a_kill_at_any_time(paths: Paths, tmp_path: Path) -> None:
+def test_the_library_refuses_to_send_text_that_nobody_agreed_to(paths: Paths, folder: Path) -> None:
     async def body() -> None:
-        client = await connect(paths, command=COMMAND)
-        documents: list[int] = []
-        for turn in range(3):
-            added = await client.call("add", paths=texts(tmp_path / str(turn), f"t{turn}x", 50), collection="ropes")
-            documents += added["document_ids"]
-            if turn:
-                await client.call("wait", documents=documents[-50:-25], until="lexical", seconds=40)
-            if turn < 2:
-                await end(client, signal.SIGKILL)
-        assert await client.call("wait", documents=documents, until="ready", seconds=40)
-        assert len(set(documents)) == 150
-        await end(client, signal.SIGKILL)
-        await client.close()
+        settings = settings_from("", paths, {}, discover=False)
+        library = library_of(paths, settings, remote=lambda name: "far")
+        try:
+            with pytest.raises(NotAgreed) as error:
+                await library.add([folder], "ropes")
+        finally:
+            await library.close()
+
+        assert "'far'" in error.value.text
+        assert not worker_place(paths).lock.exists()
 
     run(body())
-
-    assert look_at_what_is_left(paths) == (150, [])
-
-
-def test_questions_really_go_through_chromadb(paths: Paths, tmp_path: Path) -> None:
-    index = open_index(paths, None, None)
-    with engine_in(paths.documents, small_embedder(), index=index) as engine:
-        engine.add(texts(tmp_path / "a", "hemp", 20), "ropes")
-        settle(engine)
-        with closing(sqlite3.connect(paths.documents_file, timeout=10)) as connection:
-            connection.execute("DELETE FROM vectors")  # nothing is left that could be looked at one by one
-            connection.commit()
-
-        found = engine.retrieve(Wanted("which rope is hemp7", ("ropes",)))
-
-    assert found.method == "hybrid"
-    assert found.passages[0].vector_rank is not None
-    assert any(path.is_dir() for path in (paths.documents / "index").glob("chroma-*"))
-
-
-def test_a_damaged_index_is_made_anew_and_answers_meanwhile(
-    paths: Paths, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with engine_in(paths.documents, small_embedder(), index=open_index(paths, None, None)) as engine:
-        engine.add(texts(tmp_path / "a", "hemp", 30), "ropes")
-        settle(engine)
-    for database in (paths.documents / "index").glob("chroma-*/chroma.sqlite3"):
-        database.write_bytes(b"garbage" * 1000)
-
-    engine = engine_at(paths.documents, small_embedder(), index=open_index(paths, None, None))
-    before = engine.retrieve(Wanted("hemp7", ("ropes",)))
-    engine.start()
-    settle(engine)
-    after = engine.retrieve(Wanted("hemp7", ("ropes",)))
-    engine.stop()
-
-    assert "made anew: The vector index was damaged: file is not a database." in caplog.text
-    assert any("hemp7" in passage.text for passage in before.passages)
-    assert any("hemp7" in passage.text for passage in after.passages)
-    assert look_at_what_is_left(paths) == (30, [])

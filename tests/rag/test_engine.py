@@ -29,7 +29,8 @@ def steps(step_s: float) -> Callable[[], float]:
 
 def engine_error(told: Queue[Progress]) -> str | None:
     """What was told last."""
-    return list(told.queue)[-1].error
+    last: Progress = list(told.queue)[-1]
+    return last.error
 
 
 def test_added_file_is_found_by_words_and_vectors(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _text_segments(self, number: int, start: int, end: int, base: Style) -> list[Segment]:
         text = self._text
-        while end > start and text[end - 1] in "\n\r":
+        while end > start and text[end - 1] in "\n\r ":
             end -= 1
         style = self._palette.heading if start in self._headings else self._palette.text
         cuts = {start, end}

@@ -1,0 +1,75 @@
+"""The documents' worker of its own process with the real engine over an embedder of tests, and the app that talks to it.
+
+`python -m tests.screens.library_worker` is that process; `with_library` makes the app of a test use it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from console.library import client
+from console.library import worker as worker_process
+from console.paths import Paths
+from console.runtime import Runtime
+from screens.app import HawserApp
+from tests.screens.kit import running
+
+COMMAND = (sys.executable, "-m", "tests.screens.library_worker")
+SETTINGS = """
+[chat]
+model = "box/llama3.1:8b"
+[endpoints.box]
+wire = "ollama"
+base_url = "http://127.0.0.1:9"
+"""
+
+
+@asynccontextmanager
+async def with_library(
+    home: Path, monkeypatch: Any, settings: str = SETTINGS, **more: Any
+) -> AsyncIterator[tuple[HawserApp, Pilot[int]]]:
+    """The app; a worker is started when it is first needed, and is told to leave at the end."""
+    monkeypatch.setenv("HAWSER_HOME", str(home))
+    async with running(home, settings, before=use_worker, **more) as (app, pilot):
+        try:
+            yield app, pilot
+        finally:
+            end_worker(app)
+
+
+def use_worker(runtime: Runtime) -> None:
+    """This process is the one that is started when the documents are first needed."""
+    runtime.library._connect = partial(client.connect, command=COMMAND)
+
+
+def end_worker(app: HawserApp) -> None:
+    worker = app.runtime.library._client
+    if worker is not None and worker.worker_pid:
+        os.kill(worker.worker_pid, signal.SIGTERM)
+
+
+def _open(paths: Paths) -> Any:
+    from tests.rag.kit import HashEmbedder, MemoryIndex, engine_at
+
+    return lambda tell: engine_at(
+        paths.documents, HashEmbedder(), index=MemoryIndex(), on_progress=tell, secret_in=_secret_in
+    )
+
+
+def _secret_in(path: str, text: str | None) -> str | None:
+    from console.secret_marks import secret_in
+
+    return secret_in(Path(path).read_text(errors="replace") if text is None else text)
+
+
+if __name__ == "__main__":
+    worker_process.main(_open, client.console.__version__, lambda paths: 30.0)
