@@ -133,3 +133,17 @@ def test_first_frame_loads_only_what_it_shows(tmp_path: Path) -> None:
     assert not loaded & {"json", "sqlite3"}
     assert not set(modules) & {"screens.markdown.rendering", "console.chat.conversation", "screens.dialogs.ask"}
     assert not set(modules) & {"console.history.store", "console.history.listing", "providers.chat.base"}
+
+
+def test_asking_a_documents_worker_loads_next_to_nothing() -> None:
+    ask = "from console.library.once import ask_once; import json, socket, hashlib, tempfile, struct"
+
+    loaded = loaded_by(ask)
+
+    assert not loaded & {"asyncio", "numpy", "chromadb", "onnxruntime", "sqlite3", "tokenizers", "subprocess", "httpx"}
+
+
+def test_a_client_of_the_documents_worker_loads_neither_vectors_nor_models() -> None:
+    loaded = loaded_by("from console.library.client import connect")
+
+    assert not loaded & {"numpy", "chromadb", "onnxruntime", "sqlite3", "tokenizers", "httpx"}

@@ -53,12 +53,11 @@ def holder(place: Place) -> tuple[int | None, Path | None]:
 
 def _runtime_folder(environment: Mapping[str, str], more: int) -> Path:
     """The first that is short enough for a socket in it. It is not made here."""
-    import tempfile
-
     given = environment.get("XDG_RUNTIME_DIR", "")
     own = f"hawser-{os.geteuid()}"
     folders = [Path(given) / "hawser"] if given.startswith("/") and Path(given).is_dir() else []
-    folders += [Path(tempfile.gettempdir()) / own, Path("/tmp") / own]  # noqa: S108 - checked before it is used
+    temporary = "/tmp"  # noqa: S108 - the folder in it is checked before it is used
+    folders += [Path(environment.get("TMPDIR") or temporary) / own, Path(temporary) / own]
     for folder in folders:
         if len(os.fsencode(folder)) + more <= LONGEST_SOCKET_PATH:
             return folder

@@ -18,14 +18,10 @@ moments = some.datetimes(timezones=some.just(UTC)).map(lambda moment: moment.rep
 hashes = some.binary(min_size=16, max_size=16)
 spans = some.builds(Span, *[some.integers(0, 10**9)] * 4, some.none() | some.integers(1, 9), some.none())
 scores = some.none() | some.floats(allow_nan=False, allow_infinity=False)
-passages = some.builds(
-    Passage, span=spans, hashes=some.tuples(hashes, hashes), vector_score=scores, lexical_score=scores
-)
+passages = some.builds(Passage, span=spans, hashes=some.tuples(hashes, hashes), vector_score=scores)
+filters = some.builds(Filters, since=some.none() | moments, until=some.none() | moments, without=some.tuples(hashes))
 KINDS: list[tuple[type[Any], some.SearchStrategy[Any]]] = [
-    (
-        Wanted,
-        some.builds(Wanted, filters=filters),
-    ),
+    (Wanted, some.builds(Wanted, filters=filters)),
     (Retrieved, some.builds(Retrieved, passages=some.tuples(passages), considered=some.tuples(passages, passages))),
     (Collection, some.builds(Collection, created_at=moments, used_at=some.none() | moments)),
     (Document, some.builds(Document, added_at=moments, modified_at=some.none(), read_at=some.none() | moments)),
