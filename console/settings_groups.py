@@ -750,11 +750,6 @@ class RagSettings(Group):
     )
     lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.5"))
     vector_weight: Decimal = setting(_SHARE, "How much a place in the order by meaning counts.", default=Decimal(1))
-    reranker: str | None = setting(
-        text(),
-        "A model that orders what was found once more, as `endpoint/model`; when it fails the order stays as it was.",
-        default=None,
-    )
     chroma_url: str | None = setting(
         URL,
         "A Chroma server that holds the vectors, for collections too large for this computer; unset, they are here.",
@@ -762,9 +757,6 @@ class RagSettings(Group):
     )
     max_file_mb: int = setting(whole(1, 4096), "The largest file that is read, in megabytes.", default=100)
     max_pages: int = setting(whole(1, 100_000), "The most pages of a document that are read.", default=5000)
-    ocr: bool = setting(
-        SWITCH, "Read scanned pages by text recognition, where the extra `ocr` is installed.", default=False
-    )
     threads: int = setting(whole(1, 256), "How many processor cores embedding may use.", default=2)
     idle_min: int = setting(
         whole(1, 1440), "After how many minutes without work the process that has the documents ends.", default=10

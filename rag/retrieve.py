@@ -63,7 +63,7 @@ def retrieve(
     scope = lexical.Scope(connection, builds, wanted.filters)
     by_words = lexical.ranked(connection, wanted.text, scope, _DEPTH)
     by_vectors = _by_vectors(builds, near, scope)
-    if builds and not by_vectors and not scope.is_empty:
+    if any(build.embedder for build in builds) and not by_vectors and not scope.is_empty:
         notes.append("Found by words only; there are no vectors to compare with.")
     found = _fused(by_words, by_vectors, weights)[: _LOOKED_AT + 3 * wanted.top_k]
     rows = _rows(connection, [one.id for one in found])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from console.chat.questions import Question
 from console.errors import NotAgreed, NoWorker
 from console.events import Bus
 from console.history.among import Among
@@ -20,7 +21,8 @@ from console.paths import Paths, find_paths
 from console.settings import settings_from
 from providers.simulated.services import SimulatedOllama
 from tests.conftest import run
-from tests.console.library_kit import ROPES, library_of
+from tests.console.desk_kit import box, place
+from tests.console.library_kit import ROPES, library_of, put_in
 from tests.flows.kit import Hawser, complaint, endpoint, finish
 
 BY_WORDS = '[rag]\nembedder = "none"'
@@ -187,3 +189,36 @@ def test_the_library_refuses_to_send_text_that_nobody_agreed_to(paths: Paths, fo
         assert not worker_place(paths).lock.exists()
 
     run(body())
+
+
+def test_an_open_chat_asks_its_documents_and_again_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "app"
+    monkeypatch.setenv("HAWSER_HOME", str(home))
+    monkeypatch.setenv("HAWSER_ISOLATED", "1")
+    paths = find_paths({"HAWSER_HOME": str(home)})
+
+    async def body() -> None:
+        put_in(paths, "ropes", ROPES)
+        ollama = box()
+        async with place(home, ollama, settings=BY_WORDS) as here:
+            chat = here.desk.new()
+            await chat.ask(Question("Which rope is thick?", among=Among(("ropes",))))
+            await chat.settled()
+            first = chat.entries[-1].message
+            await chat.ask_without(first.id, 1)
+            await chat.settled()
+            again = chat.entries[-1].message
+            store = await here.store()
+            stored = await store.path(chat.id or "", contents=False)
+
+            put_away = set(first.sources[0].hashes)
+            assert chat.among == Among(("ropes",))
+            assert put_away.isdisjoint(each for source in again.sources for each in source.hashes)
+            assert stored[-1].sources == again.sources
+            assert ("documents", "Looking into #ropes.") in here.notices()
+            assert "between marks with" in ollama.requests_to("/api/chat")[0].json["messages"][-1]["content"]
+
+    try:
+        run(body())
+    finally:
+        leave(paths)
