@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: run test check peers bench lock clean
+.PHONY: run test cover check peers bench lock clean
 
 run: $(VENV)/ready  ## open the program on simulated services: no key, GPU or network is needed
 	@$(BIN)/hawser demo
 
 test: check peers  ## style, types, contracts and the whole suite, in parallel, with coverage
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+
+cover: $(VENV)/ready-to-test peers  ## the suite with full coverage, of branches and of every process too; takes twice as long
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-config=tests/cover.ini --cov-report=term:skip-covered
 
 check: $(VENV)/ready-to-test  ## style, types and import contracts only
 	$(BIN)/ruff check .
