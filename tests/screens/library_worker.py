@@ -1,4 +1,4 @@
-"""The documents' worker of its own process with the real engine over an embedder of tests, and the app that talks to it.
+"""The worker of the documents in a process of its own: the real engine over an embedder of tests; and an app over it.
 
 `python -m tests.screens.library_worker` is that process; `with_library` makes the app of a test use it.
 """
