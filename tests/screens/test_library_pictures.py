@@ -97,16 +97,3 @@ def test_collections_documents_passages_and_a_place(tmp_path: Path, writes: bool
             shots.check()
 
     run(body())
-
-
-def test_nothing_yet(tmp_path: Path, writes: bool) -> None:
-    async def body() -> None:
-        async with running(tmp_path / "home" / "hawser", SETTINGS, clock=StillClock(NOW)) as (app, pilot):
-            app.runtime.library._connect = nobody
-            shots = Shots(app, pilot, writes=writes)
-            await press(pilot, "f4")
-            await until(pilot, lambda: "Nothing is here yet" in screen_of(app))
-            await shots.take("library-empty", sizes=(SMALL, USUAL))
-            shots.check()
-
-    run(body())
