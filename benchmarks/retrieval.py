@@ -10,17 +10,26 @@ its embedding.
 
 from __future__ import annotations
 
+import argparse
+import random
 import sqlite3
+import statistics
+import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.kept_vectors import KeptVectors
-from benchmarks.python_docs import Corpus, Question
+from benchmarks.python_docs import Corpus, Question, load
 from rag import lexical, schema
 from rag.chunks import Rules, cut, embedded_text
-from rag.documents import Build, Chunk, Passage, Wanted
-from rag.retrieve import Near, Weights, retrieve
+from rag.documents import Build, Chunk, Filters, Passage, Span, Wanted
+from rag.embedder import Embedder
+from rag.retrieve import MEASURED, Near, Weights, retrieve
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTATION = ROOT / ".cache" / "python-docs"
@@ -123,3 +132,134 @@ def measure(questions: Sequence[Question], answer: Callable[[Question], Sequence
 
 def _of(questions: Sequence[Question], kind: str, is_for_tuning: bool) -> list[Question]:
     return [question for question in questions if (question.kind, question.is_for_tuning) == (kind, is_for_tuning)]
+
+
+def quality(embedder: Embedder, is_tuning: bool) -> None:
+    corpus = load(DOCUMENTATION)
+    vectors = KeptVectors(DOCUMENTATION / "vectors.db", embedder)
+    sections = Library(corpus, vectors, Rules())
+    classical = Library(corpus, vectors, CLASSICAL)
+    ways: list[tuple[str, Library, Weights]] = [
+        ("hybrid", sections, MEASURED),
+        ("vectors only", sections, Weights(1.0, 0.0)),
+        ("words only", sections, Weights(0.0, 1.0)),
+        ("1000/200, vectors only", classical, Weights(1.0, 0.0)),
+    ]
+    if is_tuning:
+        ways[1:1] = [(f"hybrid, words {worth}", sections, Weights(1.0, worth)) for worth in (0.1, 0.3, 0.7, 1.0)]
+    half = SPLIT[0] if is_tuning else SPLIT[1]
+    print(f"{len(corpus.pages)} pages, {sum(len(page.text) for page in corpus.pages) / 1e6:.1f} MB; {half}")
+    print(f"{'':24}{'FAQ':>28}{'headings':>28}")
+    for name, library, weights in ways:
+        cells = []
+        for kind in ("faq", "title"):
+            questions = _of(corpus.questions, kind, is_tuning)
+            figures = measure(questions, _answers(library, weights))
+            cells.append(
+                f"{figures.recall_at_5:.3f} {figures.mrr_at_10:.3f} {figures.top_5_tokens:6,.0f} ({len(questions)})"
+            )
+        print(f"{name:24}{cells[0]:>28}{cells[1]:>28}")
+    print("recall@5, MRR@10, tokens of the first five (questions)")
+
+
+def _answers(library: Library, weights: Weights) -> Callable[[Question], Sequence[Passage]]:
+    return lambda question: library.ask(question.text, weights)
+
+
+def speed(count: int) -> None:
+    """Words by rank as in a language, some to each document, so that questions have rare and common ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "documents.db"
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            words, often = _vocabulary()
+            _fill(connection, count, words, often)
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            for name, filters in (
+                ("everything", Filters()),
+                ("one folder of fifty", Filters(paths=("/docs/7",))),
+                ("without ten hashes", Filters(without=tuple(bytes([at]) * 16 for at in range(10)))),
+            ):
+                _timed(connection, count, words, often, name, filters)
+
+
+def _vocabulary() -> tuple[list[str], list[float]]:
+    chance = random.Random(1)
+    words: dict[str, None] = {}
+    while len(words) < 60_000:
+        syllables = (
+            chance.choice("bcdfghklmnprstvw") + chance.choice("aeiou") for _ in range(chance.choice((2, 2, 3, 4)))
+        )
+        words["".join(syllables) + chance.choice(("", "n", "r", "ing", "ed", "s"))] = None
+    return list(words), list(accumulate(1 / (rank + 2.7) for rank in range(60_000)))
+
+
+def _fill(connection: sqlite3.Connection, count: int, words: list[str], often: list[float]) -> None:
+    chance = random.Random(2)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.executescript(schema.FRESH)
+    connection.execute("BEGIN")
+    _collection(connection, "made up")
+    for document in range(1, count // 40 + 1):
+        _document(connection, document, f"{document % 50}/{document}.md")
+        matter = chance.sample(words[300:], 40)
+        texts = [
+            " ".join(chance.choices(words, cum_weights=often, k=110) + chance.choices(matter, k=20)) for _ in range(40)
+        ]
+        chunks = [
+            Chunk(
+                text,
+                (f"Document {document}", " ".join(matter[:2])),
+                Span(at * 1_000, at * 1_000 + len(text), at * 2 + 1, at * 2 + 1),
+                190,
+                blake2b(text.encode(), digest_size=16).digest(),
+            )
+            for at, text in enumerate(texts)
+        ]
+        _insert(connection, document, chunks, (document - 1) * 40)
+    connection.execute("COMMIT")
+
+
+def _timed(
+    connection: sqlite3.Connection, count: int, words: list[str], often: list[float], name: str, filters: Filters
+) -> None:
+    chance = random.Random(3)
+    took_ms = []
+    for _ in range(200):
+        asked = chance.choices(words[100:], cum_weights=often[100:], k=chance.choice((1, 2, 3, 4, 6, 8, 10)))
+        nearest = [(chunk, 1 - at / 1_000) for at, chunk in enumerate(chance.sample(range(1, count + 1), 500))]
+        wanted = Wanted(" ".join(asked), budget_tokens=1_536, filters=filters)
+        began = time.perf_counter()
+        retrieve(connection, wanted, near=_first(nearest))
+        took_ms.append((time.perf_counter() - began) * 1000)
+    cuts = statistics.quantiles(took_ms, n=20)
+    print(f"{count:>9,} chunks, {name:22} p50 {statistics.median(took_ms):6.1f} ms  p95 {cuts[18]:6.1f} ms")
+
+
+def _first(nearest: list[tuple[int, float]]) -> Near:
+    return lambda builds, most: nearest[:most]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("quality", "speed"))
+    parser.add_argument("--tune", action="store_true", help="other weights, on the half that they are chosen on")
+    options = parser.parse_args()
+    if options.only != "speed":
+        quality(_embedder(), options.tune)
+    if options.only != "quality":
+        for count in (10_000, 100_000):
+            speed(count)
+
+
+def _embedder() -> Embedder:
+    from rag.minilm import MiniLM
+    from rag.model_files import ready_model
+
+    embedders = ROOT / ".cache" / "embedders"
+    embedders.mkdir(parents=True, exist_ok=True)
+    return MiniLM(ready_model(embedders), threads=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.embeddings import EmbeddingProvider
     from providers.reach import Reach
+    from rag.worker import OpenEngine
 
 _log = logging.getLogger(__name__)
 
@@ -281,8 +282,38 @@ class Runtime(MachineRuntime):
                 self._embedding_provider,
                 wait_on(asyncio.get_running_loop()),
                 find_weights=False,
+                book=self._book_embedding,
             )
         return self._embeds
+
+    async def _book_embedding(self, endpoint: Endpoint, model: str, tokens: int | None) -> None:
+        from console.errors import StoreError
+        from console.money.embedding import embedding_entry
+        from console.money.prices import Prices
+
+        prices = Prices(self.settings.prices)
+        entry = embedding_entry(endpoint, model, tokens, prices=prices, at=self.clock.now(), client="documents")
+        try:
+            await (await self.store()).book(entry)
+        except StoreError as error:
+            _log.warning("what was embedded could not be booked: %s", error.text)
+
+    def documents_engine(self) -> OpenEngine:
+        """For the worker of the documents only: what opens the one engine over them, in a thread."""
+        from console.library.documents_engine import open_engine
+        from console.library.embedders import Embedders, wait_on
+
+        embedders = Embedders(
+            self.paths,
+            self.settings.endpoints,
+            self._embedding_provider,
+            wait_on(asyncio.get_running_loop()),
+            threads=self.settings.rag.threads,
+            book=self._book_embedding,
+        )
+        self._embeds = embedders
+        token = self.keys.get("CHROMA_TOKEN") if self.settings.rag.chroma_url else None
+        return lambda tell: open_engine(self.paths, self.settings.rag, embedders.open, tell, chroma_token=token)
 
     def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
         from providers.registry import embedding_provider

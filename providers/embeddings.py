@@ -30,7 +30,7 @@ from providers.errors import (
     ServiceFailed,
     TimedOut,
 )
-from providers.http import client, opened, place, read_body
+from providers.http import client, opened, place, read_body, read_json
 from providers.refusals import inside_answer, refusal, unexpected
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ _MAX_REPLY = 32 * 1024 * 1024
 _MAX_DIMENSION = 65_536
 _SHORTER = 0.75
 _LEAST_CHARACTERS = 32
+_OPENAI_WINDOW = 8_191
 
 _PREFIXES = {
     "nomic-embed-text": ("search_document: ", "search_query: "),
@@ -227,7 +228,10 @@ class OllamaEmbeddings(_Wire):
         super().__init__(host, clock, base_url(host))
 
     async def window_tokens(self, model: str) -> int | None:
-        reply = await self._json("api/show", {"model": model}, model)
+        try:
+            reply = await self._json("api/show", {"model": model}, model)
+        except BadReply:
+            return None  # something that speaks only this part of the wire
         about = table(reply.get("model_info"))
         return next((number(value) for name, value in about.items() if name.endswith(".context_length")), None)
 
@@ -253,7 +257,15 @@ class OpenAIEmbeddings(_Wire):
         super().__init__(host, clock, base_url(host))
 
     async def window_tokens(self, model: str) -> int | None:
-        return None
+        """OpenAI's own models are known; other hosts say it in their list of models, if at all."""
+        if model.startswith("text-embedding-"):
+            return _OPENAI_WINDOW
+        try:
+            listed = rows(table(await read_json(self._client(), self._host, "GET", "models")).get("data"))
+        except ProviderError:
+            return None
+        row = next((row for row in listed if row.get("id") == model), {})
+        return number(row.get("max_model_len")) or number(row.get("context_length"))
 
     def _body(self, model: str, texts: list[str]) -> JsonObject:
         return {"model": model, "input": texts, "encoding_format": "base64"}

@@ -138,7 +138,7 @@ def place(host: Host) -> str:
             where = f"[{where}]:{parts.port}" if ":" in where else f"{where}:{parts.port}"
     except ValueError:
         where = ""
-    return f"{host.name} ({plain(where, 120)})" if where else host.name
+    return f"{host.name} ({plain(where, 120)})" if where and where != host.name else host.name
 
 
 # ---- proxies and trust

@@ -339,7 +339,8 @@ class Engine:
             connection.execute(
                 "INSERT INTO documents (collection_id, path, name, size_bytes, state, tags, added_at) "
                 "VALUES (?, ?, ?, ?, 'waiting', ?, ?) ON CONFLICT (collection_id, path) "
-                "DO UPDATE SET state = 'waiting', read_at = NULL, size_bytes = excluded.size_bytes, name = excluded.name",
+                "DO UPDATE SET state = 'waiting', read_at = NULL, size_bytes = excluded.size_bytes, "
+                "name = excluded.name",
                 (
                     collection_id,
                     url,

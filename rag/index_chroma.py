@@ -99,7 +99,7 @@ class Chroma(ABC):
     def size(self, build: Build) -> int:
         if not self.has(build):
             return 0
-        return self._call(build, self._collection(build)[1].count)
+        return int(self._call(build, self._collection(build)[1].count))
 
     def everything(self, build: Build, at_once: int = 5000) -> Iterator[tuple[list[int], Vectors]]:
         """All that is in it, in parts."""
@@ -263,7 +263,7 @@ class ChromaIndex(Chroma):
         if path is None or (opened is not None and opened not in self._open.values()):
             return IndexBroken("The vector index was dropped while it was asked.")
         self._remove(path)
-        return IndexBroken(f"The vector index was damaged and is made anew: {' '.join(why.split())[:200]}.")
+        return IndexBroken(f"The vector index was damaged: {' '.join(why.split())[:200].rstrip('.')}.")
 
     def _remove(self, path: Path) -> None:
         """Out of the way at once, even when a thread hangs in it."""
@@ -326,7 +326,7 @@ def _open_folder(path: Path, build: Build) -> tuple[ClientAPI, Collection]:
 def collection_of(client: ClientAPI, name: str, build: Build) -> Collection:
     """The collection, made if it is not there."""
     about = {"build": build.id, "stamp": build.stamp}
-    collection = client.get_or_create_collection(name, metadata=about, configuration=SPACE, embedding_function=None)  # type: ignore[arg-type]
+    collection = client.get_or_create_collection(name, metadata=about, configuration=SPACE, embedding_function=None)
     metadata = collection.metadata or {}
     if metadata.get("stamp") != build.stamp:
         raise Foreign("it is another library's")
@@ -334,7 +334,7 @@ def collection_of(client: ClientAPI, name: str, build: Build) -> Collection:
 
 
 def close_client(client: ClientAPI) -> None:
-    client.close()  # type: ignore[attr-defined]
+    client.close()
 
 
 def _read_marker(path: Path) -> int:

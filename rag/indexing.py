@@ -140,8 +140,9 @@ class IndexKeeper:
                 step = max(1, expected // SAMPLES)
                 taken = connection.execute(
                     "SELECT id, vector FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM chunks "
-                    "WHERE build_id = ? AND indexed = 1) JOIN vectors ON chunk_id = id WHERE place % ? = 0 LIMIT ?",
-                    (build.id, step, SAMPLES),
+                    "WHERE build_id = ? AND indexed = 1) JOIN vectors ON chunk_id = id WHERE place % ? = 0 "
+                    "AND length(vector) = ? LIMIT ?",
+                    (build.id, step, 4 * (build.dimension or 0), SAMPLES),
                 ).fetchall()
             samples = [(chunk_id, np.frombuffer(vector, "<f4")) for chunk_id, vector in taken]
             return index.fault(build, expected, samples) if expected else None
@@ -268,8 +269,9 @@ def _untold(store: DocumentStore, build: Build, most: int) -> list[tuple[int, by
     with store.read() as connection:
         return connection.execute(
             "SELECT chunks.id, vector FROM chunks CROSS JOIN vectors ON chunk_id = chunks.id WHERE build_id = ? "
-            "AND indexed = 0 AND chunks.id <= (SELECT max(chunk_id) FROM vectors) ORDER BY chunks.id LIMIT ?",
-            (build.id, most),
+            "AND indexed = 0 AND chunks.id <= (SELECT max(chunk_id) FROM vectors) AND length(vector) = ? "
+            "ORDER BY chunks.id LIMIT ?",
+            (build.id, 4 * (build.dimension or 0), most),
         ).fetchall()
 
 

@@ -23,9 +23,9 @@ from rag.stop_words import STOP_WORDS
 _HEADINGS_WEIGHT, _TEXT_WEIGHT = 2.0, 1.0
 _MOST_CHARACTERS = 8_000
 _MOST_TERMS = 24
-_COMMON = 3_000
+_COMMON = 2_000
 """A word that stands in this many chunks is not counted further."""
-_MOST_ROWS = 4_000
+_MOST_ROWS = 2_000
 """Chunks that the words of a widened question may stand in together."""
 _FEW_CHUNKS = 20_000
 """Up to so many, those that may be found are listed before the search, else looked up after it."""

@@ -6,9 +6,10 @@ says how close they are). Loading takes a quarter of a second, most of it for im
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rag.embedder import DEFAULT, Purpose, TokenCounter
 from rag.errors import EmbedderFailed, NoModel
@@ -29,6 +30,13 @@ TOKENIZER_FILE = "tokenizer.json"
 _AT_ONCE = 256
 
 
+def preload() -> None:
+    """Import what it needs, which is most of the time until it is open: for a thread, while its files are verified."""
+    with contextlib.suppress(ImportError):  # opening it says so
+        import onnxruntime  # noqa: F401
+        import tokenizers  # noqa: F401
+
+
 class MiniLM:
     """Opens the two files in a folder. Whether they are what they should be is known by `model_files`."""
 
@@ -38,6 +46,8 @@ class MiniLM:
     is_remote = False
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         import onnxruntime
 
         self._pieces = WordPieces(folder / TOKENIZER_FILE, DEFAULT)
@@ -59,8 +69,7 @@ class MiniLM:
                 f"The model in {str(folder)!r} cannot be opened: {first_line(error)}.",
                 hint="`hawser rag model get` makes it anew.",
             ) from error
-        self._threads = max(1, threads)
-        self._pool: Any = None
+        self._pool = ThreadPoolExecutor(threads, "embedder") if threads > 1 else None
 
     def embed(self, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:
         import numpy as np
@@ -82,15 +91,10 @@ class MiniLM:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-            self._pool = None
 
     def _vectors(self, tokens: Sequence[Sequence[int]]) -> Sequence[NDArray[np.float32]]:
-        if self._threads == 1 or len(tokens) == 1:
+        if self._pool is None or len(tokens) == 1:  # a question does not wait behind passages
             return [self._vector(one) for one in tokens]
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._pool = ThreadPoolExecutor(self._threads, "embedder")
         return list(self._pool.map(self._vector, tokens))
 
     def _vector(self, tokens: Sequence[int]) -> NDArray[np.float32]:

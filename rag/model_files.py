@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -180,7 +181,7 @@ def _manifest(folder: Path) -> dict[str, tuple[int, str]] | None:
 
 def _replace(path: Path, content: bytes) -> None:
     """In one step, so that whoever has the old file open keeps it; two that write at once write the same."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

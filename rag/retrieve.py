@@ -11,14 +11,14 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from rag import lexical
-from rag.documents import Build, Passage, Retrieved, Span, Wanted
+from rag.documents import Build, Retrieved, Span, Wanted
 from rag.errors import UnknownName
+from rag.passages import Found, Row, packed
 
 log = logging.getLogger(__name__)
 
@@ -34,49 +34,17 @@ _NEAREST_AT_MOST = 4_000
 _LOOKED_AT = 32
 """Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
-_CONSIDERED = 20
-_RANK_OFFSET = 10
-_MOST_OF_A_DOCUMENT = 3
-_SAME_WORDS = 0.85
-_WORDS_IN_WHY = 6
+_RANK_OFFSET = 5
 
 
 class Weights(NamedTuple):
     """What a first rank is worth in each ranking."""
 
     vectors: float = 1.0
-    words: float = 0.3
+    words: float = 0.5
 
 
 MEASURED = Weights()
-
-
-class _Found(NamedTuple):
-    """A chunk with the ranks it was found at."""
-
-    id: int
-    score: float
-    lexical_rank: int | None = None
-    lexical_score: float | None = None
-    vector_rank: int | None = None
-    vector_score: float | None = None
-    moved_from: int | None = None
-    """Its place before the reranker."""
-
-
-class _Row(NamedTuple):
-    id: int
-    document_id: int
-    position: int
-    text: str
-    headings: str
-    span: Span
-    tokens: int
-    hash: bytes
-    build_id: int
-    collection: str
-    document: str
-    path: str
 
 
 def retrieve(
@@ -103,7 +71,8 @@ def retrieve(
     if rerank is not None and found:
         found, note = _reranked(rerank, wanted.text, found, rows)
         notes += note
-    passages, considered = _packed(found, rows, wanted)
+    words = [term.label for term in lexical.terms(wanted.text)]
+    passages, considered = packed(found, rows, wanted, words)
     return Retrieved(
         tuple(passages),
         tuple(considered),
@@ -176,16 +145,16 @@ def _by_vectors(builds: Sequence[Build], near: Near | None, scope: lexical.Scope
 
 def _fused(
     by_words: Sequence[tuple[int, float]], by_vectors: Sequence[Sequence[tuple[int, float]]], weights: Weights
-) -> list[_Found]:
+) -> list[Found]:
     """All that were found, by the sum of what their ranks are worth; 1 is the first place everywhere."""
-    best = (weights.words if by_words else 0.0) + (weights.vectors if by_vectors else 0.0)
-    found: dict[int, _Found] = {}
+    best = (weights.words if by_words else 0.0) + (weights.vectors if by_vectors else 0.0) or 1.0
+    found: dict[int, Found] = {}
     for ranking in by_vectors:
         for rank, (chunk, cosine) in enumerate(ranking, 1):
             worth = weights.vectors * _worth(rank) / best
-            found[chunk] = _Found(chunk, worth, vector_rank=rank, vector_score=cosine)
+            found[chunk] = Found(chunk, worth, vector_rank=rank, vector_score=cosine)
     for rank, (chunk, score) in enumerate(by_words, 1):
-        one = found.get(chunk, _Found(chunk, 0.0))
+        one = found.get(chunk, Found(chunk, 0.0))
         worth = one.score + weights.words * _worth(rank) / best
         found[chunk] = one._replace(score=worth, lexical_rank=rank, lexical_score=score)
     return sorted(found.values(), key=lambda one: (-one.score, one.id))
@@ -195,7 +164,7 @@ def _worth(rank: int) -> float:
     return (_RANK_OFFSET + 1) / (_RANK_OFFSET + rank)
 
 
-def _rows(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, _Row]:
+def _rows(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, Row]:
     rows = connection.execute(
         "SELECT k.id, k.document_id, k.position, k.text, k.headings, k.char_from, k.char_to, k.line_from, k.line_to,"
         " k.page_from, k.page_to, k.tokens, k.hash, k.build_id, c.name, d.name, d.path"
@@ -203,12 +172,12 @@ def _rows(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, _Row]
         " WHERE k.id IN (SELECT value FROM json_each(?))",
         (json.dumps(list(ids)),),
     )
-    return {row[0]: _Row._make((*row[:5], Span._make(row[5:11]), *row[11:])) for row in rows}
+    return {row[0]: Row._make((*row[:5], Span._make(row[5:11]), *row[11:])) for row in rows}
 
 
 def _reranked(
-    rerank: Rerank, question: str, found: Sequence[_Found], rows: dict[int, _Row]
-) -> tuple[list[_Found], list[str]]:
+    rerank: Rerank, question: str, found: Sequence[Found], rows: dict[int, Row]
+) -> tuple[list[Found], list[str]]:
     """The first ones in the reranker's order; whatever it fails with, the fused order stands and a note says so."""
     first = found[:_RERANKED]
     texts = [_with_headings(rows[one.id]) for one in first]
@@ -227,150 +196,5 @@ def _reranked(
     return [*moved, *(one for one in found if one.id not in ids)], []
 
 
-def _with_headings(row: _Row) -> str:
+def _with_headings(row: Row) -> str:
     return f"{row.headings}\n{row.text}" if row.headings else row.text
-
-
-class _Draft:
-    """A passage that may still grow by neighbours; it has the ranks of the chunk that brought it."""
-
-    def __init__(self, found: _Found, row: _Row) -> None:
-        self.found = found
-        self.rows = [row]
-
-    def joined(self, row: _Row) -> list[_Row] | None:
-        """The rows with this one before or behind; None when they are not neighbours."""
-        first, last = self.rows[0], self.rows[-1]
-        if _follows(last, row):
-            return [*self.rows, row]
-        return [row, *self.rows] if _follows(row, first) else None
-
-    @property
-    def tokens(self) -> int:
-        return _tokens(self.rows)
-
-
-def _follows(one: _Row, other: _Row) -> bool:
-    """Whether the other is the next chunk of the document, with nothing but line breaks between."""
-    if (one.document_id, one.build_id, one.position + 1) != (other.document_id, other.build_id, other.position):
-        return False
-    gap = other.span.start - one.span.end
-    return gap <= 0 or gap == other.span.first_line - one.span.last_line
-
-
-def _tokens(rows: Sequence[_Row]) -> int:
-    """Of the joined text; what neighbours share counts once."""
-    total = sum(row.tokens for row in rows)
-    for one, other in pairwise(rows):
-        if (shared := one.span.end - other.span.start) > 0:
-            total -= round(other.tokens * shared / max(1, len(other.text)))
-    return total
-
-
-def _packed(found: Sequence[_Found], rows: dict[int, _Row], wanted: Wanted) -> tuple[list[Passage], list[Passage]]:
-    """What is given, and what was left out, both best first."""
-    words = [term.label for term in lexical.terms(wanted.text)]
-    drafts: list[_Draft] = []
-    left: list[_Found] = []
-    seen: list[frozenset[str]] = []
-    hashes: set[bytes] = set()
-    budget = wanted.budget_tokens
-    spent = 0
-    for one in _spread(found, rows):
-        if len(left) == _CONSIDERED:
-            break
-        row = rows[one.id]
-        fingerprint = frozenset(row.text.lower().split())
-        if row.hash in hashes or any(_is_same(fingerprint, other) for other in seen):
-            continue
-        grown = next(((draft, more) for draft in drafts if (more := draft.joined(row)) is not None), None)
-        cost = row.tokens if grown is None else _tokens(grown[1]) - grown[0].tokens
-        is_full = grown is None and len(drafts) >= wanted.top_k
-        has_most = len(hashes) >= 2 * wanted.top_k and budget is None
-        if is_full or has_most or (budget is not None and spent + cost > budget):
-            left.append(one)
-            continue
-        if grown is None:
-            drafts.append(_Draft(one, row))
-        else:
-            grown[0].rows = grown[1]
-        hashes.add(row.hash)
-        seen.append(fingerprint)
-        spent += cost
-    passages = [_passage(draft.found, draft.rows, words) for draft in drafts]
-    return passages, [_passage(one, [rows[one.id]], words) for one in left]
-
-
-def _spread(found: Iterable[_Found], rows: dict[int, _Row]) -> list[_Found]:
-    """Several of one document step back behind others, unless the best of all is of that document."""
-    first: list[_Found] = []
-    later: list[_Found] = []
-    counts: dict[int, int] = {}
-    best: int | None = None
-    for one in found:
-        row = rows[one.id]
-        best = row.document_id if best is None else best
-        counts[row.document_id] = counts.get(row.document_id, 0) + 1
-        is_too_many = counts[row.document_id] > _MOST_OF_A_DOCUMENT and row.document_id != best
-        (later if is_too_many else first).append(one)
-    return first + later
-
-
-def _is_same(one: frozenset[str], other: frozenset[str]) -> bool:
-    shared = len(one & other)
-    return shared >= _SAME_WORDS * (len(one) + len(other) - shared)
-
-
-def _passage(found: _Found, rows: Sequence[_Row], words: Sequence[str]) -> Passage:
-    first, last = rows[0], rows[-1]
-    text = first.text
-    for one, other in pairwise(rows):
-        gap = other.span.start - one.span.end
-        text += "\n" * gap + other.text if gap >= 0 else other.text[-gap:]
-    span = Span(
-        first.span.start,
-        last.span.end,
-        first.span.first_line,
-        last.span.last_line,
-        first.span.first_page,
-        last.span.last_page,
-    )
-    main = next(row for row in rows if row.id == found.id)
-    return Passage(
-        main.collection,
-        main.document_id,
-        main.document,
-        main.path,
-        tuple(main.headings.split("\n")) if main.headings else (),
-        text,
-        span,
-        _tokens(rows),
-        found.score,
-        found.lexical_rank,
-        found.lexical_score,
-        found.vector_rank,
-        found.vector_score,
-        _why(found, text, main.headings, len(rows), words),
-        tuple(row.hash for row in rows),
-    )
-
-
-def _why(found: _Found, text: str, headings: str, chunks: int, words: Sequence[str]) -> str:
-    said = []
-    if found.lexical_rank is not None:
-        inside = f"{headings}\n{text}".casefold()
-        # The index stems; the beginning of a word is as good as that for telling.
-        has = [word for word in words if word.casefold()[: max(4, len(word) - 3)] in inside][:_WORDS_IN_WHY]
-        said.append(f"{_nth(found.lexical_rank)} by words" + (f" ({', '.join(has)})" if has else ""))
-    if found.vector_rank is not None:
-        said.append(f"{_nth(found.vector_rank)} by meaning ({found.vector_score:.2f})")
-    if chunks > 1:
-        said.append(f"{chunks} neighbours joined")
-    if found.moved_from is not None:
-        said.append(f"was {_nth(found.moved_from)} before reranking")
-    return ", ".join(said)
-
-
-def _nth(rank: int) -> str:
-    ending = "th" if 10 <= rank % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
-    return f"{rank}{ending}"

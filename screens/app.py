@@ -26,9 +26,13 @@ from screens.leaving import Concerned, answers_under_way, machines_that_bill
 from screens.life import LivingApp
 from screens.standing import Standing
 from screens.theme import Palette, palette
+from screens.widgets.ground import ground
 from screens.widgets.status import Snapshot, StatusLine
 
 if TYPE_CHECKING:
+    from textual.geometry import Region
+    from textual.strip import Strip
+
     from console.clipboard import Clipboard
     from console.events import Event
     from console.links.connector import LoginManners
@@ -325,6 +329,15 @@ class HawserApp(LivingApp):
 
 class Room(Screen[None]):
     """Base of the rooms: what is in the frame of each."""
+
+    def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
+        """Keys that were typed before there was a focus go to it now, so that the first frame has them already."""
+        super().set_focus(widget, scroll_visible, from_app_focus)
+        if self.focused is not None:
+            self.hawser.focus_given()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        return ground(self, crop)
 
     def looked_at_again(self) -> None:
         """The terminal got the focus back. A room that shows what others change too looks whether they did."""

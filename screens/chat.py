@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from console.chat.drafts import Draft, Drafts, History, is_asked
@@ -33,6 +32,7 @@ from screens.widgets.chat_title import ChatTitle
 from screens.widgets.composer import Composer
 from screens.widgets.composer.pastes import clean
 from screens.widgets.footer import Footer
+from screens.widgets.ground import Across, Down
 from screens.widgets.sidebar import Sidebar
 from screens.widgets.status import StatusLine
 from screens.widgets.transcript import Item, Transcript
@@ -108,9 +108,9 @@ class ChatRoom(Room):
         )
         self._drafts = RoomDrafts(self.composer, Drafts(runtime.store, runtime.clock))
         yield StatusLine()
-        with Horizontal(id="body"):
+        with Across(id="body"):
             yield self.sidebar
-            with Vertical(id="talk"):
+            with Down(id="talk"):
                 yield self.title_line
                 yield self.welcome
                 yield self.transcript

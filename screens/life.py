@@ -107,6 +107,11 @@ class LivingApp(App[int]):
             await self._turns.begin()
             self._first_frame_drawn()
 
+    def focus_given(self) -> None:
+        """Something on screen has the focus."""
+        if self._turns.is_held:
+            self.call_later(self._turns.begin)
+
     async def on_descendant_focus(self) -> None:
         await self._turns.begin()
 

@@ -31,7 +31,7 @@ class Attached(NamedTuple):
 
 
 def attach_file(path: Path) -> Attached:
-    """Read a file; raises `AttachmentRefused`. Blocks, for a PDF up to a minute."""
+    """Read a file; raises `AttachmentRefused`. Blocks, for a document up to a minute."""
     from console.chat.attachments import read_attachment
 
     return measure(read_attachment(path))

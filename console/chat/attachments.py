@@ -27,7 +27,7 @@ class Attachment(NamedTuple):
     media_type: str
     content: bytes
     text: str = ""
-    """What was read from it, with the pages of a PDF marked; empty for an image."""
+    """What was read from it, with pages, slides and sheets marked; empty for an image."""
     notes: tuple[str, ...] = ()
     """What the user should know about the reading."""
     width: int | None = None
@@ -44,7 +44,7 @@ class Attachment(NamedTuple):
 
 
 def read_attachment(path: Path) -> Attachment:
-    """Read one file, or say why it cannot be attached. Blocks while a PDF is parsed; call it in a thread."""
+    """Read one file, or say why it cannot be attached. Blocks while a document is parsed; call it in a thread."""
     from rag.errors import RagError
     from rag.readers import Limits, document_text, read_file
 

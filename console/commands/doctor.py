@@ -77,6 +77,7 @@ def _examine(shell: Shell) -> Iterator[Finding]:
     from datetime import UTC, datetime
 
     from console.doctor import carefully, failed_with
+    from console.doctor_documents import check_documents
     from console.doctor_here import (
         check_clipboard,
         check_clock,
@@ -117,6 +118,7 @@ def _examine(shell: Shell) -> Iterator[Finding]:
     yield from carefully("endpoints", lambda: _endpoints(shell, in_force, keys, servers))
     yield from carefully("clouds", lambda: _clouds(shell, in_force, keys))
     yield from carefully("store", lambda: _store(shell))
+    yield from carefully("documents", lambda: check_documents(paths, in_force))
     yield from carefully("clock", lambda: check_clock(datetime.now(UTC), servers))
 
 

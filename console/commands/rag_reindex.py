@@ -37,7 +37,8 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
             shell.note(f"{name} is made anew in the background.")
             return 0
         found = await library.settled(name, told_progress(shell))
-        shell.note(
-            f"{name} has {found.embedded:,} of {found.chunks:,} passages embedded by {found.embedder or 'nobody'}."
-        )
+        if found.embedder is None:
+            shell.note(f"{name} is made anew; its {found.chunks:,} passages are found by words.")
+        else:
+            shell.note(f"{name} is made anew: {found.embedded:,} of {found.chunks:,} passages by {found.embedder}.")
     return 0

@@ -85,7 +85,7 @@ async def _list(arguments: argparse.Namespace, shell: Shell, folders: Sequence[F
                     "include": list(each.include),
                     "exclude": list(each.exclude),
                     "quiet_s": each.quiet_s,
-                    "scanned_at": each.scanned_at,
+                    "scanned_at": None if each.scanned_at is None else each.scanned_at.isoformat(),
                 }
                 for each in folders
             ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from console.library.library import Library
     from console.library.news import LibraryStatus
@@ -88,9 +89,9 @@ def document_form(document: Document) -> dict[str, Any]:
         "notes": list(document.notes),
         "tags": list(document.tags),
         "same_as": document.same_as,
-        "modified_at": document.modified_at,
-        "added_at": document.added_at,
-        "read_at": document.read_at,
+        "modified_at": _moment(document.modified_at),
+        "added_at": _moment(document.added_at),
+        "read_at": _moment(document.read_at),
     }
 
 
@@ -106,6 +107,12 @@ def collection_form(collection: Collection) -> dict[str, Any]:
         "dimension": collection.dimension,
         "building": collection.building,
         "tags": list(collection.tags),
-        "created_at": collection.created_at,
-        "used_at": collection.used_at,
+        "created_at": _moment(collection.created_at),
+        "used_at": _moment(collection.used_at),
     }
+
+
+def _moment(at: datetime | None) -> str | None:
+    from console.chat.export import moment
+
+    return None if at is None else moment(at)

@@ -1,4 +1,4 @@
-"""Which documents a chat asks. Light: the first frame of the app has it."""
+"""Which documents a chat asks. Light: the first frame of the app knows it."""
 
 from __future__ import annotations
 

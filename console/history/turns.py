@@ -192,10 +192,14 @@ class Mark(NamedTuple):
 def skeleton(connection: sqlite3.Connection, chat_id: str) -> tuple[Chat, list[Bone], Mark]:
     """The chat and the shape of its tree, oldest message first."""
     chat = chats.get(connection, chat_id)
-    rows = connection.execute(
-        "SELECT id, parent_id, role FROM messages WHERE chat_id = ? ORDER BY seq", (chat.id,)
-    ).fetchall()
-    return chat, list(map(Bone._make, rows)), mark(connection, chat.id)
+    rows = connection.execute("SELECT id, parent_id, role FROM messages WHERE chat_id = ? ORDER BY seq", (chat.id,))
+    # Each of a long chat's ids is held once, not as an id and as the parent of the next, and each role once in all.
+    held: dict[str, str] = {}
+    bones = [
+        Bone(held.setdefault(message_id, message_id), held.get(parent_id, parent_id), held.setdefault(role, role))
+        for message_id, parent_id, role in rows
+    ]
+    return chat, bones, mark(connection, chat.id)
 
 
 def mark(connection: sqlite3.Connection, chat_id: str) -> Mark:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 NONE = "none"
 _USUAL_WINDOW = 512
-"""Where neither the service nor the settings say how much of a text a model sees."""
+"""Where the service does not say how much of a text a model sees."""
 _QUESTION_TRIES = 2
 """Somebody waits for a question; what is embedded in the background has patience."""
 _PROBE = "How many numbers has a vector?"
@@ -39,8 +39,8 @@ class Wait(Protocol):
     def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
 
 
-Book = Callable[["Endpoint", str, int | None], None]
-"""Told what was embedded where: the endpoint, the model, and the tokens as the service counted them."""
+Book = Callable[["Endpoint", str, int | None], Coroutine[Any, Any, None]]
+"""Told what a service embedded that is none of the user's own: where, with which model, and how many tokens it saw."""
 
 
 class Kind(NamedTuple):
@@ -111,14 +111,24 @@ class Embedders:
         if endpoint is not None:
             return self._remote(identity, endpoint, model)
         if model == DEFAULT:
-            from rag.minilm import MiniLM
-            from rag.model_files import find_weights, ready_model
-
-            folder = ready_model(self._paths.embedders, find_weights if self._find_weights else lambda: None)
-            return MiniLM(folder, threads=self._threads)
+            return self._built_in()
         from rag.st import SentenceTransformers
 
         return SentenceTransformers(model, threads=self._threads)
+
+    def _built_in(self) -> Embedder:
+        from threading import Thread
+
+        from rag.minilm import MiniLM, preload
+        from rag.model_files import find_weights, ready_model
+
+        loading = Thread(target=preload, name="preload")
+        loading.start()
+        try:
+            folder = ready_model(self._paths.embedders, find_weights if self._find_weights else lambda: None)
+        finally:
+            loading.join()
+        return MiniLM(folder, threads=self._threads)
 
     def close(self) -> None:
         for provider in self._providers.values():
@@ -201,7 +211,7 @@ class RemoteEmbedder:
     def probe(self) -> Size:
         """Ask for one vector and how much of a text the model sees."""
         dimension = self.embed([_PROBE], "question").shape[1]
-        window = self._endpoint.context_tokens or self._asked(self._provider.window_tokens(self._model))
+        window = self._asked(self._provider.window_tokens(self._model))
         return Size(int(dimension), window or _USUAL_WINDOW)
 
     def embed(self, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:
@@ -220,8 +230,8 @@ class RemoteEmbedder:
                 tries=_QUESTION_TRIES if purpose == "question" else TRIES,
             )
         )
-        if self._book is not None:
-            self._book(self._endpoint, self._model, embedded.tokens)
+        if self._book is not None and self.is_remote:
+            self._wait(self._book(self._endpoint, self._model, embedded.tokens))
         vectors = np.array(embedded.vectors, np.float32)
         lengths: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / lengths, np.float32)

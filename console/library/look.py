@@ -121,6 +121,13 @@ def _counted(folder: str) -> tuple[int, int, bool]:
     return files, size, False
 
 
+def secret_in_document(path: str, text: str | None) -> str | None:
+    """For the engine: by its name and beginning before it is read, by its text afterwards."""
+    from console.secret_marks import secret_in
+
+    return _secret_in(Path(path)) if text is None else secret_in(text)
+
+
 def _secret_in(path: Path) -> str | None:
     from console.secret_marks import secret_in
 

@@ -15,15 +15,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.library.place import Place, holder, make_private, worker_place, write_holder
 from console.paths import Paths, find_paths, private_folder
 
 if TYPE_CHECKING:
-    from rag.worker import OpenEngine, Worker
+    from rag.worker import OpenEngine
 
 log = logging.getLogger(__name__)
 NICENESS = 5
@@ -78,37 +78,37 @@ def listen(place: Place) -> socket.socket:
     return listening
 
 
-def serve(place: Place, listening: socket.socket, worker: Worker, ready: Callable[[], None]) -> str:
-    """Until the worker leaves; returns why."""
+class Held(NamedTuple):
+    """What a worker has before it does anything else: it is the only one for this folder, and will be met there."""
 
-    async def until_it_leaves() -> str:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, lambda number=number: worker.leave(signal.Signals(number).name))  # type: ignore[misc]
-        return await worker.serve(listening, ready, gone=lambda: place.socket.unlink(missing_ok=True))
-
-    return asyncio.run(until_it_leaves())
+    paths: Paths
+    place: Place
+    listening: socket.socket
+    say: Callable[[bytes], None]
 
 
-def run(paths: Paths, open_engine: OpenEngine, *, version: str, idle_s: float, say: Callable[[bytes], None]) -> str:
-    """The life of a worker. `say` tells who started it that it can be met, or that another one is there."""
-    from rag.worker import Worker
-
+def hold(paths: Paths, say: Callable[[bytes], None]) -> Held | None:
+    """None when another worker is there, which `say` told to who started us."""
     place = worker_place(paths)
     private_folder(place.documents)
     if lock_or_yield(place) is None:
         say(THERE)
-        return "another worker is there"
-    listening = listen(place)
-    worker = Worker(
-        open_engine,
-        version=version,
-        idle_s=idle_s,
-        pid=os.getpid(),
-        can_be_met=place.socket.exists,
-    )
+        return None
+    return Held(paths, place, listen(place), say)
+
+
+async def serve(held: Held, open_engine: OpenEngine, *, version: str, idle_s: float) -> str:
+    """The life of a worker, until it leaves; returns why."""
+    from rag.worker import Worker
+
+    worker = Worker(open_engine, version=version, idle_s=idle_s, pid=os.getpid(), can_be_met=held.place.socket.exists)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda number=number: worker.leave(signal.Signals(number).name))  # type: ignore[misc]
     log.info("the documents' worker is up")
-    why = serve(place, listening, worker, lambda: say(READY))
+    why = await worker.serve(
+        held.listening, ready=lambda: held.say(READY), gone=lambda: held.place.socket.unlink(missing_ok=True)
+    )
     log.info("the documents' worker leaves: %s", why)
     return why
 
@@ -130,7 +130,7 @@ def _sayer() -> Callable[[bytes], None]:
     return say
 
 
-def main(open_engine: Callable[[Paths], OpenEngine], version: str, idle_s: Callable[[Paths], float]) -> None:
+def main(life: Callable[[Held], Coroutine[Any, Any, object]]) -> None:
     let_go()
     code = 1
     try:
@@ -139,7 +139,9 @@ def main(open_engine: Callable[[Paths], OpenEngine], version: str, idle_s: Calla
         os.nice(NICENESS)
         paths = find_paths()
         start_log(worker_place(paths).log, "info")
-        run(paths, open_engine(paths), version=version, idle_s=idle_s(paths), say=_sayer())
+        held = hold(paths, _sayer())
+        if held is not None:
+            asyncio.run(life(held))
         code = 0
     except Exception as error:  # the outer edge: the last line of the log tells who started us
         log.critical("the documents' worker ends: %s", error, exc_info=error)
@@ -147,3 +149,17 @@ def main(open_engine: Callable[[Paths], OpenEngine], version: str, idle_s: Calla
     # At once: a thread that waits for something outside must not keep the process, and with it the lock.
     sys.stderr.flush()
     os._exit(code)
+
+
+async def live(held: Held) -> None:
+    """With the engine that the settings ask for."""
+    from console import __version__
+    from console.runtime import open_runtime
+
+    async with open_runtime(held.paths, os.environ, log.info) as runtime:
+        open_engine = runtime.documents_engine()
+        await serve(held, open_engine, version=__version__, idle_s=runtime.settings.rag.idle_min * 60)
+
+
+if __name__ == "__main__":
+    main(live)

@@ -45,18 +45,21 @@ def limit_this_process(limits: Limits) -> None:
         "RLIMIT_CPU": int(time.process_time() + limits.all_seconds) + 2,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_CORE": 0,
+        "RLIMIT_NPROC": resource.RLIM_INFINITY if limits.ocr else 0,  # text recognition is a program of its own
     }
-    if not limits.ocr:  # text recognition is a program of its own
-        wanted["RLIMIT_NPROC"] = 0
     for name, most in wanted.items():
         which = getattr(resource, name, None)
         if which is None:
             continue
         try:
             highest = resource.getrlimit(which)[1]
-            resource.setrlimit(which, (most if highest == resource.RLIM_INFINITY else min(most, highest), highest))
+            resource.setrlimit(which, (_lower(most, highest, resource.RLIM_INFINITY), highest))
         except (ValueError, OSError):  # a system that does not know this limit
             continue
+
+
+def _lower(one: int, other: int, infinity: int) -> int:
+    return other if one == infinity else one if other == infinity else min(one, other)
 
 
 def opened(path: str, name: str, limits: Limits) -> BinaryIO:

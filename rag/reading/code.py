@@ -62,6 +62,8 @@ _BODY_TO_COME = re.compile(
 _ATTACHED = re.compile(r"^\s*(?:template\s*<|//|/\*|\*|#(?!include|define|if|endif|else|pragma)|@|--|;;|\[\w|%)")
 _CLOSING = re.compile(r"^\s*(?:\w+\s*:\s*$|[\])}]|end\b|else\b|catch\b|finally\b|esac\b|fi\b|done\b|\{|EOF)")
 LONGEST_LINE = 500
+_MOST_PARSED = 1_000_000
+"""Characters; what is longer was made by a program, and its tree would fill the memory."""
 
 
 class _Definition(NamedTuple):
@@ -70,7 +72,8 @@ class _Definition(NamedTuple):
 
 
 def read(name: str, text: str) -> Reading:
-    marks = _python(text) if ending(name) in ("py", "pyi", "pyw") or _says_python(text) else None
+    is_python = ending(name) in ("py", "pyi", "pyw") or _says_python(text)
+    marks = _python(text) if is_python and len(text) <= _MOST_PARSED else None
     if marks is None:
         marks = _by_lines(text, ending(name))
     return Reading("text/x-source", text, sections_of(marks[: MOST_SECTIONS + 1], text))

@@ -36,6 +36,9 @@ class Limits(NamedTuple):
     def pages_hint(self) -> str | None:
         return "Split it, or raise max_pages under [rag] in the settings." if self.from_settings else None
 
+    def time_hint(self) -> str | None:
+        return "Split it, or save it in a simpler format." if self.from_settings else None
+
     def scans_hint(self) -> str:
         if self.from_settings and not self.ocr:
             return "Install tesseract and set ocr = true under [rag] in the settings, and add it again."

@@ -14,7 +14,9 @@ _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)$")
 _NO_PARAGRAPH = re.compile(r"[ \t]*(?:[-*+>#|]|\d{1,9}[.)]|$)|    ")
 _TITLE = re.compile(r"""title\s*[:=]\s*["']?(.*?)["']?\s*$""")
-_IDENTIFIER = re.compile(r"\s*\{[#.][^}]*\}\s*$")
+_IDENTIFIER = re.compile(r"\s*\{[#.][^{}]*\}\s*$")
+_LONGEST_LINE = 1_000
+"""Of a heading that is looked at."""
 
 
 def headings(text: str) -> Iterator[tuple[int, int, str]]:
@@ -33,7 +35,7 @@ def headings(text: str) -> Iterator[tuple[int, int, str]]:
         elif (opening := _FENCE.match(bare)) and ("`" not in opening[2] or opening[1][0] == "~"):
             fence, bare = opening[1], ""
         elif atx := _ATX.match(bare):
-            words = re.sub(r"(?:^|[ \t]+)#+[ \t]*$", "", atx[2])
+            words = re.sub(r"(?:^|[ \t]+)#+[ \t]*$", "", atx[2][:_LONGEST_LINE])
             yield position, len(atx[1]), words
             bare = ""
         elif before and (underline := _UNDERLINE.match(bare)):
@@ -70,7 +72,7 @@ def marks(text: str) -> tuple[list[tuple[int, tuple[str, ...], Kind]], str]:
             break
         while path and path[-1][0] >= level:
             path.pop()
-        heading = one_line(_IDENTIFIER.sub("", words))
+        heading = one_line(_IDENTIFIER.sub("", words[:_LONGEST_LINE]))
         if not heading:
             continue
         path.append((level, heading))

@@ -14,6 +14,8 @@ _SKIPPED = frozenset(
      "title", "note-citation", "page-number")
 )  # fmt: skip
 _MOST_REPEATED = 1_000
+_LONGEST_REPEATED = 10_000
+"""Characters that one cell may become by being repeated."""
 
 
 def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
@@ -184,7 +186,8 @@ def _rows(table: Element) -> list[str]:
                         continue
                     repeated = attribute(cell, "number-columns-repeated") or "1"
                     value = " ".join(" ".join(_lines(cell)).split())
-                    cells.extend([value] * min(int(repeated) if repeated.isdigit() else 1, _MOST_REPEATED))
+                    count = min(int(repeated) if repeated.isdigit() else 1, _MOST_REPEATED)
+                    cells.extend([value] * (count if len(value) * count <= _LONGEST_REPEATED else 1))
                 while cells and not cells[-1]:
                     cells.pop()
                 if cells:

@@ -27,6 +27,7 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
         if not count:
             raise NoText(f"{name!r} has no pages.")
         texts: list[str] = []
+        broken: list[int] = []
         characters = 0
         for index in range(count):
             try:
@@ -36,14 +37,21 @@ def read(name: str, file: BinaryIO, limits: Limits) -> Reading:
                 # Closed at once: the library keeps open pages in memory, and a long document would fill it.
                 reading.close()
                 page.close()
-            except pypdfium2.PdfiumError as error:
-                raise Damaged(f"{name!r} is not a PDF that can be read: page {index + 1} is broken.") from error
+            except pypdfium2.PdfiumError:  # the other pages may be whole
+                broken.append(index + 1)
+                text = ""
             characters += len(text) + 2
             if characters > limits.characters + 2:
                 raise limits.too_many_characters(name)
             texts.append(text)
-        silent = [number for number, text in enumerate(texts, 1) if not text.strip()]
+        if len(broken) == count:
+            raise Damaged(f"{name!r} is not a PDF that can be read: all of its pages are broken.")
+        silent = [number for number, text in enumerate(texts, 1) if not text.strip() and number not in set(broken)]
         notes = _recognise(name, document, silent, texts, limits) if silent else []
+        if broken:
+            notes.append(f"{name!r} is damaged: nothing could be read on {numbers(broken)}.")
+        if not any(text.strip() for text in texts):
+            raise NoText(" ".join(notes))
         title = _title(document)
         outline = _outline(document)
     finally:

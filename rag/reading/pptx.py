@@ -92,8 +92,11 @@ def _placeholder(shape: Element) -> str | None:
 
 def _paragraphs(shape: Element) -> list[str]:
     lines = []
-    for paragraph in shape.iter():
+    waiting = [shape]
+    while waiting:
+        paragraph = waiting.pop()
         if local(paragraph.tag) != "p":
+            waiting.extend(reversed(paragraph))
             continue
         pieces = []
         for each in paragraph.iter():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from threading import Timer
@@ -43,7 +44,7 @@ class ReadingProcess:
         def expire() -> None:
             nonlocal expired
             expired = True
-            child.kill()
+            _kill(child)
 
         timer = Timer(limits.all_seconds, expire)
         timer.daemon = True
@@ -53,7 +54,9 @@ class ReadingProcess:
         except (OSError, EOFError) as error:
             self.close()
             if expired:
-                raise TooLarge(f"{name!r} was not read within {limits.all_seconds:g} s.") from error
+                raise TooLarge(
+                    f"{name!r} was not read within {limits.all_seconds:g} s.", hint=limits.time_hint()
+                ) from error
             raise Damaged(
                 f"{name!r} made its reader crash.", hint="The file may be damaged; save it anew and try again."
             ) from error
@@ -65,7 +68,8 @@ class ReadingProcess:
             raise
         finally:
             timer.cancel()
-        if answer.get("spent") or answer.get("peak_kib", 0) > _KEPT_KIB:
+        holds_archive = bool(request["inner"]) or request["do"] == "members"  # unpacked, and asked for again soon
+        if answer.get("spent") or (answer.get("peak_kib", 0) > _KEPT_KIB and not holds_archive):
             self.close()
         failure = answer.get("error")
         if failure is not None:
@@ -83,6 +87,7 @@ class ReadingProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _NEEDED if name in os.environ},
+                start_new_session=True,  # it ends with what it started, and Ctrl+C in our terminal is not meant for it
             )
         return self._child
 
@@ -96,7 +101,7 @@ class ReadingProcess:
         child, self._child = self._child, None
         if child is None:
             return
-        child.kill()
+        _kill(child)
         for pipe in (child.stdin, child.stdout):
             assert pipe is not None
             try:
@@ -104,6 +109,17 @@ class ReadingProcess:
             except OSError:  # what was still to be written goes nowhere
                 continue
         child.wait()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """With the program for text recognition, if one runs."""
+    if child.returncode is not None or not hasattr(os, "killpg"):
+        child.kill()
+        return
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # gone already, or not yet the leader of its group
+        child.kill()
 
 
 def _exchange(

@@ -15,6 +15,8 @@ from console.chat.attachments import as_material, image_kind, image_size, read_a
 from console.errors import AttachmentRefused
 from tests.rag.pdfs import pdf
 
+DOCUMENTS = Path(__file__).parent.parent / "data" / "documents"
+
 
 def png(width: int = 3, height: int = 2) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + struct.pack(">II", width, height) + b"\x08\x02\0\0\0rest"
@@ -74,6 +76,36 @@ def test_pdf_is_read_with_its_pages_marked(tmp_path: Path) -> None:
     assert attachment.text == "[page 1]\nOne\n\n[page 2]\n\n\n[page 3]\nThree"
     assert attachment.media_type == "application/pdf"
     assert "page 2" in attachment.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "text"),
+    [
+        ("guide.docx", "wordprocessingml.document", "bow | 120 | 350"),
+        ("briefing.pptx", "presentationml.presentation", "[page 2]\nTides this week\nHigh water on Monday at 06:40"),
+        ("ledger.xlsx", "spreadsheetml.sheet", "[page 1]\nDate | Berth | Ship"),
+        ("guide.odt", "opendocument.text", "bow | 120 | 350"),
+        ("ropewalk.epub", "application/epub+zip", "Wire rope came with the mines"),
+    ],
+)
+def test_office_documents_and_books_are_read_as_text(name: str, media_type: str, text: str) -> None:
+    attachment = read_attachment(DOCUMENTS / name)
+
+    assert attachment.media_type.endswith(media_type)
+    assert text in attachment.text
+    assert not attachment.is_image
+
+
+@pytest.mark.parametrize("name", ["guide.md", "guide.html", "ledger.csv"])
+def test_what_a_person_wrote_is_attached_as_it_was_written(name: str) -> None:
+    assert read_attachment(DOCUMENTS / name).text == (DOCUMENTS / name).read_text(encoding="utf-8")
+
+
+def test_archive_is_refused_with_what_to_do() -> None:
+    with pytest.raises(AttachmentRefused, match=r"'harbour.zip' is an archive") as caught:
+        read_attachment(DOCUMENTS / "harbour.zip")
+
+    assert "one by one" in str(caught.value.hint)
 
 
 def test_guessed_encoding_is_told(tmp_path: Path) -> None:

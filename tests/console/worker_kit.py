@@ -110,13 +110,14 @@ def lines_of(paths: Paths, name: str) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def main() -> None:
-    worker_process.main(
-        lambda paths: lambda tell: SmallEngine(paths.documents, tell),
-        os.environ.get("SMALL_VERSION", "0.1.0"),
-        lambda paths: float(os.environ.get("SMALL_IDLE_S", "30")),
+async def live(held: worker_process.Held) -> None:
+    await worker_process.serve(
+        held,
+        lambda tell: SmallEngine(held.paths.documents, tell),
+        version=os.environ.get("SMALL_VERSION", "0.1.0"),
+        idle_s=float(os.environ.get("SMALL_IDLE_S", "30")),
     )
 
 
 if __name__ == "__main__":
-    main()
+    worker_process.main(live)

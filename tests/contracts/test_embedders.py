@@ -169,3 +169,15 @@ def test_the_default_is_the_built_in_model(tmp_path: Path) -> None:
     assert (opened.identity, opened.dimension, opened.is_remote) == (DEFAULT, 384, False)
     assert made.open("none") is None
     opened.close()
+
+
+def test_a_model_that_is_not_here_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag.errors import NoModel
+    from rag.st import SentenceTransformers
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    with pytest.raises(NoModel, match="cannot be loaded") as missing:
+        SentenceTransformers("nobody/has-this-model")
+
+    assert "in the cache" in (missing.value.hint or "")

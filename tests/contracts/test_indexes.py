@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from rag.documents import Build
 from rag.index import VectorIndex
 from rag.index_chroma import ChromaIndex
 from rag.index_chroma_server import ChromaServerIndex
-from rag.index_exact import ExactIndex
+from rag.index_exact import ExactIndex, exact
 from rag.index_sized import SizedIndex
 
 if TYPE_CHECKING:
@@ -218,3 +220,75 @@ def test_questions_are_answered_while_vectors_come_in(index: VectorIndex) -> Non
 def test_vectors_of_another_size_are_a_mistake(index: VectorIndex) -> None:
     with pytest.raises(ValueError, match="are not 2 vectors of 16"):
         index.add(build(), [1, 2], vectors(2)[:, :8])
+
+
+def test_the_scan_of_what_is_stored_agrees_with_the_index(index: VectorIndex) -> None:
+    matrix = vectors(300)
+    index.add(build(), list(range(300)), matrix)
+    with closing(stored(matrix)) as connection:
+        found = exact(connection, [build()], matrix[42], 10)
+
+    theirs = index.nearest(build(), matrix[42], 10)
+    assert [number for number, _ in found] == [number for number, _ in theirs]
+    assert [cosine for _, cosine in found] == pytest.approx([cosine for _, cosine in theirs], abs=1e-4)
+
+
+def stored(matrix: Vectors) -> sqlite3.Connection:
+    """A store with these vectors as chunks 0, 1, … of build 1, and as many of another build."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        "CREATE TABLE chunks (id INTEGER PRIMARY KEY, build_id INTEGER);"
+        "CREATE TABLE vectors (chunk_id INTEGER PRIMARY KEY, vector BLOB);"
+    )
+    for row, vector in enumerate(matrix):
+        for number, build_id in ((row, 1), (row + 100_000, 2)):
+            connection.execute("INSERT INTO chunks VALUES (?, ?)", (number, build_id))
+            connection.execute("INSERT INTO vectors VALUES (?, ?)", (number, vector.tobytes()))
+    return connection
+
+
+def test_a_build_too_large_for_memory_moves_to_the_scan_and_stays(tmp_path: Path) -> None:
+    matrix = vectors(400)
+    index = sized(tmp_path, most=250)
+    index.add(build(), list(range(200)), matrix[:200])
+    before = index.kind_of(build())
+    index.add(build(), list(range(200, 400)), matrix[200:])
+
+    assert (before, index.kind_of(build())) == ("chromadb", "exact scan")
+    assert index.fault(build(), 400, samples(matrix, list(range(400)))) is None
+    index.remove(build(), list(range(300)))
+    assert index.fault(build(), 100, samples(matrix[300:], list(range(300, 400)))) is None
+    index.close()
+    again = sized(tmp_path, most=250)
+    assert (again.kind_of(build()), again.size(build())) == ("exact scan", 100)
+    again.drop(1)
+    assert again.size(build()) == 0
+    again.close()
+
+
+def test_a_scan_gives_back_the_room_of_what_went(tmp_path: Path) -> None:
+    matrix = vectors(3_000)
+    index = ExactIndex(tmp_path / "index")
+    index.add(build(), list(range(3_000)), matrix)
+    full = sum(file.stat().st_size for file in tmp_path.rglob("vectors"))
+
+    index.remove(build(), list(range(2_000)))
+
+    assert sum(file.stat().st_size for file in tmp_path.rglob("vectors")) < full / 2
+    assert index.fault(build(), 1_000, [(2_500, matrix[2_500])]) is None
+    index.add(build(), [9], matrix[9:10])
+    assert index.nearest(build(), matrix[9], 1)[0][0] == 9
+    index.close()
+
+
+def test_a_scan_that_was_cut_short_says_so(tmp_path: Path) -> None:
+    index = ExactIndex(tmp_path / "index")
+    index.add(build(), list(range(100)), vectors(100))
+    index.close()
+    (file,) = tmp_path.rglob("vectors")
+    os.truncate(file, file.stat().st_size // 2 + 3)
+
+    index = ExactIndex(tmp_path / "index")
+
+    assert index.fault(build(), 100, []) == "It holds 50 vectors where 100 are stored."
+    index.close()

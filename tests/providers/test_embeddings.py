@@ -237,3 +237,19 @@ def test_ollama_tells_how_much_a_model_sees() -> None:
 def test_a_wire_without_embeddings_is_said() -> None:
     with pytest.raises(ProviderError, match="anthropic"):
         embedding_provider("anthropic", Host("lab", "http://127.0.0.1:1"), EagerClock())
+
+
+def test_a_host_may_tell_it_in_its_list_of_models() -> None:
+    async def body() -> None:
+        async with SimulatedOpenAI(key="", flavour="vllm") as service:
+            at = Bench(service, EagerClock())
+            model = service.models[0].name
+            known = await at.provider.window_tokens(model)
+            unknown = await at.provider.window_tokens("another")
+            await at.provider.close()
+
+        assert known is not None
+        assert known >= 1024
+        assert unknown is None
+
+    run(body())

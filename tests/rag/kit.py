@@ -48,7 +48,6 @@ class HashEmbedder:
         self.is_closed = False
 
     def embed(self, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:
-        assert not self.is_closed
         if purpose == "passage":
             self.before(texts)
         if self.error is not None:
@@ -195,7 +194,9 @@ def write(folder: Path, **texts: str) -> list[Path]:
     paths: list[Path] = []
     for name, text in texts.items():
         path = folder / f"{name}.txt"
-        path.write_text(text)
+        fresh = path.with_suffix(".fresh")
+        fresh.write_text(text)
+        fresh.replace(path)
         os.utime(path, ns=(1_600_000_000_000_000_000, 1_600_000_000_000_000_000 + len(paths)))
         paths.append(path)
     return paths

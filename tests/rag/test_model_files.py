@@ -140,3 +140,18 @@ def test_written_graphs_compute_what_they_say() -> None:
 
     assert computed.tolist() == [[2, -1.5], [600, 900]]
     assert session.get_modelmeta().custom_metadata_map == {"made": "by a test"}
+
+
+def test_two_that_make_the_model_at_once_make_one_whole(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        made = [pool.submit(ready_model, tmp_path) for _ in range(2)]
+
+    assert [each.result() for each in made] == [model_folder(tmp_path)] * 2
+    verify(model_folder(tmp_path))
+    assert sorted(file.name for file in model_folder(tmp_path).iterdir()) == [
+        "manifest.json",
+        "model.onnx",
+        "tokenizer.json",
+    ]

@@ -143,6 +143,36 @@ def test_markup_that_nests_deep_is_read_without_falling(reader: Reader) -> None:
         reader.read_bytes("d.ipynb", b'{"cells": ' + b"[" * depth)
 
 
+def test_cell_that_is_repeated_without_end_is_read_in_bounds(reader: Reader) -> None:
+    cell = b'<t:table-cell t:number-columns-repeated="999999999"><t:p>' + b"x" * 1000 + b"</t:p></t:table-cell>"
+    rows = (b"<t:table-row>" + cell + b"</t:table-row>") * 1000
+    sheet = (
+        b'<c xmlns:o="o" xmlns:t="t"><o:body><o:spreadsheet><t:table>'
+        + rows
+        + b"</t:table></o:spreadsheet></o:body></c>"
+    )
+
+    assert len(reader.read_bytes("r.ods", changed("ledger.ods", "content.xml", sheet)).text) == 1_000_999
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("fences.md", b"```\n" * 200_000),
+        ("names.md", b"# " + b"{#" * 200_000),
+        ("underlined.md", b"a\n=\n" * 100_000),
+        ("long.yaml", b"a b" * 300_000),
+        ("words.js", (b"public " * 70 + b"x(\n") * 500),
+        ("cells.html", b"<td>" * 50_000 + b"x"),
+        ("headings.html", b"<h1>" * 5_000 + b"x"),
+        ("titles.log", (b"\x1b]" + b"a" * 4_000) * 100),
+        ("blanks.toml", (b" " * 2_000 + b"\n") * 200 + b"x"),
+    ],
+)
+def test_what_would_make_a_pattern_slow_is_read_soon(reader: Reader, name: str, content: bytes) -> None:
+    keeps_its_promises(reader.read_bytes(name, content, Limits(seconds=10)))
+
+
 def test_bomb_in_an_archive_is_named_and_the_rest_is_read(reader: Reader, tmp_path: Path) -> None:
     archive = tmp_path / "mixed.zip"
     archive.write_bytes(packed({"bomb.txt": b"\n" * 50_000_000, "note.txt": b"harmless"}))
@@ -259,7 +289,8 @@ def test_binary_that_calls_itself_text_is_seen_through(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [path.name for path in sorted(DOCUMENTS.iterdir()) if path.suffix not in (".md", ".json", ".csv", ".txt")]
+    "name",
+    [path.name for path in sorted(DOCUMENTS.iterdir()) if path.suffix not in ("", ".md", ".json", ".csv", ".txt")],
 )
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1), st.binary(max_size=60), st.booleans())
@@ -321,6 +352,50 @@ def test_control_codes_never_reach_the_text(reader: Reader) -> None:
         assert "red" in document.text
         assert "plain" in document.text
         assert "\r" not in document.text
+
+
+def program(folder: Path, script: str) -> str:
+    """An executable that stands where `tesseract` would."""
+    path = folder / "tesseract"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_recognised_page_stands_in_its_place(reader: Reader, tmp_path: Path) -> None:
+    recognise = program(tmp_path, 'read -r first; echo "$first $*"')
+
+    document = reader.read_bytes("s.pdf", pdf(["One", None, "Three"]), Limits(ocr=recognise))
+
+    width, height = 612 * 200 // 72, -(-792 * 200 // 72)
+    assert [page.text for page in document.pages] == ["One", f"P5 {width} {height} 255 stdin stdout", "Three"]
+    assert "page 2 was recognised" in document.notes[0]
+    keeps_its_promises(document)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("echo no language >&2; exit 1", "no language"), ("exit 3", "tesseract ended with 3"), (None, "cannot be run")],
+)
+def test_recognition_that_fails_costs_only_its_pages(
+    reader: Reader, tmp_path: Path, script: str | None, said: str
+) -> None:
+    recognise = program(tmp_path, script) if script else str(tmp_path / "gone")
+
+    document = reader.read_bytes("s.pdf", pdf(["One", None]), Limits(ocr=recognise))
+
+    assert said in document.notes[0]
+    assert document.notes[1] == "'s.pdf' holds no text on page 2: scans or pictures."
+    with pytest.raises(NoText, match="no text on any of its 1 page"):
+        reader.read_bytes("s.pdf", pdf([None]), Limits(ocr=recognise))
+
+
+def test_recognition_that_hangs_is_ended(reader: Reader, tmp_path: Path) -> None:
+    recognise = program(tmp_path, "exec cat /dev/zero > /dev/null")
+
+    document = reader.read_bytes("s.pdf", pdf(["One", None]), Limits(ocr=recognise, ocr_seconds=1.3))
+
+    assert document.notes == ("'s.pdf' holds no text on page 2: scans or pictures.",)
 
 
 def test_crash_costs_one_document_and_no_more(reader: Reader) -> None:

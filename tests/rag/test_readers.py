@@ -49,6 +49,17 @@ def test_pdf_without_pages_is_refused() -> None:
         document_text("none.pdf", pdf([]))
 
 
+def test_page_that_is_broken_costs_no_other_page() -> None:
+    whole = pdf(["First", "Second", "Third"])
+    begin = whole.index(b"6 0 obj\n") + 8  # the second page
+    end = whole.index(b"endobj", begin)
+
+    document = document_text("torn.pdf", whole[:begin] + b"null".ljust(end - begin) + whole[end:])
+
+    assert [page.text for page in document.pages] == ["First", "", "Third"]
+    assert document.notes == ("'torn.pdf' is damaged: nothing could be read on page 2.",)
+
+
 def test_locked_pdf_says_so() -> None:
     with pytest.raises(Locked, match="password"):
         document_text("secret.pdf", pdf(["hidden"], encrypted=True))

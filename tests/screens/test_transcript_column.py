@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from screens import theme
@@ -109,6 +109,7 @@ moves = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 30), moves)
+@example(3, [("scroll", -1), ("cut", 0)])
 def test_the_window_is_always_full_of_the_chat(count: int, steps: list[tuple[str, int]]) -> None:
     made = column(count)
     number = count

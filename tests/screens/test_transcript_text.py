@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from screens import theme
 from screens.markdown import Line, render
-from screens.widgets.transcript.text import FIRST_CHARACTERS, LAST_CHARACTERS, LAST_LINES, Look, Text
+from screens.widgets.transcript.text import FIRST_CHARACTERS, LAST_CHARACTERS, LAST_LINES, MOST_GROWN, Look, Text
 
 LOOK = Look(40, theme.palette({}, dark=True))
 PIECES = (
@@ -51,7 +51,7 @@ def test_growing_gives_the_lines_of_the_whole(pieces: list[str], cuts: list[int]
         grown.append(source[at : at + size], source[: at + size])
         at += size
     grown.append(source[at:], source)
-    grown.complete()
+    grown.complete(source)
 
     assert words(grown) == words(Text(look, source, complete=True))
 
@@ -111,7 +111,7 @@ def test_of_a_long_text_that_is_complete_the_middle_goes_and_the_end_stays_as_it
     whole = Text(LOOK, "", complete=False)
     whole.append(source, source)
     assert whole.shortened() is whole
-    whole.complete()
+    whole.complete(source)
     before = list(whole.body.lines)
 
     short = whole.shortened()
@@ -122,3 +122,29 @@ def test_of_a_long_text_that_is_complete_the_middle_goes_and_the_end_stays_as_it
     short.lay_more(len(source))
     assert short.waits == 0
     assert [line.strip.text for line in short.body.lines] == [line.strip.text for line in before]
+
+
+@pytest.mark.parametrize("piece", ["Paragraph of a long answer.\n\n", "- item of a list\n", "    code\n"])
+def test_of_a_long_text_that_grows_the_middle_goes_and_the_end_goes_on(piece: str) -> None:
+    source = ""
+    text = whole = Text(LOOK, "", complete=False)
+    held = []
+    while len(source) < 3 * MOST_GROWN:
+        source += (more := piece * (20_000 // len(piece)))
+        text.append(more, source)
+        whole = text
+        text = text.bounded()
+        held.append(len(text.body.lines) + (text.height - text.gap[1]))
+
+    assert text.waits
+    assert words(text)[-20:] == words(whole)[-20:]
+
+    text.append("\n\nThe last words.", source + "\n\nThe last words.")
+    text.complete(source + "\n\nThe last words.")
+    short = text.shortened()
+    assert words(short)[-1] == "The last words."
+    assert short.height - short.gap[1] == LAST_LINES
+    short.lay_more(len(source) + 20)
+    render_all = render(source + "\n\nThe last words.", LOOK.width, LOOK.palette)
+    assert words(short) == [each.strip.text for each in render_all.lines]
+    assert max(held) < len(render_all.lines) // 2

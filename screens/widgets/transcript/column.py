@@ -84,8 +84,9 @@ class Column:
         message.change(item)
         self._corrected(index)
 
-    def grow(self, index: int, text: str, thinking: str) -> None:
-        self.messages[index].take(text, thinking)
+    def grow(self, index: int, text: str, thinking: str, *, is_marked: bool = False) -> None:
+        """`is_marked`: something in the transcript is selected or searched for, by the places of lines."""
+        self.messages[index].take(text, thinking, at_end=self.follows and not is_marked)
         self._corrected(index)
 
     def cut(self, count: int) -> None:
@@ -229,6 +230,7 @@ class Column:
         """After any change: everything in sight is laid out, and the window does not go past the end."""
         if not self.messages or self.room <= 0:
             self.place = START
+            self.follows = self.follows or not self.messages
             return
         if self.follows:
             self.place = self._last()

@@ -196,8 +196,8 @@ class Message:
 
     # ---- changing
 
-    def take(self, text: str, thinking: str) -> None:
-        """More of a streaming answer."""
+    def take(self, text: str, thinking: str, *, at_end: bool = False) -> None:
+        """More of a streaming answer. Where only its end is looked at, the lines of a long one go while it comes."""
         item = self.item
         self.item = item._replace(text=item.text + text, thinking=item.thinking + thinking)
         if text:
@@ -224,6 +224,8 @@ class Message:
         if text:
             assert self._text is not None
             self._text.append(text, self.item.text)
+            if at_end and (short := self._text.bounded()) is not self._text:
+                self._text, self.rows = short, {}
 
     def change(self, item: Item, *, at_end: bool = False) -> None:
         """Another item in its place; text that only went on is not laid out again. Where only its end is looked at, the
@@ -249,7 +251,7 @@ class Message:
         if len(item.text) > len(old.text):
             self._text.append(item.text[len(old.text) :], item.text)
         if old.state == "streaming" and item.state != "streaming":
-            self._text.complete()
+            self._text.complete(item.text)
             if at_end and (short := self._text.shortened()) is not self._text:
                 self._text, self.rows = short, {}
 

@@ -21,6 +21,10 @@ FIRST_CHARACTERS = 16_000
 LAST_CHARACTERS = 12_000
 LAST_LINES = 300
 """How much of a long text is laid out before it is shown: of its beginning, and of its end."""
+MOST_GROWN = 128_000
+GROWN_END = 48_000
+"""How much of a text that grows is held as lines while only its end is looked at, and how much of it is when that is
+too much; many lines cost many times what they say."""
 BLANK = line([])
 _FENCE = "\n```"
 
@@ -94,8 +98,17 @@ def body(look: Look) -> Body:
 class Text:
     __slots__ = ("_complete", "_fed", "_look", "_newlines", "_source", "_tail", "_tail_start", "body")
 
-    def __init__(self, look: Look, source: str, *, complete: bool, end: Sequence[Line] = ()) -> None:
-        """`end` are its last lines, where they are known from before."""
+    def __init__(
+        self,
+        look: Look,
+        source: str,
+        *,
+        complete: bool,
+        end: Sequence[Line] = (),
+        first: int = FIRST_CHARACTERS,
+        last: int = LAST_CHARACTERS,
+    ) -> None:
+        """`end` are its last lines, where they are known from before; `first` and `last` say how much is laid out."""
         self._look = look
         self._source = source
         self._complete = complete
@@ -109,8 +122,8 @@ class Text:
                 self._tail = KeptEnd(end)
                 self._tail_start = max(len(source) - sum(len(each.strip.text) + 1 for each in end), FIRST_CHARACTERS)
             else:
-                self._lay_tail()
-            self.lay_more(FIRST_CHARACTERS)
+                self._lay_tail(last)
+            self.lay_more(first)
         else:
             self.lay_more(len(source))
 
@@ -153,7 +166,17 @@ class Text:
         elif was_whole:
             self.lay_more(len(text))
 
-    def complete(self) -> None:
+    def bounded(self) -> Text:
+        """This text while it grows, or one of its beginning and end where too much of it is laid out: what is between
+        is an estimate again."""
+        start = self._tail_start if self._tail is not None else 0
+        if self._complete or len(self._source) - start <= MOST_GROWN:
+            return self
+        return Text(self._look, self._source, complete=False, first=LAST_CHARACTERS // 4, last=GROWN_END)
+
+    def complete(self, source: str) -> None:
+        """Nothing more comes. `source` is all of it, as whoever has it for long holds it."""
+        self._source = source
         self._complete = True
         if self._tail is not None:
             self._tail.close()
@@ -163,9 +186,12 @@ class Text:
     def shortened(self) -> Text:
         """This text, complete and long, with its beginning and its end; what is between is an estimate again. The end
         is made of the same lines as before."""
-        if len(self._source) <= FIRST_CHARACTERS + 2 * LAST_CHARACTERS or self.waits or not self._complete:
+        if len(self._source) <= FIRST_CHARACTERS + 2 * LAST_CHARACTERS or not self._complete:
             return self
-        return Text(self._look, self._source, complete=True, end=self.body.lines[-LAST_LINES:])
+        laid = self._tail.lines if self._tail is not None else self.body.lines
+        if self.waits and len(laid) <= LAST_LINES:
+            return self
+        return Text(self._look, self._source, complete=True, end=laid[-LAST_LINES:])
 
     def lay_more(self, characters: int) -> None:
         """Lay out so much more of it."""
@@ -182,8 +208,8 @@ class Text:
             if self._complete:
                 self.body.close()
 
-    def _lay_tail(self) -> None:
-        earliest = len(self._source) - LAST_CHARACTERS
+    def _lay_tail(self, characters: int) -> None:
+        earliest = len(self._source) - characters
         latest = earliest + LAST_CHARACTERS // 4
         cuts = (self._source.find(end, earliest, latest) for end in ("\n\n", "\n", " "))
         self._tail_start = next((cut + 1 for cut in cuts if cut >= 0), earliest)

@@ -219,7 +219,7 @@ class View(ScrollView, can_focus=True, inherit_bindings=False):
         for item_id, (text, thinking) in grown.items():
             index = self._column.index_of(item_id)
             if index is not None:
-                self._column.grow(index, "".join(text), "".join(thinking))
+                self._column.grow(index, "".join(text), "".join(thinking), is_marked=self._window.is_marked)
         return True
 
     def _tick(self) -> None:

@@ -40,6 +40,11 @@ class Window:
         self._marked: dict[tuple[int, tuple[paint.Span, ...]], tuple[Strip, Strip]] = {}
         self._here: tuple[object, tuple[int, int, int] | None] | None = None
 
+    @property
+    def is_marked(self) -> bool:
+        """Something is selected or searched for, and places of lines are held for it."""
+        return self.ends is not None or self.search is not None
+
     def make(self, width: int) -> list[Strip]:
         """The rows for a window of this width, as high as the column's room."""
         column = self.column
@@ -48,7 +53,7 @@ class Window:
         self.places = list(column.visible())
         for index, number in self.places:
             strip = self._row(column.messages[index], number, width, bar if index == self.current else None)
-            if self.ends is not None or self.search is not None:
+            if self.is_marked:
                 strip = self._with_marks(strip, index, number)
             rows.append(strip)
         blank = Strip.blank(width, self.base)

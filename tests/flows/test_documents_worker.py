@@ -1,0 +1,189 @@
+"""Documents added from the command line: the real process that reads and embeds them, until it is told to leave."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.errors import NotAgreed, NoWorker
+from console.events import Bus
+from console.history.among import Among
+from console.library.news import LibraryChanged, LibraryProgress
+from console.library.once import ask_once
+from console.library.place import worker_place
+from console.paths import Paths, find_paths
+from console.settings import settings_from
+from providers.simulated.services import SimulatedOllama
+from tests.conftest import run
+from tests.console.library_kit import ROPES, library_of
+from tests.flows.kit import Hawser, complaint, endpoint, finish
+
+BY_WORDS = '[rag]\nembedder = "none"'
+
+
+@pytest.fixture
+def paths(hawser: Hawser, ollama: SimulatedOllama, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """Of a user whose documents are found by words; the worker that a test started is ended with it."""
+    hawser.settings(endpoint("inference", ollama), BY_WORDS, model="inference/llama3.1:8b")
+    for name, value in hawser.env.items():
+        monkeypatch.setenv(name, value)
+    found = find_paths(hawser.env)
+    yield found
+    leave(found)
+
+
+def leave(paths: Paths) -> None:
+    place = worker_place(paths)
+    if not place.lock.exists():
+        return
+    try:
+        ask_once(paths, "leave", {"why": "the test is over"}, 10)
+    except NoWorker:
+        pass
+    with place.lock.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the worker holds it for as long as it lives
+
+
+@pytest.fixture
+def folder(hawser: Hawser) -> Path:
+    found = hawser.home / "files"
+    found.mkdir()
+    for name, text in ROPES.items():
+        (found / name).write_text(text)
+    return found
+
+
+def test_what_is_added_is_found_when_the_command_returns(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    added = hawser.run("rag", "add", str(folder), "-C", "ropes", "--tag", "deck", "--json")
+
+    found = hawser.run("rag", "query", "unequal", "thickness", "--tag", "deck", "--json").json()
+    assert added.code == 0
+    assert [(each["name"], each["state"]) for each in added.json()["items"]] == [
+        ("hawsers.md", "ready"),
+        ("knots.md", "ready"),
+    ]
+    assert found["items"][0]["document"] == "knots.md"
+
+
+def test_what_cannot_be_added_says_so(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    (folder / "key.md").write_text("-----BEGIN RSA PRIVATE KEY-----\n" + "abc\n" * 30)
+    (folder / "empty.md").touch()
+
+    done = hawser.run("rag", "add", str(folder / "key.md"), str(folder / "none.md"))
+    allowed = hawser.run("rag", "add", str(folder / "key.md"), "--allow-secrets")
+
+    assert done.code == 2
+    assert "a private key" in done.err
+    assert "none.md" in done.err
+    assert allowed.code == 0
+
+
+def test_documents_and_collections_are_removed_and_their_files_stay(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    one = hawser.run("rag", "rm", "ropes", "knots.md")
+    unasked = hawser.run("rag", "rm", "ropes")
+    whole = hawser.run("rag", "rm", "ropes", "--yes")
+
+    assert "Removed 1 document from ropes" in one.err
+    assert complaint(unasked, 2).startswith("Removing asks first")
+    assert "Removed 1 document" in whole.err
+    assert hawser.run("rag", "ls", "--json").json()["items"] == []
+    assert sorted(path.name for path in folder.iterdir()) == ["hawsers.md", "knots.md"]
+
+
+def test_a_collection_is_made_anew_and_checked(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    again = hawser.run("rag", "reindex", "ropes")
+    checked = hawser.run("rag", "check")
+
+    assert (again.code, checked.code) == (0, 0)
+    assert "Everything is in order." in checked.err
+
+
+def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.settings(
+        endpoint("far", "https://embed.example.com/v1"), '[rag]\nembedder = "far/embed-3"', model="far/chat"
+    )
+
+    done = hawser.run("rag", "add", str(folder), "-C", "ropes")
+
+    assert complaint(done, 3) == "The text of 'ropes' would be sent to 'far' to be embedded."
+    assert "--agree-remote" in done.lines[-1]
+    assert not paths.documents_file.exists()
+
+
+def test_watching_ends_tidily(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    watching = hawser.start("rag", "watch", str(folder), "-C", "ropes", stderr=subprocess.PIPE)
+    assert watching.stderr is not None
+    first = watching.stderr.readline().decode()
+    watching.send_signal(signal.SIGINT)
+    ended = finish(watching)
+
+    kept = hawser.run("rag", "watch", str(folder), "-C", "ropes", "--keep")
+    listed = hawser.run("rag", "watch", "--json").json()["items"]
+    stopped = hawser.run("rag", "watch", str(folder), "--stop")
+
+    assert first == f"Watching {folder} for ropes. Ctrl+C ends it.\n"
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert kept.code == 0
+    assert [(each["path"], each["collection"]) for each in listed] == [(str(folder), "ropes")]
+    assert "is not watched any more" in stopped.err
+    assert hawser.run("rag", "watch", "--json").json()["items"] == []
+
+
+def test_the_library_tells_of_work_and_changes(paths: Paths, folder: Path, tmp_path: Path) -> None:
+    async def body() -> None:
+        bus = Bus()
+        library = library_of(paths, settings_from(BY_WORDS, paths, {}, discover=False), bus=bus)
+        try:
+            assert not await library.follow()
+            with bus.subscribe() as news:
+                added = await library.add([folder], "ropes", tags=("deck",))
+                documents = await library.wait(added.document_ids, "ready", seconds=30)
+                await library.rename("ropes", "lines")
+                await library.move([documents[0].id], "thick")
+                await library.tag(["bow"], document_ids=[documents[1].id])
+                collections = {each.name: each.documents for each in await library.collections()}
+                tagged = await library.document(documents[1].id)
+                bus.close()
+                told = [event async for event in news]
+
+            assert await library.follow()
+            assert [each.state for each in documents] == ["ready", "ready"]
+            assert (collections, tagged.tags) == ({"lines": 1, "thick": 1}, ("bow",))
+            assert any(isinstance(event, LibraryProgress) and event.status.is_up for event in told)
+            assert any(isinstance(event, LibraryChanged) and event.what == "documents" for event in told)
+            await library.wait([documents[0].id], "ready", seconds=30)
+            assert await library.unread(Among(("lines", "thick"))) == []
+            assert await library.export("lines", tmp_path / "out") == 1
+            assert [path.name for path in (tmp_path / "out").iterdir()] == ["knots.md"]
+            assert await library.disk_use() > 0
+            assert await library.remove("thick") == 1
+        finally:
+            await library.close()
+
+    run(body())
+
+
+def test_the_library_refuses_to_send_text_that_nobody_agreed_to(paths: Paths, folder: Path) -> None:
+    async def body() -> None:
+        settings = settings_from("", paths, {}, discover=False)
+        library = library_of(paths, settings, remote=lambda name: "far")
+        try:
+            with pytest.raises(NotAgreed) as error:
+                await library.add([folder], "ropes")
+        finally:
+            await library.close()
+
+        assert "'far'" in error.value.text
+        assert not worker_place(paths).lock.exists()
+
+    run(body())
