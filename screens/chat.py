@@ -169,6 +169,7 @@ class ChatRoom(Room):
     async def _learn_collections(self) -> None:
         """What `#` can be followed by; once somebody writes, and again when it changes."""
         self._collections = await chat_documents.names(self)
+        self.composer.look_again()
 
     @work(group="names")
     async def _learn_names(self) -> None:

@@ -233,13 +233,13 @@ ACTIONS: tuple[Action, ...] = (
            "another document where this one has no more.", footer=1),
     Action("viewer", "previous_place", ("left_square_bracket",), "Previous citation", "The place that is cited before "
            "this one.", footer=2),
-    Action("viewer", "here", ("enter",), "Here", "Back to the place that is cited.", footer=5),
-    Action("viewer", "find", ("slash",), "Find", "Find in this document.", footer=3),
+    Action("viewer", "here", ("enter",), "Here", "Back to the place that is cited.", footer=7),
+    Action("viewer", "find", ("slash",), "Find", "Find in this document.", footer=4),
     Action("viewer", "next", ("n",), "Next", "The next place found; without a search the next citation.", "step(1)"),
     Action("viewer", "previous", ("N",), "Previous", "The place found before, or the citation before.", "step(-1)"),
-    Action("viewer", "copy", ("y",), "Copy", "Copy what is selected, or what is cited and where it is.", footer=4),
+    Action("viewer", "copy", ("y",), "Copy", "Copy what is selected, or what is cited and where it is.", footer=5),
     Action("viewer", "original", ("o",), "Original", "Open the file in the program of this computer.", footer=6),
-    Action("viewer", "leave", ("escape", "q"), "Close", "End the search, else close the document.", footer=8),
+    Action("viewer", "leave", ("escape", "q"), "Close", "End the search, else close the document.", footer=3),
     # Logs
     Action("log", "log_filter", ("slash",), "Filter", "Show only entries in which a pattern is found.", "filter",
            footer=1),

@@ -51,7 +51,7 @@ BEGIN = (
     "Nothing is here yet.\n\n"
     "a adds files, a folder or an address; files can be dropped on this window as well. "
     "They are read here, on this computer. "
-    "Then ask about them in the chat: type @ and the name of the collection."
+    "Then ask about them in the chat: type # and the name of the collection."
 )
 NO_DOCUMENTS = "No documents are in this collection.\n\na adds some; w keeps a folder in it as its files change."
 NONE_CALLED = "No document's name has “{words}”.\n\nEsc takes the filter away."

@@ -88,6 +88,5 @@ class Search:
         parts.append((plural(len(self.found), "passage"), "text"))
         how = "words and meaning" if self.retrieved.method == "hybrid" else "words only"
         parts.append((how, "muted"))
-        parts.append((f"{self.retrieved.embed_ms + self.retrieved.search_ms:.0f} ms", "faint"))
         parts += [(note, "warn") for note in self.retrieved.notes]
         return parts

@@ -22,6 +22,7 @@ WIDEST = 88
 _HINTS = (
     ("/", "commands"),
     ("@", "attach a file"),
+    ("#", "ask documents"),
     ("chat.model", "choose the model"),
     ("chat.chats", "chats"),
     ("chat.search", "search everything"),

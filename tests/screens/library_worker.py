@@ -1,4 +1,4 @@
-"""The documents' worker of its own process with the real engine over an embedder of tests, and the app that talks to it.
+"""The worker of the documents in a process of its own: the real engine over an embedder of tests; and an app over it.
 
 `python -m tests.screens.library_worker` is that process; `with_library` makes the app of a test use it.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from console import __version__
 from console.library import client
 from console.library import worker as worker_process
 from console.paths import Paths
@@ -72,4 +73,4 @@ def _secret_in(path: str, text: str | None) -> str | None:
 
 
 if __name__ == "__main__":
-    worker_process.main(_open, client.console.__version__, lambda paths: 30.0)
+    worker_process.main(_open, __version__, lambda paths: 30.0)

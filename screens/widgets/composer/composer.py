@@ -390,6 +390,10 @@ class Composer(Widget):
         """Put chips behind the others."""
         self._add(*chips)
 
+    def look_again(self) -> None:
+        """What can be completed is more, or less, than it was."""
+        self._help.look()
+
     def tell_of(self, chip: Chip, words: str) -> None:
         """Say something of a chip, behind its name, as long as it is there."""
         self._shelf.tell(chip, words)
