@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 
 from rag import rows, writes
 from rag.builds import Builds
@@ -53,11 +54,27 @@ class Ingest:
         self._clock_ms = clock_ms
         self._on_change = on_change
         self.reading: Waiting | None = None
+        self._lock = Lock()
+        """Guards what follows."""
+        self._urgent: dict[int, None] = {}
+        """Somebody waits for these. Each is looked at once: it is either read next, or was read already."""
 
     def recover(self) -> None:
         """At the start: what was being read when the last process ended is to be read."""
         with self._store.write() as connection:
             connection.execute("UPDATE documents SET state = 'waiting' WHERE state = 'reading'")
+
+    def hurry(self, documents: Iterable[int]) -> None:
+        """These go before others."""
+        with self._lock:
+            self._urgent.update(dict.fromkeys(documents))
+
+    def _next_urgent(self) -> int | None:
+        with self._lock:
+            document_id = next(iter(self._urgent), None)
+            if document_id is not None:
+                del self._urgent[document_id]
+            return document_id
 
     def interrupt(self, documents: Iterable[int]) -> None:
         """These are not wanted any more."""
@@ -84,11 +101,10 @@ class Ingest:
             row = connection.execute(f"{_WAITING} LIMIT 1").fetchone()
         if row is None:
             return None
-        urgent = self._vectors.urgent
         with self._store.write() as connection:
             row = None
-            for document_id in urgent:
-                row = row or connection.execute(f"{_WAITING} AND id = ?", (document_id,)).fetchone()
+            while row is None and (urgent := self._next_urgent()) is not None:
+                row = connection.execute(f"{_WAITING} AND id = ?", (urgent,)).fetchone()
             row = row or connection.execute(f"{_WAITING} ORDER BY id LIMIT 1").fetchone()
             if row is None:
                 return None

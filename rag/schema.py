@@ -70,6 +70,7 @@ CREATE TABLE documents (
     read_at INTEGER
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
+CREATE INDEX documents_by_collection ON documents (collection_id);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
 CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
 CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;

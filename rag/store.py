@@ -74,8 +74,7 @@ class DocumentStore:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                self._undo()
                 raise
 
     @contextmanager
@@ -89,7 +88,11 @@ class DocumentStore:
             try:
                 yield self.connection
             finally:
-                self.connection.execute("ROLLBACK")
+                self._undo()
+
+    def _undo(self) -> None:
+        if self.connection.in_transaction:  # a damaged file or a failing disk may have ended it
+            self.connection.execute("ROLLBACK")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -225,6 +228,7 @@ def _for_writing(path: Path, busy_s: float) -> tuple[sqlite3.Connection, tuple[i
         _check(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA fullfsync = ON")  # without it macOS leaves what was synced in the disk's own memory
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             _make(connection)
