@@ -518,7 +518,7 @@ class Engine:
         if folder is None or not Path(folder.path).is_dir():
             return  # a disk that is not there at the moment is no reason to forget its documents
         found = self._meant([folder.path], folder.include, folder.exclude)
-        collection_id = self._store.collection(folder.collection).id
+        collection_id = self._store.collection_id(folder.collection)
         moved = moves(self._store, collection_id, found.files, self._bell.stopping.is_set)
         with self._store.write(durable=True) as connection:
             if not rows.folders(connection, "AND f.id = ?", (folder_id,)):

@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 _WAITING = (
     "SELECT id, collection_id, path, name, size_bytes, modified_ns, sha256, same_as, secrets_allowed, read_at "
-    "FROM documents WHERE state = 'waiting'"
+    "FROM documents WHERE state IN ('waiting', 'reading') AND state = 'waiting'"
 )
+"""The two states are named because the index over what is to do is of these."""
 
 
 class Ingest:

@@ -70,7 +70,7 @@ def test_waiting_for_many_looks_at_each_once(tmp_path: Path) -> None:
 
         assert engine.wait(ids, "lexical", PATIENCE_S)
         engine._store.connection.set_trace_callback(None)
-    looked_at = [each for each in asked if "FROM documents WHERE state = 'waiting' AND id =" in each]
+    looked_at = [each for each in asked if "AND state = 'waiting' AND id =" in each]
     assert 60 <= len(looked_at) <= 3 * 60
 
 
