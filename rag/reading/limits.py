@@ -23,6 +23,8 @@ class Limits(NamedTuple):
     """The path of a `tesseract` to read scanned pages with; empty leaves them unread."""
     ocr_seconds: float = 600.0
     """More time for a document whose pages are recognised."""
+    wants_ocr: bool = False
+    """Whether the user asked for that, be there a `tesseract` or not."""
     from_settings: bool = False
     """Whether the user can raise these in the settings; then errors say where."""
 
@@ -41,6 +43,8 @@ class Limits(NamedTuple):
 
     def scans_hint(self) -> str:
         if self.from_settings and not self.ocr:
+            if self.wants_ocr:
+                return "[rag] ocr is on, but tesseract is not installed. Install it, and add the document again."
             return "Install tesseract and set ocr = true under [rag] in the settings, and add it again."
         return "Run it through text recognition (OCR) first, or attach its pages as images."
 
