@@ -12,12 +12,11 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple, TypeAlias
 
 from rag import lexical
 from rag.documents import Build, Retrieved, Span, Wanted
-from rag.errors import RagError, UnknownName
+from rag.errors import RagError
 from rag.passages import Found, Row, packed
 
 log = logging.getLogger(__name__)
@@ -92,9 +91,9 @@ def _collections(connection: sqlite3.Connection, names: Sequence[str]) -> list[t
     known = {name.casefold(): name for name, *_ in rows}
     for name in names:
         if name.casefold() not in known:
-            near = get_close_matches(name.casefold(), known, 1)
-            hint = f"Did you mean {known[near[0]]!r}?" if near else "`hawser rag ls` lists them."
-            raise UnknownName(f"There is no collection {name!r}.", hint=hint)
+            from rag.store import unknown_collection
+
+            raise unknown_collection(name, list(known.values()))
     chosen = {name.casefold() for name in names} or set(known)
     return [(name, Build(*build)) for name, *build in rows if name.casefold() in chosen and build[0] is not None]
 
