@@ -25,6 +25,8 @@ SMALLEST_PORTION, LARGEST_PORTION = 8, 128
 MOST_URGENT = 64
 """Documents that somebody waits for, which are looked at for each window."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LONGEST_ASKED_S = 3_600.0
+"""How long an embedder that asks for it is left alone."""
 WHO = "embedding"
 
 
@@ -225,6 +227,8 @@ class VectorMaker:
         with self._lock:
             _, last_s = self._pauses.get(identity, (0.0, 0.0))
             pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * last_s))
+            if isinstance(error, EmbedderFailed) and error.retry_after_s is not None:
+                pause_s = min(LONGEST_ASKED_S, max(pause_s, error.retry_after_s))
             self._pauses[identity] = (self._monotonic() + pause_s, pause_s)
         self._troubles.met(WHO, error)
 
