@@ -602,9 +602,10 @@ class OngoingTurn:
 
     async def _checked(self) -> tuple[Source, ...]:
         """The sources with what was found of the sentences that cite them."""
-        from console.library.quote_check import check, claims
-
         text, sources = self._turn.so_far + self.text, self.sources
+        if "[" not in text and "【" not in text:  # no mark of a source
+            return tuple(source._replace(claims=()) for source in sources)
+        from console.library.quote_check import check, claims
 
         def work() -> tuple[Source, ...]:
             passages = {source.n: source.text for source in sources}
