@@ -172,7 +172,7 @@ def speed(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "documents.db"
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-            words, often = _vocabulary()
+            words, often = vocabulary()
             _fill(connection, count, words, often)
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             for name, filters in (
@@ -183,7 +183,7 @@ def speed(count: int) -> None:
                 _timed(connection, count, words, often, name, filters)
 
 
-def _vocabulary() -> tuple[list[str], list[float]]:
+def vocabulary() -> tuple[list[str], list[float]]:
     chance = random.Random(1)
     words: dict[str, None] = {}
     while len(words) < 60_000:
