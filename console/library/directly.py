@@ -6,7 +6,7 @@ This is the headless way: nothing is started, and the vectors are looked at one 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,7 +37,7 @@ def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> R
         notes: list[str] = []
         embed_ms = 0.0
 
-        def near(builds: Sequence[Build], count: int) -> Sequence[tuple[int, float]]:
+        def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> Sequence[tuple[int, float]]:
             nonlocal embed_ms
             identity = builds[0].embedder
             if identity is None:
@@ -47,7 +47,7 @@ def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> R
                 questions[identity] = _embedded(manner, identity, wanted.text, notes)
                 embed_ms += (time.perf_counter() - began) * 1000
             question = questions[identity]
-            return () if question is None else exact(connection, builds, question, count)
+            return () if question is None else exact(connection, builds, question, count, only)
 
         weights = Weights(float(manner.vector_weight), float(manner.lexical_weight))
         with store.read() as connection:
