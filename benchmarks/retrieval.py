@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from itertools import accumulate
@@ -71,7 +71,7 @@ class Library:
     def near(self, question: str) -> Near:
         cosines = self._vectors @ self._asked[question]
 
-        def nearest(builds: Sequence[Build], count: int) -> list[tuple[int, float]]:
+        def nearest(builds: Sequence[Build], count: int, only: Collection[int] | None) -> list[tuple[int, float]]:
             best = (-cosines).argsort()[:count]
             return [(int(row) + 1, float(cosines[row])) for row in best]
 
@@ -238,7 +238,7 @@ def _timed(
 
 
 def _first(nearest: list[tuple[int, float]]) -> Near:
-    return lambda builds, most: nearest[:most]
+    return lambda builds, most, only: nearest[:most]
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ This is the headless way: nothing is started, and the vectors are looked at one 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,14 +41,14 @@ def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> R
         }
         from rag.retrieve import Weights, retrieve
 
-        def near(builds: Sequence[Build], count: int) -> Sequence[tuple[int, float]]:
+        def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> Sequence[tuple[int, float]]:
             question = questions.get(builds[0].embedder or "")
             vector = None if question is None else question.vector()
             if vector is None:
                 return ()
             from rag.index_exact import exact
 
-            return exact(connection, builds, vector, count)
+            return exact(connection, builds, vector, count, only)
 
         weights = Weights(float(manner.vector_weight), float(manner.lexical_weight))
         with store.read() as connection:
