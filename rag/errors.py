@@ -59,7 +59,10 @@ class NoModel(RagError):
 
 
 class EmbedderFailed(RagError):
-    pass
+    def __init__(self, text: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        """`retry_after_s` is how long the service asked to be left alone."""
+        super().__init__(text, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class RerankerFailed(RagError):

@@ -7,7 +7,7 @@ not told yet is found all the same, by looking at the stored vectors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
@@ -41,12 +41,15 @@ class IndexKeeper:
         bell: Bell,
         monotonic: Callable[[], float],
         is_embedding: Callable[[], bool],
+        on_change: Callable[[], None],
     ) -> None:
+        """`on_change` is called when there is trouble, or none any more."""
         self._store = store
         self._make_index = make_index
         self._bell = bell
         self._monotonic = monotonic
         self._is_embedding = is_embedding
+        self._on_change = on_change
         self._working = RLock()
         """Held while rows are brought in line with the index, which only one may do."""
         self._lock = Lock()
@@ -73,8 +76,13 @@ class IndexKeeper:
             with self._working:
                 return self._forget(index) or self._tell(index) or self._look_at_one()
         except IndexBroken as error:
-            self.trouble = error.text
+            self._met(error.text)
             raise
+
+    def _met(self, trouble: str | None) -> None:
+        before, self.trouble = self.trouble, trouble
+        if before != trouble:
+            self._on_change()
 
     def rest_s(self) -> float | None:
         if self._untold_since is None:
@@ -116,7 +124,7 @@ class IndexKeeper:
     def make_anew(self, build: Build, why: str) -> None:
         """From the stored vectors. Until it is done questions look at these."""
         log.warning("the index of build %s is made anew: %s", build.id, why)
-        self.trouble = f"{why} It is being made anew."
+        self._met(f"{why} It is being made anew.")
         with self._working:
             self.drop(build.id)
             with self._store.write() as connection:
@@ -150,9 +158,24 @@ class IndexKeeper:
             return index.fault(build, expected, samples) if expected else None
 
     def nearest(
-        self, store: DocumentStore, builds: Sequence[Build], vector: Vectors, count: int
+        self,
+        store: DocumentStore,
+        builds: Sequence[Build],
+        vector: Vectors,
+        count: int,
+        only: Collection[int] | None = None,
+        tell: Callable[[str], None] = lambda note: None,
     ) -> list[tuple[int, float]]:
-        """Over builds of one embedder; through the index where it can be, else over the stored vectors."""
+        """Over builds of one embedder; through the index where it can be, else over the stored vectors.
+
+        With `only` it is the stored vectors of these chunks, which no index could pick out. `tell` hears of an index
+        that does not answer.
+        """
+        from rag.index_exact import exact  # loads numpy
+
+        if only is not None:
+            with store.read() as connection:
+                return exact(connection, builds, vector, count, only)
         found: list[tuple[int, float]] = []
         by_looking: list[Build] = []
         for build in builds:
@@ -166,15 +189,14 @@ class IndexKeeper:
                 found += index.nearest(build, vector, count)
             except IndexBroken as error:
                 log.warning("the index did not answer: %s", error.text)
-                self.trouble = error.text
+                self._met(error.text)
+                tell(f"{error.text} The stored vectors were looked at one by one.")
                 if not isinstance(error, IndexUnreachable):
                     self.look_again()
                 by_looking.append(build)
                 continue
             found += _cosines(untold, vector)
         if by_looking:
-            from rag.index_exact import exact  # loads numpy
-
             with store.read() as connection:
                 found += exact(connection, by_looking, vector, count)
         best: dict[int, float] = {}
@@ -260,7 +282,7 @@ class IndexKeeper:
         build = next((each for each in builds if each.id not in self._sound), None)
         if build is None:
             if not self._doubtful:
-                self.trouble = None
+                self._met(None)
             return False
         fault = self.fault(build)
         if fault is None:

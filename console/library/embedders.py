@@ -240,9 +240,10 @@ class RemoteEmbedder:
         """The connection belongs to the `Embedders` that made this one."""
 
     def _asked(self, work: Coroutine[Any, Any, T]) -> T:
-        from providers.errors import ProviderError
+        from providers.errors import ProviderError, RateLimited, ServiceFailed
 
         try:
             return self._wait(work)
         except ProviderError as error:
-            raise EmbedderFailed(error.text, hint=error.hint) from error
+            asked_s = error.retry_after_s if isinstance(error, RateLimited | ServiceFailed) else None
+            raise EmbedderFailed(error.text, hint=error.hint, retry_after_s=asked_s) from error

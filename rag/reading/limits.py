@@ -59,6 +59,11 @@ class Limits(NamedTuple):
     def too_many_pages(self, name: str) -> TooLarge:
         return TooLarge(f"{name!r} has more than {self.pages:,} pages.", hint=self.pages_hint())
 
+    def nests_too_deep(self, name: str, most: int) -> TooLarge:
+        return TooLarge(
+            f"{name!r} has marks within marks more than {most:,} deep.", hint="Save it as plain text and add that."
+        )
+
     def unpacks_to_too_much(self, name: str) -> TooLarge:
         return TooLarge(f"{name!r} unpacks to more than {self.expanded_bytes:,} bytes, like a bomb.")
 

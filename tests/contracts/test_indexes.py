@@ -53,10 +53,11 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def chroma_run(folder: Path) -> Iterator[str]:
+def chroma_run(folder: Path, port: int = 0) -> Iterator[str]:
+    """With `port`, there where one was before."""
     with socket.socket() as free:  # the server does not tell which port it was given for 0
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = port or free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder), "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
@@ -231,6 +232,15 @@ def test_the_scan_of_what_is_stored_agrees_with_the_index(index: VectorIndex) ->
     theirs = index.nearest(build(), matrix[42], 10)
     assert [number for number, _ in found] == [number for number, _ in theirs]
     assert [cosine for _, cosine in found] == pytest.approx([cosine for _, cosine in theirs], abs=1e-4)
+
+
+@pytest.mark.parametrize("only", [[7, 42, 100_042], [100_042], []])
+def test_the_scan_looks_at_the_given_chunks_alone(only: list[int]) -> None:
+    matrix = vectors(50)
+    with closing(stored(matrix)) as connection:
+        found = exact(connection, [build()], matrix[42], 10, only)
+
+    assert [number for number, _ in found] == [number for number in (42, 7) if number in only]
 
 
 def stored(matrix: Vectors) -> sqlite3.Connection:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -23,8 +26,10 @@ from providers.simulated.services import SimulatedOllama
 from tests.conftest import run
 from tests.console.desk_kit import box, place
 from tests.console.library_kit import ROPES, library_of, put_in
-from tests.flows.kit import Hawser, complaint, endpoint, finish
+from tests.contracts.test_indexes import chroma_run
+from tests.flows.kit import PATIENCE_S, Hawser, complaint, endpoint, finish
 
+T = TypeVar("T")
 BY_WORDS = '[rag]\nembedder = "none"'
 
 
@@ -222,3 +227,51 @@ def test_an_open_chat_asks_its_documents_and_again_without_one(tmp_path: Path, m
         run(body())
     finally:
         leave(paths)
+
+
+def test_a_chroma_server_holds_the_vectors_and_may_be_away(
+    hawser: Hawser, ollama: SimulatedOllama, paths: Paths, folder: Path
+) -> None:
+    token = "chroma-token-of-the-user"
+    hawser.env["HAWSER_KEY_CHROMA_TOKEN"] = token
+
+    def found() -> dict[str, object]:
+        document: dict[str, object] = hawser.run("rag", "query", "a loop that does not slip", "--json").json()
+        return document
+
+    with chroma_run(folder.parent) as url:
+        rag = f'[rag]\nembedder = "inference/nomic-embed-text"\nchroma_url = "{url}"'
+        hawser.settings(endpoint("inference", ollama), rag, model="inference/llama3.1:8b")
+        added = hawser.run("rag", "add", str(folder), "-C", "ropes", "--wait", limit_s=120)
+        assert (added.code, added.err) == (0, "2 documents in ropes (3 passages).\n")
+        held = until(lambda: on_server(url))
+        there = found()
+    away = found()
+    with chroma_run(folder.parent, int(url.rpartition(":")[2])):
+        again = until(lambda: (document := found())["notes"] == [] and document)
+
+    assert held == 3
+    assert there["notes"] == []
+    (note,) = away["notes"]  # type: ignore[misc]
+    assert "The stored vectors were looked at one by one." in note
+    assert [each["document"] for each in there["items"]] == [each["document"] for each in away["items"]]  # type: ignore[attr-defined]
+    assert again["items"] == there["items"]
+    assert token not in worker_place(paths).log.read_text() + hawser.log
+
+
+def on_server(url: str) -> int:
+    """How many vectors the server has."""
+    import chromadb
+
+    parts = url.rpartition(":")
+    client = chromadb.HttpClient("127.0.0.1", int(parts[2]))
+    return sum(each.count() for each in client.list_collections())
+
+
+def until(is_so: Callable[[], T]) -> T:
+    """What it gives as soon as it gives something."""
+    deadline = time.monotonic() + 4 * PATIENCE_S
+    while not (given := is_so()):
+        assert time.monotonic() < deadline, "it never came"
+        threading.Event().wait(0.1)
+    return given

@@ -19,7 +19,6 @@ from textual.pilot import Pilot
 from console import __version__
 from console.library import client
 from console.library import worker as worker_process
-from console.paths import Paths
 from console.runtime import Runtime
 from screens.app import HawserApp
 from tests.screens.kit import running
@@ -58,11 +57,15 @@ def end_worker(app: HawserApp) -> None:
         os.kill(worker.worker_pid, signal.SIGTERM)
 
 
-def _open(paths: Paths) -> Any:
+async def live(held: worker_process.Held) -> None:
     from tests.rag.kit import HashEmbedder, MemoryIndex, engine_at
 
-    return lambda tell: engine_at(
-        paths.documents, HashEmbedder(), index=MemoryIndex(), on_progress=tell, secret_in=_secret_in
+    folder, index = held.paths.documents, MemoryIndex()
+    await worker_process.serve(
+        held,
+        lambda tell: engine_at(folder, HashEmbedder(), index=index, on_progress=tell, secret_in=_secret_in),
+        version=__version__,
+        idle_s=30.0,
     )
 
 
@@ -73,4 +76,4 @@ def _secret_in(path: str, text: str | None) -> str | None:
 
 
 if __name__ == "__main__":
-    worker_process.main(_open, __version__, lambda paths: 30.0)
+    worker_process.main(live)
