@@ -8,8 +8,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,7 +23,10 @@ from console.library.once import ask_once
 from console.library.place import worker_place
 from console.paths import Paths, find_paths
 from console.settings import settings_from
-from providers.simulated.services import SimulatedOllama
+from providers.simulated.faults import FaultKind
+from providers.simulated.services import SimulatedOllama, SimulatedOpenAI
+from rag.documents import Document
+from rag.store import DocumentStore
 from tests.conftest import run
 from tests.console.desk_kit import box, place
 from tests.console.library_kit import ROPES, library_of, put_in
@@ -229,15 +233,51 @@ def test_an_open_chat_asks_its_documents_and_again_without_one(tmp_path: Path, m
         leave(paths)
 
 
+def test_a_remote_embedder_is_agreed_to_once_and_paid_for(
+    hawser: Hawser, openai: SimulatedOpenAI, paths: Paths, folder: Path
+) -> None:
+    # A host that is none of the user's own is reached through a proxy, which is the simulated service itself.
+    assert openai.key is not None
+    hawser.env |= {"HTTP_PROXY": openai.root_url, "HAWSER_KEY_FAR": openai.key}
+    hawser.settings(
+        endpoint("far", "http://embed.example.com/v1", "price = { input = 2.0, output = 8.0 }", wire="openai"),
+        '[rag]\nembedder = "far/text-embedding-3-small"',
+        model="far/gpt-4.1",
+    )
+
+    refused = hawser.run("rag", "add", str(folder / "knots.md"), "-C", "ropes")
+    agreed = hawser.run("rag", "add", str(folder / "knots.md"), "-C", "ropes", "--agree-remote", "--wait")
+    once = hawser.run("rag", "add", str(folder / "hawsers.md"), "-C", "ropes", "--wait")
+    found = hawser.run("rag", "query", "a loop that does not slip", "--json").json()
+    openai.faults.always(FaultKind.OTHER_SIZE, 12)
+    odd = hawser.run("rag", "query", "another question", "--json").json()
+
+    assert (refused.code, agreed.code, once.code) == (3, 0, 0)
+    assert [each.state for each in library_documents(paths)] == ["ready", "ready"]
+    assert found["notes"] == []
+    booked = [entry for entry in hawser.ledger() if entry["task"] == "embedding"]
+    assert booked
+    assert all(entry["endpoint"] == "far" and Decimal(entry["cost_usd"]) > 0 for entry in booked)
+    assert any("vectors of 12 numbers where 1536 were expected" in note for note in odd["notes"])
+    assert openai.key not in worker_place(paths).log.read_text() + hawser.log
+
+
+def library_documents(paths: Paths) -> list[Document]:
+    store = DocumentStore.open(paths.documents_file, read_only=True)
+    try:
+        return store.documents("ropes")
+    finally:
+        store.close()
+
+
 def test_a_chroma_server_holds_the_vectors_and_may_be_away(
     hawser: Hawser, ollama: SimulatedOllama, paths: Paths, folder: Path
 ) -> None:
     token = "chroma-token-of-the-user"
     hawser.env["HAWSER_KEY_CHROMA_TOKEN"] = token
 
-    def found() -> dict[str, object]:
-        document: dict[str, object] = hawser.run("rag", "query", "a loop that does not slip", "--json").json()
-        return document
+    def found() -> dict[str, Any]:
+        return hawser.run("rag", "query", "a loop that does not slip", "--json").json()
 
     with chroma_run(folder.parent) as url:
         rag = f'[rag]\nembedder = "inference/nomic-embed-text"\nchroma_url = "{url}"'
@@ -248,13 +288,13 @@ def test_a_chroma_server_holds_the_vectors_and_may_be_away(
         there = found()
     away = found()
     with chroma_run(folder.parent, int(url.rpartition(":")[2])):
-        again = until(lambda: (document := found())["notes"] == [] and document)
+        again = until(lambda: [document for document in (found(),) if not document["notes"]])[0]
 
     assert held == 2
     assert there["notes"] == []
-    (note,) = away["notes"]  # type: ignore[misc]
+    (note,) = away["notes"]
     assert "The stored vectors were looked at one by one." in note
-    assert [each["document"] for each in there["items"]] == [each["document"] for each in away["items"]]  # type: ignore[attr-defined]
+    assert [each["document"] for each in there["items"]] == [each["document"] for each in away["items"]]
     assert again["items"] == there["items"]
     assert token not in worker_place(paths).log.read_text() + hawser.log
 
