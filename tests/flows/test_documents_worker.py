@@ -301,11 +301,14 @@ def test_a_chroma_server_holds_the_vectors_and_may_be_away(
 
 def on_server(url: str) -> int:
     """How many vectors the server has."""
-    import chromadb
+    from rag.index_chroma import close_client
+    from rag.index_chroma_server import _open_server
 
-    parts = url.rpartition(":")
-    client = chromadb.HttpClient("127.0.0.1", int(parts[2]))
-    return sum(each.count() for each in client.list_collections())
+    client = _open_server(url, None)
+    try:
+        return sum(each.count() for each in client.list_collections())
+    finally:
+        close_client(client)
 
 
 def until(is_so: Callable[[], T]) -> T:
