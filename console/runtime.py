@@ -264,7 +264,13 @@ class Runtime(MachineRuntime):
             from console.library.library import Library
 
             self._library = Library(
-                self.paths, self.settings.rag, self.clock, self.bus, manner=self._manner, remote=self._who_embeds
+                self.paths,
+                self.settings.rag,
+                self.clock,
+                self.bus,
+                manner=self._manner,
+                remote=self._who_embeds,
+                environment=self.environment,
             )
         return self._library
 

@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from providers.chat.base import Host
 from providers.errors import BadReply, ProviderError, RequestRefused, ServiceFailed
-from providers.http import chunks, client, is_loopback, load_httpx, opened, place, read_body, translated
+from providers.http import chunks, client, is_loopback, load_httpx, opened, place, translated
 from providers.plain import plain
-from providers.refusals import refusal, unexpected
+from providers.refusals import refusal
 
 if TYPE_CHECKING:
     import httpx
@@ -26,7 +26,6 @@ SILENCE_S = 30.0
 TRIES = 4
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MOST_JSON = 4 * 1024 * 1024
 _PARTIAL, _BEYOND_THE_END = 206, 416
 
 
@@ -65,20 +64,6 @@ async def download(wanted: Wanted, target: Path, tell: Tell, clock: Clock) -> No
             hint="It was thrown away. Fetch it again, or from elsewhere.",
         )
     partial.replace(target)
-
-
-async def read_json_at(url: str, accept: str) -> tuple[Any, str]:
-    """A JSON document, and the address it came from in the end."""
-    import json
-
-    async with _answered(url, {"accept": accept}) as (response, host, final):
-        if not response.is_success:
-            raise await refusal(response, host)
-        body = await read_body(response, host, _MOST_JSON, limit_s=SILENCE_S)
-        try:
-            return json.loads(body), final
-        except (ValueError, RecursionError) as error:
-            raise unexpected(body, host) from error
 
 
 async def _go_on(wanted: Wanted, partial: Path, tell: Tell) -> None:

@@ -565,7 +565,7 @@ class Engine:
                         embedder = self._shelf.by_identity(identity)
                         questions[identity] = embedded(embedder, [wanted.text], "question")[0]
                         embed_ms += (self._monotonic() - began) * 1000
-                    return self._keeper.nearest(store, builds, questions[identity], count, only)
+                    return self._keeper.nearest(store, builds, questions[identity], count, only, notes.append)
                 except RagError as error:
                     log.warning("a question was not embedded: %s", error.text)
                     notes.append(f"Found by words only: {error.text}")

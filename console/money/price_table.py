@@ -65,6 +65,7 @@ TEXT: dict[str, dict[str, Row]] = {
         "o3-mini": ("1.1", "4.4", "0.55", None),
         "o3-pro": ("20", "80", None, None),
         "o4-mini": ("1.1", "4.4", "0.275", None),
+        "text-embedding-ada-002": ("0.1", "0", None, None),
         "text-embedding-3-small": ("0.02", "0", None, None),
         "text-embedding-3-large": ("0.13", "0", None, None),
     },

@@ -193,6 +193,17 @@ def test_the_line_in_the_books_has_the_price() -> None:
     assert unknown.cost_usd is None
 
 
+def test_well_known_hosted_embedders_have_a_dated_price() -> None:
+    openai = Endpoint(name="openai", wire="openai", base_url="https://api.openai.com/v1")
+    costs = {
+        model: embedding_entry(openai, model, 1_000_000, prices=Prices(), at=START, client="documents")
+        for model in ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002")
+    }
+
+    assert [entry.cost_usd for entry in costs.values()] == [Decimal("0.02"), Decimal("0.13"), Decimal("0.1")]
+    assert all(entry.price_source == "shipped list" and entry.price_dated for entry in costs.values())
+
+
 @pytest.mark.parametrize(
     ("identity", "place"),
     [

@@ -53,10 +53,11 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def chroma_run(folder: Path) -> Iterator[str]:
+def chroma_run(folder: Path, port: int = 0) -> Iterator[str]:
+    """With `port`, there where one was before."""
     with socket.socket() as free:  # the server does not tell which port it was given for 0
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port = port or free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder), "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder

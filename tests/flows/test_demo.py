@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
 import re
 import signal
 import socket
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from tests.flows.kit import Hawser, finish, read_until
+from console.cli import run
+from console.commands import demo
+from console.library.place import worker_place
+from console.shell import Shell
+from tests.flows.kit import PATIENCE_S, Hawser, finish, read_until
+
+T = TypeVar("T")
 
 FAST = ("demo", "--tokens-per-second", "5000")
 
@@ -115,3 +126,43 @@ def test_machines_are_rented_from_simulated_clouds(visitor: Hawser) -> None:
     assert (box["name"], box["cloud"], box["gpu"]) == ("box", "tensordock", "RTX 4090")
     assert "box is being destroyed" in done.err
     assert left_behind(visitor) == []
+
+
+def test_a_handbook_is_there_to_ask_and_its_process_goes_with_the_demo(tmp_path: Path) -> None:
+    environment = Hawser(tmp_path / "visitor").env
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    outer = Shell(None, io.StringIO(), io.StringIO(), environment)
+    with demo._simulated_services(5000, 0) as world:
+        inner = demo._private_shell(folder, world, outer)
+        with demo._handbook(folder, inner):
+            passages = until(lambda: asked(inner, "berth port of Ollama 11434"))
+        assert "3-machines.md" in [each["document"] for each in passages]
+        place = worker_place(inner.paths, inner.environment)
+        until(lambda: place.lock.exists())
+        demo._end_documents(inner)
+
+    with place.lock.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not place.socket.exists()
+    assert (folder / "handbook" / "1-welcome.md").read_text().startswith("# Handbook")
+    assert not (tmp_path / "visitor" / "data").exists()
+
+
+def asked(shell: Shell, question: str) -> list[dict[str, object]]:
+    """The passages for a question in the demo, none while its documents are not read yet."""
+    out = io.StringIO()
+    asking = Shell(None, out, io.StringIO(), shell.environment)
+    if not shell.paths.documents_file.exists() or run(["rag", "query", question, "--json"], asking) != 0:
+        return []
+    items: list[dict[str, object]] = json.loads(out.getvalue())["items"]
+    return items
+
+
+def until(is_so: Callable[[], T]) -> T:
+    """What it gives as soon as it gives something."""
+    deadline = time.monotonic() + 4 * PATIENCE_S
+    while not (given := is_so()):
+        assert time.monotonic() < deadline, "it never came"
+        threading.Event().wait(0.1)
+    return given

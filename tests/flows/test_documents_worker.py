@@ -5,8 +5,12 @@ from __future__ import annotations
 import fcntl
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,12 +23,17 @@ from console.library.once import ask_once
 from console.library.place import worker_place
 from console.paths import Paths, find_paths
 from console.settings import settings_from
-from providers.simulated.services import SimulatedOllama
+from providers.simulated.faults import FaultKind
+from providers.simulated.services import SimulatedOllama, SimulatedOpenAI
+from rag.documents import Document
+from rag.store import DocumentStore
 from tests.conftest import run
 from tests.console.desk_kit import box, place
 from tests.console.library_kit import ROPES, library_of, put_in
-from tests.flows.kit import Hawser, complaint, endpoint, finish
+from tests.contracts.test_indexes import chroma_run
+from tests.flows.kit import PATIENCE_S, Hawser, complaint, endpoint, finish
 
+T = TypeVar("T")
 BY_WORDS = '[rag]\nembedder = "none"'
 
 
@@ -222,3 +231,90 @@ def test_an_open_chat_asks_its_documents_and_again_without_one(tmp_path: Path, m
         run(body())
     finally:
         leave(paths)
+
+
+def test_a_remote_embedder_is_agreed_to_once_and_paid_for(
+    hawser: Hawser, openai: SimulatedOpenAI, paths: Paths, folder: Path
+) -> None:
+    # A host that is none of the user's own is reached through a proxy, which is the simulated service itself.
+    assert openai.key is not None
+    hawser.env |= {"HTTP_PROXY": openai.root_url, "HAWSER_KEY_FAR": openai.key}
+    hawser.settings(
+        endpoint("far", "http://embed.example.com/v1", "price = { input = 2.0, output = 8.0 }", wire="openai"),
+        '[rag]\nembedder = "far/text-embedding-3-small"',
+        model="far/gpt-4.1",
+    )
+
+    refused = hawser.run("rag", "add", str(folder / "knots.md"), "-C", "ropes")
+    agreed = hawser.run("rag", "add", str(folder / "knots.md"), "-C", "ropes", "--agree-remote", "--wait")
+    once = hawser.run("rag", "add", str(folder / "hawsers.md"), "-C", "ropes", "--wait")
+    found = hawser.run("rag", "query", "a loop that does not slip", "--json").json()
+    openai.faults.always(FaultKind.OTHER_SIZE, 12)
+    odd = hawser.run("rag", "query", "another question", "--json").json()
+
+    assert (refused.code, agreed.code, once.code) == (3, 0, 0)
+    assert [each.state for each in library_documents(paths)] == ["ready", "ready"]
+    assert found["notes"] == []
+    booked = [entry for entry in hawser.ledger() if entry["task"] == "embedding"]
+    assert booked
+    assert all(entry["endpoint"] == "far" and Decimal(entry["cost_usd"]) > 0 for entry in booked)
+    assert any("vectors of 12 numbers where 1536 were expected" in note for note in odd["notes"])
+    assert openai.key not in worker_place(paths).log.read_text() + hawser.log
+
+
+def library_documents(paths: Paths) -> list[Document]:
+    store = DocumentStore.open(paths.documents_file, read_only=True)
+    try:
+        return store.documents("ropes")
+    finally:
+        store.close()
+
+
+def test_a_chroma_server_holds_the_vectors_and_may_be_away(
+    hawser: Hawser, ollama: SimulatedOllama, paths: Paths, folder: Path
+) -> None:
+    token = "chroma-token-of-the-user"
+    hawser.env["HAWSER_KEY_CHROMA_TOKEN"] = token
+
+    def found() -> dict[str, Any]:
+        return hawser.run("rag", "query", "a loop that does not slip", "--json").json()
+
+    with chroma_run(folder.parent) as url:
+        rag = f'[rag]\nembedder = "inference/nomic-embed-text"\nchroma_url = "{url}"'
+        hawser.settings(endpoint("inference", ollama), rag, model="inference/llama3.1:8b")
+        added = hawser.run("rag", "add", str(folder), "-C", "ropes", "--wait", limit_s=120)
+        assert (added.code, added.err) == (0, "2 documents in ropes (2 passages).\n")
+        held = until(lambda: on_server(url))
+        there = found()
+    away = found()
+    with chroma_run(folder.parent, int(url.rpartition(":")[2])):
+        again = until(lambda: [document for document in (found(),) if not document["notes"]])[0]
+
+    assert held == 2
+    assert there["notes"] == []
+    (note,) = away["notes"]
+    assert "The stored vectors were looked at one by one." in note
+    assert [each["document"] for each in there["items"]] == [each["document"] for each in away["items"]]
+    assert again["items"] == there["items"]
+    assert token not in worker_place(paths).log.read_text() + hawser.log
+
+
+def on_server(url: str) -> int:
+    """How many vectors the server has."""
+    from rag.index_chroma import close_client
+    from rag.index_chroma_server import _open_server
+
+    client = _open_server(url, None)
+    try:
+        return sum(each.count() for each in client.list_collections())
+    finally:
+        close_client(client)
+
+
+def until(is_so: Callable[[], T]) -> T:
+    """What it gives as soon as it gives something."""
+    deadline = time.monotonic() + 4 * PATIENCE_S
+    while not (given := is_so()):
+        assert time.monotonic() < deadline, "it never came"
+        threading.Event().wait(0.1)
+    return given

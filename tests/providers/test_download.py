@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.download import Wanted, download, read_json_at
+from providers.download import Wanted, download
 from providers.errors import BadReply, ProviderError, RequestRefused
 from providers.simulated.http_server import Exchange, HttpServer
 from tests.clocks import EagerClock
@@ -175,16 +175,3 @@ def test_trouble_that_stays_is_said_after_some_tries(fetched: Fetched) -> None:
         run(fetched.go(lambda exchange: exchange.reply(503)))
 
     assert fetched.clock.slept == [1.0, 2.0, 4.0]
-
-
-def test_a_page_is_no_json() -> None:
-    async def asked() -> None:
-        server = HttpServer(lambda exchange: exchange.reply(200, b"<html>", content_type="text/html"))
-        await server.start()
-        try:
-            await read_json_at(f"http://127.0.0.1:{server.port}/", "application/json")
-        finally:
-            await server.stop()
-
-    with pytest.raises(BadReply, match="web page"):
-        run(asked())
