@@ -154,7 +154,7 @@ def keep(
             )
         is_known = state in ("lexical", "ready") and is_unchanged(file, size_bytes, modified_ns, read_at)
         if state != "waiting" and not is_known:
-            connection.execute("UPDATE documents SET state = 'waiting' WHERE id = ?", (document_id,))
+            connection.execute("UPDATE documents SET state = 'waiting', attempts = 0 WHERE id = ?", (document_id,))
         if state == "waiting" or not is_known:
             waiting.append(document_id)
     return Kept(tuple(ids), tuple(waiting))

@@ -20,7 +20,7 @@ from rag import rows, writes
 from rag.adding import Meant, keep, meant, moves
 from rag.builds import Builds
 from rag.documents import Added, Build, Finding, Folder, Progress, Retrieved, Wanted
-from rag.errors import NoModel, RagError, UnknownName, Unreadable
+from rag.errors import LibraryBroken, NoModel, RagError, UnknownName, Unreadable
 from rag.indexing import IndexKeeper
 from rag.ingest import Ingest
 from rag.layout import pack
@@ -89,7 +89,9 @@ class Engine:
         self._builds = Builds(self._store, self._shelf, rules, clock_ms)
         self._taker = Taker(self._store, reader, limits, secret_in, self._bell.stopping)
         self._ingest = Ingest(self._store, self._builds, self._taker, self._vectors, self._bell, clock_ms, self._tell)
-        self._keeper = IndexKeeper(self._store, index, self._bell, monotonic, lambda: self._vectors.figures()[0] > 0)
+        self._keeper = IndexKeeper(
+            self._store, index, self._bell, monotonic, lambda: self._vectors.figures()[0] > 0, self._tell_now
+        )
         self._tidying = Tidying(self._store, self._keeper, self._tell_now)
         self._rounds = [
             Rounds("reading", self._bell, self._troubles, self._ingest.work, at_end=self._taker.close),
@@ -119,6 +121,10 @@ class Engine:
             for rounds in self._rounds:
                 rounds.join()
         self._watching.join()
+        try:
+            self._write_use()
+        except LibraryBroken as error:
+            log.warning("when collections were used last is not kept: %s", error.text)
         self._keeper.close()
         self._shelf.close()
         with self._telling:
@@ -159,15 +165,17 @@ class Engine:
         )
 
     def is_busy(self) -> bool:
-        """Whether there is work that this engine would do by itself."""
+        """Whether there is work that this engine would do by itself.
+
+        Watched folders are none: what changes in them while nobody is here is found by the walk at the next start.
+        """
         if self._bell.is_paused:
             return False
         with self._reading() as store, store.read() as connection:
             waiting = connection.execute(
                 "SELECT 1 FROM documents WHERE state IN ('waiting', 'reading') LIMIT 1"
             ).fetchone()
-            folders = connection.execute("SELECT 1 FROM folders LIMIT 1").fetchone()
-        return waiting is not None or folders is not None or self._vectors.figures()[0] > 0
+        return waiting is not None or self._vectors.figures()[0] > 0
 
     def wait(self, documents: Sequence[int], until: Literal["lexical", "ready"], seconds: float) -> bool:
         """Whether all of these can be found, or failed, within the time. They go before others meanwhile."""
@@ -558,7 +566,7 @@ class Engine:
                 retrieved = retrieve(
                     connection, wanted, near=near, rerank=self._rerank, weights=self._weights or MEASURED
                 )
-            self._used.update(build.collection_id for build in store.live_builds(wanted.collections))
+            self._note_use({build.collection_id for build in store.live_builds(wanted.collections)})
         return retrieved._replace(
             notes=(*retrieved.notes, *notes),
             embed_ms=embed_ms,
@@ -590,16 +598,28 @@ class Engine:
             self._tell()
         if self._monotonic() - self._tidied_at < TELL_EVERY_S:
             return False
-        used, self._used = self._used, set()
+        self._write_use()
+        did = self._upgrade_one() or self._tidying.work()
+        if not did:
+            self._tidied_at = self._monotonic()
+        return did
+
+    def _note_use(self, collection_ids: set[int]) -> None:
+        """Written soon by the thread that tidies, so that no question waits for it."""
+        with self._telling:
+            is_new = not collection_ids <= self._used
+            self._used |= collection_ids
+        if is_new:
+            self._bell.ring()
+
+    def _write_use(self) -> None:
+        with self._telling:
+            used, self._used = self._used, set()
         if used:
             with self._store.write() as connection:
                 connection.executemany(
                     "UPDATE collections SET used_at = ? WHERE id = ?", [(self._clock_ms(), each) for each in used]
                 )
-        did = self._upgrade_one() or self._tidying.work()
-        if not did:
-            self._tidied_at = self._monotonic()
-        return did
 
     def _tidy_rest_s(self) -> float:
         since = self._monotonic() - self._tidied_at

@@ -26,6 +26,9 @@ from rag.vectors import VectorMaker
 
 log = logging.getLogger(__name__)
 
+MOST_ATTEMPTS = 2
+"""How often reading one document may end the process."""
+
 _WAITING = (
     "SELECT id, collection_id, path, name, size_bytes, modified_ns, sha256, same_as, secrets_allowed, read_at "
     "FROM documents WHERE state = 'waiting'"
@@ -55,8 +58,18 @@ class Ingest:
         self.reading: Waiting | None = None
 
     def recover(self) -> None:
-        """At the start: what was being read when the last process ended is to be read."""
+        """At the start: what was being read when the last process ended is to be read, unless that is what ends it."""
         with self._store.write() as connection:
+            connection.execute(
+                "UPDATE documents SET state = 'failed', attempts = 0, read_at = ?, error = printf(?, name), hint = ? "
+                "WHERE state = 'reading' AND attempts >= ?",
+                (
+                    self._clock_ms(),
+                    f"The program ended {MOST_ATTEMPTS} times while '%s' was read; it was left out.",
+                    "Add it again to have it read once more.",
+                    MOST_ATTEMPTS,
+                ),
+            )
             connection.execute("UPDATE documents SET state = 'waiting' WHERE state = 'reading'")
 
     def interrupt(self, documents: Iterable[int]) -> None:
@@ -89,10 +102,11 @@ class Ingest:
             row = None
             for document_id in urgent:
                 row = row or connection.execute(f"{_WAITING} AND id = ?", (document_id,)).fetchone()
-            row = row or connection.execute(f"{_WAITING} ORDER BY id LIMIT 1").fetchone()
+            # One that a process ended with comes last, so that it keeps no other from being read.
+            row = row or connection.execute(f"{_WAITING} ORDER BY attempts, id LIMIT 1").fetchone()
             if row is None:
                 return None
-            connection.execute("UPDATE documents SET state = 'reading' WHERE id = ?", (row[0],))
+            connection.execute("UPDATE documents SET state = 'reading', attempts = attempts + 1 WHERE id = ?", row[:1])
         return Waiting(*row)
 
     def _read(self, waiting: Waiting) -> None:
@@ -122,7 +136,8 @@ class Ingest:
         try:
             with self._store.write() as connection:
                 connection.execute(
-                    "UPDATE documents SET state = 'waiting' WHERE id = ? AND state = 'reading'", (document_id,)
+                    "UPDATE documents SET state = 'waiting', attempts = 0 WHERE id = ? AND state = 'reading'",
+                    (document_id,),
                 )
         except LibraryBroken as error:  # a full disk refuses this too; `recover` does it then
             log.warning("document %s stays as being read: %s", document_id, error.text)
@@ -171,8 +186,8 @@ class Ingest:
                         missing += written.added - written.copied
                 removed += writes.drop_foreign_chunks(connection, waiting.id)
             connection.execute(
-                "UPDATE documents SET size_bytes = ?, modified_ns = ?, sha256 = ?, same_as = ?, read_at = ? "
-                "WHERE id = ?",
+                "UPDATE documents SET size_bytes = ?, modified_ns = ?, sha256 = ?, same_as = ?, read_at = ?, "
+                "attempts = 0 WHERE id = ?",
                 (*taken[:3], taken.same_as, self._clock_ms(), waiting.id),
             )
             if taken.same_as is None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from rag import lexical
 from rag.documents import Build, Retrieved, Span, Wanted
+from rag.errors import RagError
 from rag.passages import Found, Row, packed
 
 log = logging.getLogger(__name__)
@@ -181,6 +182,9 @@ def _reranked(
     texts = [_with_headings(rows[one.id]) for one in first]
     try:
         scores = [float(score) for score in rerank(question, texts)]
+    except RagError as error:
+        log.warning("reranking %d passages failed: %s", len(texts), error.text)
+        return list(found), [f"{error.text} The order is without the reranker."]
     except Exception as error:  # noqa: BLE001 - a reranker may be anything, and must not cost the answer
         log.warning("reranking %d passages failed: %s", len(texts), error)
         return list(found), [f"The reranker failed ({type(error).__name__}); the order is without it."]

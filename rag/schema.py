@@ -67,7 +67,8 @@ CREATE TABLE documents (
     notes TEXT NOT NULL DEFAULT '[]',
     tags TEXT NOT NULL DEFAULT '[]',
     added_at INTEGER NOT NULL,
-    read_at INTEGER
+    read_at INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
@@ -133,4 +134,5 @@ END;
 """`chunks.headings` holds the path of headings joined by line breaks. A chunk's text never changes; a changed one is
 another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters
 apart where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON:
-{"sections": […], "pages": […]}."""
+{"sections": […], "pages": […]}. `documents.attempts` counts how often reading a document was begun and
+neither ended nor was put off: then the process ended with it."""

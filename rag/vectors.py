@@ -23,6 +23,8 @@ PORTION_S = 0.4
 """About how long one call of the embedder shall take: it cannot be stopped."""
 SMALLEST_PORTION, LARGEST_PORTION = 8, 128
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LONGEST_ASKED_S = 3_600.0
+"""How long an embedder that asks for it is left alone."""
 WHO = "embedding"
 
 
@@ -224,6 +226,8 @@ class VectorMaker:
         with self._lock:
             _, last_s = self._pauses.get(identity, (0.0, 0.0))
             pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * last_s))
+            if isinstance(error, EmbedderFailed) and error.retry_after_s is not None:
+                pause_s = min(LONGEST_ASKED_S, max(pause_s, error.retry_after_s))
             self._pauses[identity] = (self._monotonic() + pause_s, pause_s)
         self._troubles.met(WHO, error)
 
