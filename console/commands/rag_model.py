@@ -94,6 +94,9 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
     finally:
         meter.end()
     _report(arguments, shell, state)
+    for each in await runtime.library.collections():
+        if each.embedder is None and each.documents:
+            shell.note(f"{each.name} is found by words only; give it vectors with: hawser rag reindex {each.name}")
     return 0
 
 
