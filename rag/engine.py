@@ -10,10 +10,11 @@ import json
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Literal
 
 from rag import rows, writes
@@ -80,6 +81,8 @@ class Engine:
         self._told_at = self._tidied_at = monotonic() - TELL_EVERY_S
         self._is_untold = False
         self._telling = Lock()
+        self._telling_of_state = RLock()
+        """Held while a state is looked up and told, so that the last that is told is the latest."""
         self._used: set[int] = set()
         self._readers: list[DocumentStore] = []
         self._bell = Bell(monotonic)
@@ -179,17 +182,20 @@ class Engine:
 
     def wait(self, documents: Sequence[int], until: Literal["lexical", "ready"], seconds: float) -> bool:
         """Whether all of these can be found, or failed, within the time. They go before others meanwhile."""
-        self._vectors.hurry(documents)
-        self._bell.ring()
         ends = ("ready", "failed") if until == "ready" else ("lexical", "ready", "failed")
+        with self._reading() as store, store.read() as connection:
+            left = deque(rows.unfinished(connection, documents, ends))
+        self._ingest.hurry(left)
+        if until == "ready":
+            self._vectors.hurry(left)
+        self._bell.ring()
 
         def are_there() -> bool:
+            """Each is asked about until it is there and then no more: somebody may wait for many thousands."""
             with self._reading() as store, store.read() as connection:
-                for document_id in documents:
-                    row = connection.execute("SELECT state FROM documents WHERE id = ?", (document_id,)).fetchone()
-                    if row is not None and row[0] not in ends:
-                        return False
-            return True
+                while left and not rows.unfinished(connection, [left[0]], ends):
+                    left.popleft()
+            return not left
 
         return self._bell.wait_until(are_there, seconds)
 
@@ -278,6 +284,7 @@ class Engine:
                 row[0] for row in connection.execute("SELECT id FROM documents WHERE collection_id = ?", (found.id,))
             ]
             connection.execute("UPDATE documents SET state = 'failed' WHERE collection_id = ?", (found.id,))
+        self._watching.refresh()
         self._after_removal(gone)
 
     def _collection(self, connection: sqlite3.Connection, name: str, tags: Sequence[str] = ()) -> int:
@@ -304,7 +311,7 @@ class Engine:
             return Added((), found.skipped)
         with self._store.write(durable=True) as connection:
             collection_id = self._collection(connection, collection)
-        moved = moves(self._store, collection_id, found.files)
+        moved = moves(self._store, collection_id, found.files, self._bell.stopping.is_set)
         with self._store.write(durable=True) as connection:
             kept = keep(
                 connection,
@@ -519,9 +526,11 @@ class Engine:
         if folder is None or not Path(folder.path).is_dir():
             return  # a disk that is not there at the moment is no reason to forget its documents
         found = self._meant([folder.path], folder.include, folder.exclude)
-        collection_id = self._store.collection(folder.collection).id
-        moved = moves(self._store, collection_id, found.files)
+        collection_id = self._store.collection_id(folder.collection)
+        moved = moves(self._store, collection_id, found.files, self._bell.stopping.is_set)
         with self._store.write(durable=True) as connection:
+            if not rows.folders(connection, "AND f.id = ?", (folder_id,)):
+                return  # somebody ended it while it was walked
             kept = keep(connection, collection_id, found.files, self._clock_ms(), folder_id=folder_id, moved=moved)
             connection.execute("UPDATE folders SET scanned_at = ? WHERE id = ?", (self._clock_ms(), folder_id))
             known = connection.execute("SELECT id, path FROM documents WHERE folder_id = ?", (folder_id,)).fetchall()
@@ -657,8 +666,15 @@ class Engine:
         self._tell_now()
 
     def _tell_now(self) -> None:
-        if not self._bell.stopping.is_set():
-            self._on_progress(self.status())
+        if self._bell.stopping.is_set():
+            return
+        with self._telling_of_state:
+            try:
+                progress = self.status()
+            except RagError as error:  # whoever does the work meets it too; telling of it must not end the work
+                log.warning("the state of the documents cannot be told: %s", error.text)
+                return
+            self._on_progress(progress)
 
 
 def _is_gone(path: str, closed: Container[str]) -> bool:

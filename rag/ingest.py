@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 
 from rag import rows, writes
 from rag.builds import Builds
@@ -31,8 +32,9 @@ MOST_ATTEMPTS = 2
 
 _WAITING = (
     "SELECT id, collection_id, path, name, size_bytes, modified_ns, sha256, same_as, secrets_allowed, read_at "
-    "FROM documents WHERE state = 'waiting'"
+    "FROM documents WHERE state IN ('waiting', 'reading') AND state = 'waiting'"
 )
+"""The two states are named because the index over what is to do is of these."""
 
 
 class Ingest:
@@ -56,6 +58,10 @@ class Ingest:
         self._clock_ms = clock_ms
         self._on_change = on_change
         self.reading: Waiting | None = None
+        self._lock = Lock()
+        """Guards what follows."""
+        self._urgent: dict[int, None] = {}
+        """Somebody waits for these. Each is looked at once: it is either read next, or was read already."""
 
     def recover(self) -> None:
         """At the start: what was being read when the last process ended is to be read, unless that is what ends it."""
@@ -71,6 +77,18 @@ class Ingest:
                 ),
             )
             connection.execute("UPDATE documents SET state = 'waiting' WHERE state = 'reading'")
+
+    def hurry(self, documents: Iterable[int]) -> None:
+        """These go before others."""
+        with self._lock:
+            self._urgent.update(dict.fromkeys(documents))
+
+    def _next_urgent(self) -> int | None:
+        with self._lock:
+            document_id = next(iter(self._urgent), None)
+            if document_id is not None:
+                del self._urgent[document_id]
+            return document_id
 
     def interrupt(self, documents: Iterable[int]) -> None:
         """These are not wanted any more."""
@@ -97,11 +115,10 @@ class Ingest:
             row = connection.execute(f"{_WAITING} LIMIT 1").fetchone()
         if row is None:
             return None
-        urgent = self._vectors.urgent
         with self._store.write() as connection:
             row = None
-            for document_id in urgent:
-                row = row or connection.execute(f"{_WAITING} AND id = ?", (document_id,)).fetchone()
+            while row is None and (urgent := self._next_urgent()) is not None:
+                row = connection.execute(f"{_WAITING} AND id = ?", (urgent,)).fetchone()
             # One that a process ended with comes last, so that it keeps no other from being read.
             row = row or connection.execute(f"{_WAITING} ORDER BY attempts, id LIMIT 1").fetchone()
             if row is None:

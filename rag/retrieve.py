@@ -18,6 +18,8 @@ from rag import lexical
 from rag.documents import Build, Retrieved, Span, Wanted
 from rag.errors import RagError
 from rag.passages import Found, Row, packed
+from rag.rows import GONE
+from rag.store import unknown_collection
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,10 @@ _LOOKED_AT = 32
 """Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
 _RANK_OFFSET = 5
+_UNFINISHED = (
+    "SELECT state, count(*) FROM documents WHERE state IN ('waiting', 'reading', 'lexical')"
+    " AND collection_id IN (SELECT value FROM json_each(?)) GROUP BY state"
+)
 
 
 class Weights(NamedTuple):
@@ -91,9 +97,7 @@ def _collections(connection: sqlite3.Connection, names: Sequence[str]) -> list[t
     known = {name.casefold(): name for name, *_ in rows}
     for name in names:
         if name.casefold() not in known:
-            from rag.store import unknown_collection
-
-            raise unknown_collection(name, list(known.values()))
+            raise unknown_collection(name, [each for each in known.values() if not each.startswith(GONE)])
     chosen = {name.casefold() for name in names} or set(known)
     return [(name, Build(*build)) for name, *build in rows if name.casefold() in chosen and build[0] is not None]
 
@@ -102,13 +106,7 @@ def _unfinished(connection: sqlite3.Connection, builds: Sequence[Build]) -> list
     """What of these collections cannot be found yet."""
     if not builds:
         return []
-    counts = dict(
-        connection.execute(
-            "SELECT state, count(*) FROM documents WHERE state IN ('waiting', 'reading', 'lexical')"
-            " AND collection_id IN (SELECT value FROM json_each(?)) GROUP BY state",
-            (json.dumps([build.collection_id for build in builds]),),
-        ).fetchall()
-    )
+    counts = dict(connection.execute(_UNFINISHED, (json.dumps([build.collection_id for build in builds]),)).fetchall())
     notes = []
     if unread := counts.get("waiting", 0) + counts.get("reading", 0):
         notes.append(f"{_documents(unread)} not read yet.")

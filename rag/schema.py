@@ -71,9 +71,11 @@ CREATE TABLE documents (
     attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
+CREATE INDEX documents_by_collection ON documents (collection_id);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
 CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
 CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;
+CREATE INDEX documents_unfinished ON documents (collection_id, state) WHERE state IN ('waiting', 'reading', 'lexical');
 CREATE INDEX documents_to_do ON documents (id) WHERE state IN ('waiting', 'reading');
 
 CREATE TABLE texts (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+import tempfile
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from tests.leftovers import end_leftovers
 from tests.tmux_kit import TMUX
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(
             ("HAWSER_", "OLLAMA_", "OPENAI_", "ANTHROPIC_", "OPENROUTER_", "SSL_CERT_")
@@ -54,6 +56,12 @@ def _hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HAWSER_ISOLATED", "1")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setattr(socket.socket, "connect", _connect_on_loopback_only)
+    # `tmp_path` would be too long for the path of a socket.
+    with tempfile.TemporaryDirectory(prefix="hw", ignore_cleanup_errors=True) as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield
+        left = end_leftovers(Path(runtime))
+    assert not left, f"a documents' worker outlived its test: {left}"
 
 
 def pytest_report_header() -> list[str]:

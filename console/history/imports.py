@@ -30,8 +30,11 @@ def bring_in(connection: sqlite3.Connection, chat: Chat, tree: Sequence[StoredMe
         # Whoever imports a chat wants to see it, also one that was deleted a moment ago.
         connection.execute("UPDATE chats SET deleted_at = NULL WHERE id = ?", (chat_id,))
     fresh = [message for message in tree if not _is_known(connection, message.id)]
+    seq = 0
     for message in sorted(fresh, key=lambda message: message.created_at):
-        _insert_message(connection, chat_id, message)
+        # Those of one time keep their order.
+        seq = free_seq(connection, "messages", max(to_ms(message.created_at), seq + 1))
+        _insert_message(connection, chat_id, seq, message)
     if known_chat is None:
         return "new"
     if not fresh:
@@ -73,7 +76,7 @@ def _is_known(connection: sqlite3.Connection, message_id: str) -> bool:
     return connection.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone() is not None
 
 
-def _insert_message(connection: sqlite3.Connection, chat_id: str, message: StoredMessage) -> None:
+def _insert_message(connection: sqlite3.Connection, chat_id: str, seq: int, message: StoredMessage) -> None:
     created_ms = to_ms(message.created_at)
     is_cut = message.state == "streaming"
     connection.execute(
@@ -82,7 +85,7 @@ def _insert_message(connection: sqlite3.Connection, chat_id: str, message: Store
         " created_at, ended_at, excluded)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            free_seq(connection, "messages", created_ms),
+            seq,
             message.id,
             chat_id,
             message.parent_id,

@@ -85,7 +85,7 @@ def add_question(
         "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, created_at, ended_at)"
         " VALUES (?, ?, ?, ?, ?, 'complete', ?, '', ?, ?)",
         (
-            free_seq(connection, "messages", now_ms),
+            _seq_at_the_end(connection, now_ms, chat_id),
             message_id,
             chat_id,
             parent_id,
@@ -140,7 +140,7 @@ def begin_answer(
         "INSERT INTO messages (seq, id, chat_id, parent_id, role, state, text, thinking, model, endpoint, machine,"
         " owner, created_at) VALUES (?, ?, ?, ?, 'assistant', 'streaming', '', '', ?, ?, ?, ?, ?)",
         (
-            free_seq(connection, "messages", now_ms),
+            _seq_at_the_end(connection, now_ms, chat_id),
             message_id,
             chat_id,
             parent_id,
@@ -354,6 +354,13 @@ def _check_parent(connection: sqlite3.Connection, chat_id: str, parent_id: str |
         return
     if not connection.execute("SELECT 1 FROM messages WHERE id = ? AND chat_id = ?", (parent_id, chat_id)).fetchone():
         raise NotFound(f"There is no message {parent_id!r} in this chat.")
+
+
+def _seq_at_the_end(connection: sqlite3.Connection, now_ms: int, chat_id: str) -> int:
+    """A row number above all of the chat, also for messages of one millisecond: a chat is read in this order, and
+    answers that were begun together keep their places."""
+    (newest,) = connection.execute("SELECT max(seq) FROM messages WHERE chat_id = ?", (chat_id,)).fetchone()
+    return free_seq(connection, "messages", now_ms if newest is None else max(now_ms, newest + 1))
 
 
 def _touch(connection: sqlite3.Connection, now_ms: int, chat_id: str, leaf: str) -> None:

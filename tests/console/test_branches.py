@@ -86,6 +86,18 @@ def test_the_store_cuts_and_shows_as_the_tree_in_memory_does(bones: list[Bone], 
     connection.close()
 
 
+def test_messages_of_one_millisecond_keep_their_order() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.create(connection, 0)
+    new = turns.NewChat("Ropes", "test")
+    begun = [turns.begin(connection, 0, new, None, "which knot?", answers=6) for _ in range(20)]
+    for chat, question, answers in begun:
+        later = turns.answer(connection, 0, chat.id, question.id, 6).answers
+        wanted = [question.id, *(each.id for each in (*answers, *later))]
+        assert [bone.id for bone in turns.skeleton(connection, chat.id)[1]] == wanted
+    connection.close()
+
+
 def test_a_chat_ten_thousand_deep_is_no_matter() -> None:
     branches = Branches([Bone(str(n), None if n == 0 else str(n - 1), "user") for n in range(10_000)])
 

@@ -206,8 +206,11 @@ class Hawser:
 
 
 def bare_environment() -> dict[str, str]:
-    """What a process needs to be our program at all, and what measures its coverage."""
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    """What a process needs to be our program at all, where the test's own workers meet, and what measures its
+    coverage."""
+    passed_on = {
+        name: value for name, value in os.environ.items() if name.startswith("COVERAGE_") or name == "XDG_RUNTIME_DIR"
+    }
     return {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **passed_on}
 
 
