@@ -65,6 +65,9 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
                 raise
         if ids and (missing := await asyncio.to_thread(_missing_embedder, runtime)):
             shell.note(missing)
+        elif ids and library.status.error is not None:
+            said = f"{library.status.error} {library.status.hint or ''}".rstrip()
+            shell.note(f"They are found by their words only for now: {said}")
         return _report(arguments, shell, ids, skipped, documents)
 
 

@@ -121,6 +121,16 @@ def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths
     assert not paths.documents_file.exists()
 
 
+def test_changed_settings_hold_at_the_next_call(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.settings('[rag]\nembedder = "none"')
+    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "words")
+    hawser.settings(endpoint("far", "http://127.0.0.1:9/v1"), '[rag]\nembedder = "far/embed-3"', model="far/chat")
+
+    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "meaning")
+
+    assert "far" in paths.state.joinpath("documents-worker.log").read_text()
+
+
 def test_watching_ends_tidily(hawser: Hawser, paths: Paths, folder: Path) -> None:
     watching = hawser.start("rag", "watch", str(folder), "-C", "ropes", stderr=subprocess.PIPE)
     assert watching.stderr is not None
