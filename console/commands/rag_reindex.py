@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   hawser rag reindex legal                                    after a change of [rag]
-  hawser rag reindex legal --embedder box/nomic-embed-text    by a model of the endpoint "box""""
+  hawser rag reindex legal --embedder box/nomic-embed-text    by a model of the endpoint box"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,9 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
     from console.errors import UsageError
 
     if arguments.embedder == "none":
-        raise UsageError("Vectors are not taken away from a collection.", hint='Set [rag] embedder = "none" for new ones.')
+        raise UsageError(
+            "Vectors are not taken away from a collection.", hint='Set [rag] embedder = "none" for new ones.'
+        )
     async with shell.runtime() as runtime:
         library = runtime.library
         name = (await library.collection(arguments.collection)).name

@@ -124,11 +124,15 @@ def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths
 def test_changed_settings_hold_at_the_next_call(hawser: Hawser, paths: Paths, folder: Path) -> None:
     hawser.settings('[rag]\nembedder = "none"')
     hawser.run("rag", "add", str(folder / "knots.md"), "-C", "words")
-    hawser.settings(endpoint("far", "http://127.0.0.1:9/v1"), '[rag]\nembedder = "far/embed-3"', model="far/chat")
+    first = (paths.documents / "worker.lock").read_text()
+    hawser.run("rag", "add", str(folder / "hawsers.md"), "-C", "words")
+    same = (paths.documents / "worker.lock").read_text()
+    hawser.settings('[rag]\nembedder = "none"\nthreads = 1')
 
-    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "meaning")
+    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "others")
 
-    assert "far" in paths.state.joinpath("documents-worker.log").read_text()
+    assert same == first
+    assert (paths.documents / "worker.lock").read_text() != first
 
 
 def test_watching_ends_tidily(hawser: Hawser, paths: Paths, folder: Path) -> None:
