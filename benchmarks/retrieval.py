@@ -152,7 +152,7 @@ def quality(embedder: Embedder, is_tuning: bool) -> None:
         ("1000/200, vectors only", classical, Weights(1.0, 0.0)),
     ]
     if is_tuning:
-        ways[1:1] = [(f"hybrid, words {worth}", sections, Weights(1.0, worth)) for worth in (0.1, 0.3, 0.7, 1.0)]
+        ways[1:1] = [(f"hybrid, words {worth}", sections, Weights(1.0, worth)) for worth in (0.1, 0.3, 0.4, 0.7, 1.0)]
     half = SPLIT[0] if is_tuning else SPLIT[1]
     print(f"{len(corpus.pages)} pages, {sum(len(page.text) for page in corpus.pages) / 1e6:.1f} MB; {half}")
     print(f"{'':24}{'FAQ':>28}{'headings':>28}")

@@ -82,13 +82,14 @@ class _Question:
         began = time.perf_counter()
         try:
             self._vector = _embedded(manner, identity, text, self.notes)
-        except BaseException as error:  # raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._error = error
         self.embed_ms = (time.perf_counter() - began) * 1000
 
 
 def _embedded(manner: Manner, identity: str, text: str, notes: list[str]) -> Vectors | None:
     """The question's vector; without one it is found by words, and a note says why."""
+    from rag.embedder import embedded
     from rag.errors import RagError
 
     try:
@@ -96,8 +97,8 @@ def _embedded(manner: Manner, identity: str, text: str, notes: list[str]) -> Vec
         if embedder is None:
             return None
         try:
-            vectors: Vectors = embedder.embed([text], "question")[0]
-            return vectors
+            vector: Vectors = embedded(embedder, [text], "question")[0]
+            return vector
         finally:
             embedder.close()
     except RagError as error:
