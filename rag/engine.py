@@ -265,9 +265,10 @@ class Engine:
     def agree(self, collection: str, embedder: str | None = None) -> None:
         """The texts of this collection may be sent to a remote embedder: this one, or the one of the settings."""
         found = self._store.collection(collection)
-        chosen = self._shelf.default() if embedder is None else self._shelf.named(embedder)
-        if chosen is None:
+        name = self._shelf.default_name if embedder is None else embedder
+        if name is None:
             raise NoModel("There is no embedder to agree to.", hint="Set one in [rag] embedder.")
+        chosen = self._shelf.named(name)  # one that cannot be reached says so
         with self._store.write(durable=True) as connection:
             connection.execute("UPDATE collections SET agreed_embedder = ? WHERE id = ?", (chosen.identity, found.id))
         self._bell.ring()

@@ -28,6 +28,11 @@ class EmbedderShelf:
         self._lock = RLock()
         self._open: dict[str, Embedder] = {}
 
+    @property
+    def default_name(self) -> str | None:
+        """The one of the settings, as they name it."""
+        return self._default
+
     def default(self) -> Embedder | None:
         if self._default is None:
             return None

@@ -76,17 +76,21 @@ class Worker:
         idle_s: float,
         pid: int,
         can_be_met: Callable[[], bool],
+        is_current: Callable[[], bool] = lambda: True,
         stalled_s: float = STALLED_S,
     ) -> None:
         """Without clients, and work that the engine has by itself, for `idle_s` this ends.
 
         `can_be_met` says whether the socket still stands where others look for it; without it this ends too.
+        `is_current` says whether the settings are still those this began with. Who connects is told, and may ask it
+        to leave for a successor.
         """
         self._open_engine = open_engine
         self._version = version
         self._idle_s = idle_s
         self._pid = pid
         self._can_be_met = can_be_met
+        self._is_current = is_current
         self._stalled_s = stalled_s
         self._clients: set[_Client] = set()
         self._at_work = 0
@@ -187,7 +191,12 @@ class Worker:
         self._at_work += 1
         try:
             if do == "hello":
-                return {"version": self._version, "pid": self._pid, "protocol": PROTOCOL}
+                return {
+                    "version": self._version,
+                    "pid": self._pid,
+                    "protocol": PROTOCOL,
+                    "is_current": self._is_current(),
+                }
             if do == "leave":
                 self._loop.call_soon(self.leave, str(arguments.get("why", "asked"))[:200])
                 return None

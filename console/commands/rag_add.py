@@ -61,13 +61,13 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
             try:
                 documents = await _wait(library, ids, until, told_progress(shell))
             except asyncio.CancelledError:
-                shell.note(
-                    f"They are read on in the background; hawser rag ls {arguments.collection} shows how far,"
-                    f" hawser rag rm {arguments.collection} ends it."
-                )
+                shell.note(f"They are read on in the background; hawser rag ls {arguments.collection} shows how far.")
                 raise
         if ids and (missing := await asyncio.to_thread(_missing_embedder, runtime)):
             shell.note(missing)
+        elif ids and library.status.error is not None:
+            said = f"{library.status.error} {library.status.hint or ''}".rstrip()
+            shell.note(f"They are found by their words only for now: {said}")
         return _report(arguments, shell, ids, skipped, documents)
 
 
@@ -80,7 +80,7 @@ def _missing_embedder(runtime: Runtime) -> str | None:
     state = model_state(runtime.paths)
     if state.is_ready or state.weights is not None:
         return None
-    return "They are found by their words only, until the embedder is here: hawser rag model get"
+    return "They are found by their words only, because the embedder is not here. Get it with: hawser rag model get"
 
 
 async def _add(library: Library, arguments: argparse.Namespace) -> tuple[list[int], list[Skipped]]:

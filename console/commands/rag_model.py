@@ -97,6 +97,12 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
     finally:
         meter.end()
     _report(arguments, shell, state)
+    for each in await runtime.library.collections():
+        if each.embedder is None and each.documents:
+            shell.note(
+                f"{each.name} is found by words only so far. Its vectors are made in the background, or at once with:"
+                f" hawser rag reindex {each.name}"
+            )
     return 0
 
 

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
   hawser rag reindex legal                                    after a change of [rag]
-  hawser rag reindex legal --embedder box/nomic-embed-text    by a model of the endpoint "box"
-  hawser rag reindex legal --embedder none                    found by words only, without vectors"""
+  hawser rag reindex legal --embedder box/nomic-embed-text    by a model of the endpoint box"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,12 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
     import asyncio
 
     from console.commands.rag_words import agree, collection_form, told_progress
+    from console.errors import UsageError
 
+    if arguments.embedder == "none":
+        raise UsageError(
+            "Vectors are not taken away from a collection.", hint='Set [rag] embedder = "none" for new ones.'
+        )
     async with shell.runtime() as runtime:
         library = runtime.library
         name = (await library.collection(arguments.collection)).name

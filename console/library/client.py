@@ -184,11 +184,12 @@ class WorkerClient:
                 if about is None:
                     await asyncio.sleep(0.02)  # it was ending as we came
                     continue
-                if _is_newer(self._version, about["version"]) and not asked_to_leave:
+                why = f"version {self._version}" if _is_newer(self._version, about["version"]) else None
+                if about.get("is_current") is False:  # it would go on with the settings that were
+                    why = "the settings changed"
+                if why is not None and not asked_to_leave:
                     asked_to_leave = True
-                    reader_writer[1].write(
-                        frame({"id": -1, "do": "leave", "with": {"why": f"version {self._version}"}})
-                    )
+                    reader_writer[1].write(frame({"id": -1, "do": "leave", "with": {"why": why}}))
                     await _until_it_ends(*reader_writer)
                     continue
                 if about["protocol"] != PROTOCOL:

@@ -32,6 +32,8 @@ def ask_once(paths: Paths, do: str, arguments: dict[str, object], time_limit_s: 
             about = lines.answer(0)
             if not isinstance(about, dict) or about.get("protocol") != PROTOCOL:
                 raise NoWorker("The documents' worker is of another version.")
+            if about.get("is_current") is False:
+                raise NoWorker("The documents' worker has other settings.")
             return lines.answer(1)
         except TimeoutError as error:
             raise TimeLimit(f"The documents' worker did not answer within {time_limit_s:g} s.") from error

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from console.library.place import Place, holder, make_private, worker_place, write_holder
 from console.paths import Paths, find_paths, private_folder
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 NICENESS = 5
 LOCK_WAIT_S = 10.0
 """How long a worker that is ending may keep the lock before its successor gives up."""
+FileStamp: TypeAlias = tuple[int, int, int] | None
 READY = b"ready\n"
 THERE = b"there\n"
 """Another worker answers for this folder."""
@@ -85,6 +86,17 @@ class Held(NamedTuple):
     place: Place
     listening: socket.socket
     say: Callable[[bytes], None]
+    settings: FileStamp
+    """Of the file of settings, before it was read."""
+
+
+def file_stamp(path: Path) -> FileStamp:
+    """What changes with a file's contents, and when it comes or goes."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def hold(paths: Paths, say: Callable[[bytes], None]) -> Held | None:
@@ -94,14 +106,21 @@ def hold(paths: Paths, say: Callable[[bytes], None]) -> Held | None:
     if lock_or_yield(place) is None:
         say(THERE)
         return None
-    return Held(paths, place, listen(place), say)
+    return Held(paths, place, listen(place), say, file_stamp(paths.config_file))
 
 
 async def serve(held: Held, open_engine: OpenEngine, *, version: str, idle_s: float) -> str:
     """The life of a worker, until it leaves; returns why."""
     from rag.worker import Worker
 
-    worker = Worker(open_engine, version=version, idle_s=idle_s, pid=os.getpid(), can_be_met=held.place.socket.exists)
+    worker = Worker(
+        open_engine,
+        version=version,
+        idle_s=idle_s,
+        pid=os.getpid(),
+        can_be_met=held.place.socket.exists,
+        is_current=lambda: file_stamp(held.paths.config_file) == held.settings,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda number=number: worker.leave(signal.Signals(number).name))  # type: ignore[misc]

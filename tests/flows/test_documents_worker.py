@@ -130,6 +130,20 @@ def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths
     assert not paths.documents_file.exists()
 
 
+def test_changed_settings_hold_at_the_next_call(hawser: Hawser, paths: Paths, folder: Path) -> None:
+    hawser.settings('[rag]\nembedder = "none"')
+    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "words")
+    first = (paths.documents / "worker.lock").read_text()
+    hawser.run("rag", "add", str(folder / "hawsers.md"), "-C", "words")
+    same = (paths.documents / "worker.lock").read_text()
+    hawser.settings('[rag]\nembedder = "none"\nthreads = 1')
+
+    hawser.run("rag", "add", str(folder / "knots.md"), "-C", "others")
+
+    assert same == first
+    assert (paths.documents / "worker.lock").read_text() != first
+
+
 def test_watching_ends_tidily(hawser: Hawser, paths: Paths, folder: Path) -> None:
     watching = hawser.start("rag", "watch", str(folder), "-C", "ropes", stderr=subprocess.PIPE)
     assert watching.stderr is not None
