@@ -2,13 +2,14 @@
 
     python -m benchmarks.killed_ingest [ROUNDS]
 
-Each round adds files over the socket, and kills the worker with signal 9 at a random moment within two seconds. At the
+Each round adds files over the socket, and kills the worker with signal 9 at a random moment soon after. At the
 end every document that was acknowledged must be ready, and every vector must be found by itself through chromadb.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import signal
@@ -22,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 FILES_PER_ROUND = 6
-PARAGRAPHS = 12
-LONGEST_LIFE_S = 2.0
-WORDS = ["hawser", "rope", "ship", "berth", "knot", "splice", "hemp", "sisal", "deck", "tide", "harbour", "anchor", "mooring", "winch", "strand", "yarn"]
+PARAGRAPHS = 4
+LONGEST_LIFE_S = 1.5
+WORDS = ("hawser", "rope", "ship", "berth", "knot", "splice", "hemp", "sisal", "deck", "tide", "harbour", "anchor")
 
 
 def text_of(number: int) -> str:
@@ -70,13 +71,12 @@ def look(acknowledged: list[int]) -> None:
     """The worker holds the index as long as it lives."""
     from console.library.documents_engine import open_index
     from console.library.place import worker_place
-    from console.library.worker import lock_or_yield
     from console.paths import find_paths
     from rag import rows
 
     paths = find_paths()
-    descriptor = lock_or_yield(worker_place(paths))
-    assert descriptor is not None
+    with worker_place(paths).lock.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
     with closing(sqlite3.connect(paths.documents_file)) as connection:
         (build,) = rows.builds(connection, "WHERE embedder IS NOT NULL")
         stored = connection.execute("SELECT chunk_id, vector FROM vectors").fetchall()
