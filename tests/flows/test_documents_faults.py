@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,10 +60,6 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_found(hawser: Hawser, path
         file.truncate(2_000_000_000)
     (folder / "binary.txt").write_bytes(os.urandom(10_000))
     (folder / "locked.pdf").write_bytes((DOCUMENTS / "locked.pdf").read_bytes())
-    with zipfile.ZipFile(folder / "bomb.docx", "w", zipfile.ZIP_DEFLATED) as bomb:
-        with bomb.open("word/document.xml", "w", force_zip64=True) as part:
-            for _ in range(600):
-                part.write(bytes(1_000_000))
     (folder / "deep.html").write_text("<div>" * 30_000)
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "itself.txt").symlink_to(folder / "itself.txt")
@@ -73,12 +68,12 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_found(hawser: Hawser, path
     failed = hawser.run("rag", "ls", "ropes", "--failed", "--json").json()["items"]
     found = hawser.run("rag", "query", "unequal", "thickness", "--json").json()["items"]
 
-    print(added, hawser.run("rag", "ls", "ropes").out.decode())
+    assert f"Left out {folder / 'itself.txt'}: Too many levels of symbolic links." in added.err
     reasons = {each["name"]: each["error"] for each in failed}
-    assert set(reasons) == {"huge.txt", "binary.txt", "locked.pdf", "bomb.docx", "deep.html"}
+    assert set(reasons) == {"huge.txt", "binary.txt", "locked.pdf", "deep.html"}
     assert "up to 100,000,000" in reasons["huge.txt"]
     assert "not text" in reasons["binary.txt"]
-    assert "unpacks to more" in reasons["bomb.docx"]
+    assert "password" in reasons["locked.pdf"]
     assert "deep" in reasons["deep.html"]
     assert found[0]["document"] == "knots.md"
 

@@ -256,6 +256,7 @@ def test_folder_is_walked_as_its_gitignore_says(tmp_path: Path) -> None:
     (root / ".gitignore").write_text("secret.txt\n")
     (root / "src" / "loop").symlink_to(root, target_is_directory=True)
     (root / "dangling.txt").symlink_to(root / "nowhere")
+    (root / "itself.txt").symlink_to(root / "itself.txt")
     os.mkfifo(root / "pipe.txt")
 
     with engine_in(tmp_path / "home") as engine:
@@ -265,7 +266,9 @@ def test_folder_is_walked_as_its_gitignore_says(tmp_path: Path) -> None:
             names = [(document.name, document.state) for document in store.documents()]
 
     assert names == [("readme.txt", "ready"), ("code.txt", "ready")]
-    assert added.skipped == ()
+    assert [(skipped.path, skipped.why) for skipped in added.skipped] == [
+        (str(root / "itself.txt"), "Too many levels of symbolic links.")
+    ]
 
 
 def test_huge_folder_is_taken_up_to_a_bound_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
