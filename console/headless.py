@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from console.errors import ConsoleError, NoUsableAnswer, TimeLimit, UsageError, explain
 from console.shell import SCHEMA, Shell
 from console.standard_input import Mode, read_instruction, read_material
-from console.text import neutralise
+from console.text import escape_controls, neutralise
 
 if TYPE_CHECKING:
     from console.chat.conversation import Conversation, OngoingTurn
@@ -97,7 +97,7 @@ class _Output:
 
     def line(self, document: Mapping[str, Any]) -> None:
         # What JSON lets through as it is, a terminal may still act on.
-        self.raw(json.dumps(document, ensure_ascii=self._is_terminal, default=_plain) + "\n")
+        self.raw(escape_controls(json.dumps(document, ensure_ascii=self._is_terminal, default=_plain)) + "\n")
 
     def end(self) -> None:
         if self._is_terminal and self.last and not self.last.endswith("\n"):

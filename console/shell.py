@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
 from console.paths import Paths, find_paths
-from console.text import neutralise
+from console.text import escape_controls, neutralise
 
 if TYPE_CHECKING:
     from console.links.connector import LoginManners
@@ -96,8 +96,7 @@ class Shell:
     def json(self, document: Mapping[str, Any]) -> None:
         import json
 
-        json.dump(document, self.stdout, ensure_ascii=False, indent=2, default=str)
-        self.stdout.write("\n")
+        self.stdout.write(escape_controls(json.dumps(document, ensure_ascii=False, indent=2, default=str)) + "\n")
 
     def is_interactive(self) -> bool:
         return self.stdin is not None and self.stdin.isatty() and self.stderr.isatty()

@@ -9,13 +9,18 @@ from rag.documents import Finding
 from rag.errors import IndexBroken, RagError
 from rag.indexing import IndexKeeper
 from rag.store import DocumentStore
+from rag.store_trouble import damaged
 
 
 def check(store: DocumentStore, keeper: IndexKeeper, repair: bool) -> list[Finding]:
-    """Blocks for as long as reading everything takes."""
-    with store.read() as connection:
-        found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
-    findings = [Finding(f"The file of the documents is damaged: {text}") for text in found if text != "ok"]
+    """Blocks for as long as reading everything takes.
+
+    Raises `LibraryDamaged` where a damaged file is to be repaired: its list is to be salvaged.
+    """
+    found = _damage(store)
+    if found and repair:
+        raise damaged(store.path)
+    findings = [Finding(f"The file of the documents is damaged: {text}") for text in found]
     if findings:
         return findings
     findings += _words(store, repair)
@@ -24,6 +29,13 @@ def check(store: DocumentStore, keeper: IndexKeeper, repair: bool) -> list[Findi
     findings += _places(store, repair)
     findings += _index(store, keeper, repair)
     return findings
+
+
+def _damage(store: DocumentStore) -> list[str]:
+    """Of the file itself; the index of words is looked at apart."""
+    with store.read() as connection:
+        found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    return [text for text in found if text != "ok" and "inverted index" not in text]
 
 
 def _words(store: DocumentStore, repair: bool) -> list[Finding]:

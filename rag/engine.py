@@ -109,6 +109,10 @@ class Engine:
     # Life
 
     def start(self) -> None:
+        # Once, before there are threads: while one imports it, libraries written in C that another one loads find half
+        # of it and fail, and with them the document that was being cut.
+        import numpy  # noqa: F401, ICN001 - 100 ms
+
         self._is_started = True
         self._ingest.recover()
         self._vectors.recount()

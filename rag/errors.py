@@ -14,7 +14,8 @@
     │   └── IndexUnreachable   it is somewhere else and does not answer, or another process has it: nothing is lost
     ├── LibraryBroken the store of the documents cannot be read or written
     │   ├── LibraryFull  the disk has no room for what is to be written; what was stored is safe
-    │   └── LibraryBusy  another process writes, and did not let go of it in time
+    │   ├── LibraryBusy  another process writes, and did not let go of it in time
+    │   └── LibraryDamaged  what the file holds makes no sense; the documents can be read anew (`salvage.py`)
     └── UnknownName   there is no such collection or document
 
 Each has a plain sentence and, where there is one, a hint that names the next step.
@@ -86,6 +87,10 @@ class LibraryFull(LibraryBroken):
 
 
 class LibraryBusy(LibraryBroken):
+    pass
+
+
+class LibraryDamaged(LibraryBroken):
     pass
 
 

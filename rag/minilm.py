@@ -33,6 +33,7 @@ _AT_ONCE = 256
 def preload() -> None:
     """Import what it needs, which is most of the time until it is open: for a thread, while its files are verified."""
     with contextlib.suppress(ImportError):  # opening it says so
+        import numpy  # noqa: F401, ICN001 - first: onnxruntime fails where another thread is half through it
         import onnxruntime  # noqa: F401
         import tokenizers  # noqa: F401
 

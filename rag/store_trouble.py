@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 
-from rag.errors import LibraryBroken, LibraryBusy, LibraryFull
+from rag.errors import LibraryBroken, LibraryBusy, LibraryDamaged, LibraryFull
 
 ELSEWHERE = "Free some space, or set HAWSER_HOME to a folder on another disk."
 
@@ -54,8 +54,8 @@ def full(path: Path) -> LibraryFull:
     )
 
 
-def damaged(path: Path) -> LibraryBroken:
-    return LibraryBroken(
+def damaged(path: Path) -> LibraryDamaged:
+    return LibraryDamaged(
         f"The store of the documents {str(path)!r} is damaged.",
-        hint="Move it away and add the documents again; the files themselves were never touched.",
+        hint="`hawser rag check --repair` sets it aside and reads the documents anew; the files were never touched.",
     )

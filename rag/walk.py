@@ -88,14 +88,15 @@ def walk(
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in NEVER and not is_ignored(path, True, rules):
                         below.append((f"{path}/", rules, depth + 1))
-                elif (
-                    entry.is_file()
-                    and _may_be_document(entry.name)
-                    and is_included(path, include)
-                    and not is_ignored(path, False, rules)
-                ):
-                    about = entry.stat()
-                    files.append(Found(entry.path, about.st_size, about.st_mtime_ns))
+                elif _may_be_document(entry.name) and is_included(path, include) and not is_ignored(path, False, rules):
+                    try:
+                        if entry.is_file():
+                            about = entry.stat()
+                            files.append(Found(entry.path, about.st_size, about.st_mtime_ns))
+                    except FileNotFoundError:
+                        continue  # it went as we came
+                    except OSError as error:  # a link to itself, and no reason to leave the others out
+                        skipped.append((entry.path, error.strerror or str(error)))
         except OSError as error:
             skipped.append((here, error.strerror or str(error)))
         waiting.extend(reversed(below))

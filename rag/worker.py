@@ -16,13 +16,13 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Final, Protocol
 
-from rag.documents import Wanted
-from rag.errors import RagError
+from rag.documents import Finding, Wanted
+from rag.errors import LibraryDamaged, RagError
 from rag.sockets import LARGEST_FRAME_BYTES, PROTOCOL, frame, is_ours, message
 from rag.wire import from_json, to_json
 
@@ -77,6 +77,7 @@ class Worker:
         pid: int,
         can_be_met: Callable[[], bool],
         is_current: Callable[[], bool] = lambda: True,
+        salvage: Callable[[], Sequence[Finding]] | None = None,
         stalled_s: float = STALLED_S,
     ) -> None:
         """Without clients, and work that the engine has by itself, for `idle_s` this ends.
@@ -84,6 +85,7 @@ class Worker:
         `can_be_met` says whether the socket still stands where others look for it; without it this ends too.
         `is_current` says whether the settings are still those this began with. Who connects is told, and may ask it
         to leave for a successor.
+        `salvage` sets a damaged store aside while no engine has it open; it is called for a check that shall repair.
         """
         self._open_engine = open_engine
         self._version = version
@@ -91,6 +93,8 @@ class Worker:
         self._pid = pid
         self._can_be_met = can_be_met
         self._is_current = is_current
+        self._salvage = salvage
+        self._salvaging = asyncio.Lock()
         self._stalled_s = stalled_s
         self._clients: set[_Client] = set()
         self._at_work = 0
@@ -126,7 +130,11 @@ class Worker:
 
     def _open(self) -> EngineThere:
         engine = self._open_engine(self._progress)
-        engine.start()
+        try:
+            engine.start()
+        except BaseException:
+            engine.stop()
+            raise
         return engine
 
     def _progress(self, progress: object) -> None:
@@ -204,16 +212,39 @@ class Worker:
                 return await self._wait(**arguments)
             if do not in QUICK | SLOW:
                 raise BadRequest(f"The documents' worker knows no {do!r:.40}.")
-            engine = await asyncio.shield(self._engine)
             kinds = _kinds()
             given = {name: from_json(kinds[name], each) if name in kinds else each for name, each in arguments.items()}
-            answer = to_json(await self._in_thread("quick" if do in QUICK else "slow", getattr(engine, do), **given))
+            asked = self._engine
+            try:
+                engine = await asyncio.shield(asked)
+                done = await self._in_thread("quick" if do in QUICK else "slow", getattr(engine, do), **given)
+            except LibraryDamaged:
+                if do != "check" or not given.get("repair") or self._salvage is None:
+                    raise
+                done = await self._begin_anew(asked, self._salvage)
+            answer = to_json(done)
             if do not in SILENT:
                 collection = given.get("collection")
                 self._push(("changed", collection), {"event": "changed", "do": do, "collection": collection})
             return answer
         finally:
             self._at_work -= 1
+
+    async def _begin_anew(
+        self, broken: asyncio.Future[EngineThere], salvage: Callable[[], Sequence[Finding]]
+    ) -> Sequence[Finding]:
+        """Put the engine down, have the store set aside, and open another engine over what was saved of it."""
+        async with self._salvaging:
+            if self._engine is not broken:  # somebody else asked for it too, and it was done
+                return ()
+            if broken.exception() is None:
+                await self._in_thread("wait", broken.result().stop)
+            findings = await self._in_thread("slow", salvage)
+            self._engine = asyncio.wrap_future(self._threads["slow"].submit(self._open))
+            self._engine.add_done_callback(_opened)
+            await asyncio.shield(self._engine)
+        self._push(("changed", None), {"event": "changed", "do": "check", "collection": None})
+        return tuple(findings)
 
     async def _wait(self, documents: list[int], until: str, seconds: float) -> bool:
         """In short turns, so that a client that went does not keep a thread."""

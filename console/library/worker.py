@@ -23,6 +23,7 @@ from console.library.place import Place, holder, make_private, worker_place, wri
 from console.paths import Paths, find_paths, private_folder
 
 if TYPE_CHECKING:
+    from rag.documents import Finding
     from rag.worker import OpenEngine
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,11 @@ async def serve(held: Held, open_engine: OpenEngine, *, version: str, idle_s: fl
     """The life of a worker, until it leaves; returns why."""
     from rag.worker import Worker
 
+    def begin_anew() -> list[Finding]:
+        from rag.salvage import salvage
+
+        return salvage(held.paths.documents_file, time.time_ns() // 1_000_000)
+
     worker = Worker(
         open_engine,
         version=version,
@@ -120,6 +126,7 @@ async def serve(held: Held, open_engine: OpenEngine, *, version: str, idle_s: fl
         pid=os.getpid(),
         can_be_met=held.place.socket.exists,
         is_current=lambda: file_stamp(held.paths.config_file) == held.settings,
+        salvage=begin_anew,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

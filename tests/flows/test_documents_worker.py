@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +48,20 @@ def paths(hawser: Hawser, ollama: SimulatedOllama, monkeypatch: pytest.MonkeyPat
     found = find_paths(hawser.env)
     yield found
     leave(found)
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"no database" * 1_000)
+
+
+def one_page(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((size,),) = connection.execute("PRAGMA page_size")
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'chunks'")
+    with file.open("r+b") as opened:
+        opened.seek((page - 1) * size)
+        opened.write(b"\xff" * size)
 
 
 def leave(paths: Paths) -> None:
@@ -116,6 +132,32 @@ def test_a_collection_is_made_anew_and_checked(hawser: Hawser, paths: Paths, fol
 
     assert (again.code, checked.code) == (0, 0)
     assert "Everything is in order." in checked.err
+
+
+@pytest.mark.parametrize("damage", [garbage, one_page])
+def test_a_damaged_store_is_set_aside_and_its_list_read_anew(
+    hawser: Hawser, paths: Paths, folder: Path, damage: Callable[[Path], None]
+) -> None:
+    hawser.run("rag", "add", str(folder), "-C", "ropes", "--tag", "deck")
+    leave(paths)
+    damage(paths.documents_file)
+
+    told = hawser.run("rag", "check")
+    repaired = hawser.run("rag", "check", "--repair")
+    checked = hawser.run("rag", "check")
+
+    assert "is damaged" in told.err or "wrong" in told.out.decode()
+    assert told.code == 1
+    assert repaired.code == 0
+    assert "set aside as 'documents.db.damaged-" in repaired.out.decode()
+    assert checked.code == 0
+    assert len(list(paths.documents.glob("documents.db.damaged-*[0-9]"))) == 1
+    if damage is one_page:
+        assert "2 documents in 1 collections are read anew" in repaired.out.decode()
+        found = hawser.run("rag", "query", "unequal", "thickness", "--tag", "deck", "--json").json()
+        assert found["items"][0]["document"] == "knots.md"
+    added = hawser.run("rag", "add", str(folder), "-C", "ropes", "--json").json()["items"]
+    assert [each["state"] for each in added] == ["ready", "ready"]
 
 
 def test_text_goes_to_a_service_only_after_somebody_agreed(hawser: Hawser, paths: Paths, folder: Path) -> None:
