@@ -18,6 +18,16 @@ class Parser(argparse.ArgumentParser):
             f"{sentence}." if not sentence.endswith((".", "?")) else sentence, hint=f"See: {self.prog} --help"
         )
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A word that is no command: argparse would tell of an invalid choice of an argument ACTION."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            from difflib import get_close_matches
+
+            near = get_close_matches(value, action.choices, 1)
+            hint = f"Did you mean: {self.prog} {near[0]}" if near else f"There are {', '.join(action.choices)}."
+            raise UsageError(f"There is no {f'{self.prog} {value}'!r}.", hint=hint)
+        super()._check_value(action, value)
+
 
 class LateParser(Parser):
     """The parser of one word of many. What it takes is asked for when that word is used, so that the modules of the
@@ -35,6 +45,8 @@ class LateParser(Parser):
         if self._is_parsing:
             return super().parse_known_args(args, namespace)
         self.filled()
+        if self._subparsers is not None:  # words of its own: argparse cannot mix those with options, and need not
+            return super().parse_known_args(args, namespace)
         rest: list[str] = []
         if self.takes_rest and args is not None and "--" in args:
             at = args.index("--")
@@ -65,6 +77,12 @@ def add_words(
     for word, told in words.items():
         inner = actions.add_parser(word, help=told, description=told, allow_abbrev=False)
         inner.fill = partial(fill, word)
+
+
+def show_examples(parser: argparse.ArgumentParser, examples: str) -> None:
+    """Command lines with what they do, at the end of the help, as they are written."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"examples:\n{examples}"
 
 
 def new_parser(program: str, description: str | None = None) -> Parser:

@@ -42,6 +42,8 @@ def check_documents(paths: Paths, settings: Settings) -> Iterator[Finding]:
     if lacking:
         yield info(area, f"{plural(lacking, 'passage')} wait for their vectors; until then words find them.")
     yield from _check_embedder(paths, settings)
+    yield from _check_reranker(settings)
+    yield from _check_ocr(settings)
     yield _check_worker(paths)
 
 
@@ -71,16 +73,49 @@ def _check_embedder(paths: Paths, settings: Settings) -> Iterator[Finding]:
             text = "The built-in embedder is not here: documents are found by words only."
             yield warn(area, text, "Get it with: hawser rag model get")
     else:
-        from importlib.util import find_spec
-
-        if find_spec("sentence_transformers") is None:
-            remedy = "Install it with: pip install 'hawser[embeddings]', or set another [rag] embedder."
-            yield warn(area, f"{model} needs sentence-transformers, which is not installed.", remedy)
-        else:
-            yield ok(area, f"{model} is loaded by sentence-transformers.")
+        yield from _check_local(model, "embedder")
     if settings.rag.chunk_tokens > 254 and model == DEFAULT:
         text = f"Passages of {settings.rag.chunk_tokens} tokens are longer than the 254 that the embedder sees."
         yield warn(area, text, "What is beyond is found by words only; set [rag] chunk_tokens = 254.")
+
+
+def _check_reranker(settings: Settings) -> Iterator[Finding]:
+    from console.library.embedders import read_identity
+
+    name = settings.rag.reranker
+    if name is None:
+        return
+    endpoint, model = read_identity(name, settings.endpoints)
+    if endpoint is not None and endpoint.wire != "openai":
+        text = f"{endpoint.name} speaks the {endpoint.wire} wire, which has no reranking: [rag] reranker does nothing."
+        yield warn("documents", text, "Set it to a model of an endpoint with the openai wire.")
+    elif endpoint is not None:
+        yield ok("documents", f"{model} of {endpoint.name} ranks the passages that were found.")
+    else:
+        yield from _check_local(model, "reranker")
+
+
+def _check_local(model: str, setting: str) -> Iterator[Finding]:
+    from importlib.util import find_spec
+
+    if find_spec("sentence_transformers") is None:
+        remedy = f"Install it with: pip install 'hawser[embeddings]', or set another [rag] {setting}."
+        yield warn("documents", f"{model} needs sentence-transformers, which is not installed.", remedy)
+    else:
+        yield ok("documents", f"{model} is loaded by sentence-transformers.")
+
+
+def _check_ocr(settings: Settings) -> Iterator[Finding]:
+    import shutil
+
+    program = shutil.which("tesseract")
+    if settings.rag.ocr and program is None:
+        text = "[rag] ocr is on, but tesseract is not installed: pages that are only pictures are not read."
+        yield warn("documents", text, "Install tesseract, or set [rag] ocr = false.")
+    elif settings.rag.ocr:
+        yield ok("documents", f"Pages that are only pictures are read by {program}.")
+    elif program is not None:
+        yield info("documents", "Pages that are only pictures are not read; [rag] ocr = true lets tesseract do it.")
 
 
 def _check_worker(paths: Paths) -> Finding:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from console.library.directly import Manner
     from console.library.embedders import Embedders
     from console.library.library import Library
+    from console.library.rerankers import Rerankers
     from console.links.connector import Connector, LoginManners
     from console.links.links import Links
     from console.links.offers import Offers
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from providers.chat.base import ChatProvider, Host, ModelInfo
     from providers.embeddings import EmbeddingProvider
     from providers.reach import Reach
+    from providers.rerank import RerankProvider
     from rag.worker import OpenEngine
 
 _log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Runtime(MachineRuntime):
         self._desk: Desk | None = None
         self._library: Library | None = None
         self._embeds: Embedders | None = None
+        self._ranks: Rerankers | None = None
         self._following: asyncio.Task[None] | None = None
         self._providers: dict[str, ChatProvider] = {}
 
@@ -286,17 +289,45 @@ class Runtime(MachineRuntime):
             )
         return self._embeds
 
+    def _rerankers(self, *, has_time: bool) -> Rerankers:
+        """What ranks the passages of a question; only the worker has the time to load a model for it."""
+        if self._ranks is None:
+            from console.library.embedders import wait_on
+            from console.library.rerankers import Rerankers
+
+            self._ranks = Rerankers(
+                self.settings.endpoints,
+                self._rerank_provider,
+                wait_on(asyncio.get_running_loop()),
+                threads=self.settings.rag.threads,
+                has_time=has_time,
+                book=self._book_reranking,
+            )
+        return self._ranks
+
+    def _rerank_provider(self, endpoint: Endpoint) -> RerankProvider:
+        from providers.registry import rerank_provider
+
+        return rerank_provider(endpoint.wire, self.host(endpoint, self.keys.for_endpoint(endpoint)))
+
     async def _book_embedding(self, endpoint: Endpoint, model: str, tokens: int | None) -> None:
+        await self._book_documents(endpoint, model, tokens, "embedding")
+
+    async def _book_reranking(self, endpoint: Endpoint, model: str, tokens: int | None) -> None:
+        await self._book_documents(endpoint, model, tokens, "reranking")
+
+    async def _book_documents(self, endpoint: Endpoint, model: str, tokens: int | None, task: str) -> None:
         from console.errors import StoreError
         from console.money.embedding import embedding_entry
         from console.money.prices import Prices
 
         prices = Prices(self.settings.prices)
-        entry = embedding_entry(endpoint, model, tokens, prices=prices, at=self.clock.now(), client="documents")
+        at = self.clock.now()
+        entry = embedding_entry(endpoint, model, tokens, prices=prices, at=at, client="documents", task=task)
         try:
             await (await self.store()).book(entry)
         except StoreError as error:
-            _log.warning("what was embedded could not be booked: %s", error.text)
+            _log.warning("the %s of documents could not be booked: %s", task, error.text)
 
     def documents_engine(self) -> OpenEngine:
         """For the worker of the documents only: what opens the one engine over them, in a thread."""
@@ -313,7 +344,11 @@ class Runtime(MachineRuntime):
         )
         self._embeds = embedders
         token = self.keys.get("CHROMA_TOKEN") if self.settings.rag.chroma_url else None
-        return lambda tell: open_engine(self.paths, self.settings.rag, embedders.open, tell, chroma_token=token)
+        reranker = self.settings.rag.reranker
+        rerank = self._rerankers(has_time=True).of(reranker) if reranker is not None else None
+        return lambda tell: open_engine(
+            self.paths, self.settings.rag, embedders.open, tell, rerank=rerank, chroma_token=token
+        )
 
     def _embedding_provider(self, endpoint: Endpoint) -> EmbeddingProvider:
         from providers.registry import embedding_provider
@@ -323,7 +358,9 @@ class Runtime(MachineRuntime):
     def _manner(self) -> Manner:
         from console.library.directly import Manner
 
-        return Manner(self._embedders().open, self.settings.rag.vector_weight, self.settings.rag.lexical_weight)
+        rag = self.settings.rag
+        rerank = self._rerankers(has_time=False).of(rag.reranker) if rag.reranker is not None else None
+        return Manner(self._embedders().open, rag.vector_weight, rag.lexical_weight, rerank)
 
     @property
     def shelf(self) -> Shelf:
@@ -417,6 +454,8 @@ class Runtime(MachineRuntime):
             await self._library.close()
         if self._embeds is not None:
             await asyncio.to_thread(self._embeds.close)
+        if self._ranks is not None:
+            await asyncio.to_thread(self._ranks.close)
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])

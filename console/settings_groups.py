@@ -720,6 +720,13 @@ def _read_embedder(value: object) -> str:
     return value.strip()
 
 
+def _read_reranker(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= 200:
+        raise misfit(_RERANKER, value)
+    return value.strip()
+
+
+_RERANKER = 'the name of a model, or "endpoint/model"'
 _EMBEDDER = 'the name of a model, "endpoint/model", or "none"'
 _SHARE = amount("0", "10", "a weight")
 
@@ -750,6 +757,13 @@ class RagSettings(Group):
     )
     lexical_weight: Decimal = setting(_SHARE, "How much a place in the order by words counts.", default=Decimal("0.5"))
     vector_weight: Decimal = setting(_SHARE, "How much a place in the order by meaning counts.", default=Decimal(1))
+    reranker: str | None = setting(
+        Kind(_RERANKER, _read_reranker),
+        "What puts the best thirty passages in their final order: a model of an endpoint that has `/rerank`, as "
+        "`endpoint/model`, which then gets these passages, or a cross-encoder of `sentence-transformers` (the extra "
+        "`embeddings`) that is on this computer. Unset, the order by words and meaning stands.",
+        default=None,
+    )
     chroma_url: str | None = setting(
         URL,
         "A Chroma server that holds the vectors, for collections too large for this computer; unset, they are here.",
@@ -757,6 +771,12 @@ class RagSettings(Group):
     )
     max_file_mb: int = setting(whole(1, 4096), "The largest file that is read, in megabytes.", default=100)
     max_pages: int = setting(whole(1, 100_000), "The most pages of a document that are read.", default=5000)
+    ocr: bool = setting(
+        SWITCH,
+        "Read pages that are only pictures with the program `tesseract`, where it is installed: seconds a "
+        "page.",
+        default=False,
+    )
     threads: int = setting(whole(1, 256), "How many processor cores embedding may use.", default=2)
     idle_min: int = setting(
         whole(1, 1440), "After how many minutes without work the process that has the documents ends.", default=10

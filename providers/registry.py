@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from providers.clouds.ssh_host import SshHost
     from providers.embeddings import Clock as Sleeper
     from providers.embeddings import EmbeddingProvider
+    from providers.rerank import RerankProvider
 
 WIRES = ("ollama", "openai", "anthropic")
 EMBEDDING_WIRES = ("ollama", "openai")
+RERANKING_WIRES = ("openai",)
 CLOUD_KINDS = ("vast", "tensordock", "runpod", "lambda")
 """Where machines are rented. Those of the user's own stand beside them, see `ssh_cloud`."""
 
@@ -60,6 +62,17 @@ def embedding_provider(wire: str, host: Host, clock: Sleeper) -> EmbeddingProvid
             return OpenAIEmbeddings(host, clock)
         case _:
             raise _unknown("wire", wire, host.name, EMBEDDING_WIRES)
+
+
+def rerank_provider(wire: str, host: Host) -> RerankProvider:
+    """What ranks passages at this host. Nothing is connected."""
+    match wire:
+        case "openai":
+            from providers.rerank import Reranking
+
+            return Reranking(host)
+        case _:
+            raise _unknown("wire", wire, host.name, RERANKING_WIRES)
 
 
 def cloud(kind: str, host: CloudHost, clock: Clock) -> Cloud:

@@ -113,7 +113,7 @@ def keep(
         if moved and file.path in moved:
             document_id = moved[file.path]
             connection.execute(
-                "UPDATE documents SET path = ?, name = ?, modified_ns = ? WHERE id = ?",
+                "UPDATE OR IGNORE documents SET path = ?, name = ?, modified_ns = ? WHERE id = ?",
                 (file.path, Path(file.path).name, file.modified_ns, document_id),
             )
         row = connection.execute(
@@ -154,14 +154,16 @@ def keep(
             )
         is_known = state in ("lexical", "ready") and is_unchanged(file, size_bytes, modified_ns, read_at)
         if state != "waiting" and not is_known:
-            connection.execute("UPDATE documents SET state = 'waiting' WHERE id = ?", (document_id,))
+            connection.execute("UPDATE documents SET state = 'waiting', attempts = 0 WHERE id = ?", (document_id,))
         if state == "waiting" or not is_known:
             waiting.append(document_id)
     return Kept(tuple(ids), tuple(waiting))
 
 
-def moves(store: DocumentStore, collection_id: int, files: Sequence[Found]) -> dict[str, int]:
-    """New paths of documents whose file went: the same bytes lie elsewhere. Few files are hashed for it."""
+def moves(
+    store: DocumentStore, collection_id: int, files: Sequence[Found], stopped: Callable[[], bool] = bool
+) -> dict[str, int]:
+    """New paths of documents whose file went: the same bytes lie elsewhere. Few files are hashed for it, each once."""
     with store.read() as connection:
         rows = connection.execute(
             "SELECT id, path, size_bytes, sha256 FROM documents WHERE collection_id = ? AND sha256 IS NOT NULL",
@@ -173,16 +175,17 @@ def moves(store: DocumentStore, collection_id: int, files: Sequence[Found]) -> d
         if file.path not in known:
             fresh.setdefault(file.size_bytes, []).append(file)
     moved: dict[str, int] = {}
+    hashes: dict[str, str] = {}
     for document_id, path, size_bytes, sha256 in rows:
         candidates = fresh.get(size_bytes)
         if not candidates or is_elsewhere(path) or Path(file_of(path)).exists():
             continue
         for file in candidates:
             try:
-                is_same = hash_of(file.path) == sha256
+                known_hash = hashes.get(file.path) or hashes.setdefault(file.path, hash_of(file.path, stopped))
             except OSError:
                 continue
-            if is_same:
+            if known_hash == sha256:
                 moved[file.path] = document_id
                 candidates.remove(file)
                 break

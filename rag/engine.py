@@ -10,17 +10,18 @@ import json
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Literal
 
 from rag import rows, writes
 from rag.adding import Meant, keep, meant, moves
 from rag.builds import Builds
 from rag.documents import Added, Build, Finding, Folder, Progress, Retrieved, Wanted
-from rag.errors import NoModel, RagError, UnknownName, Unreadable
+from rag.errors import LibraryBroken, NoModel, RagError, UnknownName, Unreadable
 from rag.indexing import IndexKeeper
 from rag.ingest import Ingest
 from rag.layout import pack
@@ -80,6 +81,8 @@ class Engine:
         self._told_at = self._tidied_at = monotonic() - TELL_EVERY_S
         self._is_untold = False
         self._telling = Lock()
+        self._telling_of_state = RLock()
+        """Held while a state is looked up and told, so that the last that is told is the latest."""
         self._used: set[int] = set()
         self._readers: list[DocumentStore] = []
         self._bell = Bell(monotonic)
@@ -89,7 +92,9 @@ class Engine:
         self._builds = Builds(self._store, self._shelf, rules, clock_ms)
         self._taker = Taker(self._store, reader, limits, secret_in, self._bell.stopping)
         self._ingest = Ingest(self._store, self._builds, self._taker, self._vectors, self._bell, clock_ms, self._tell)
-        self._keeper = IndexKeeper(self._store, index, self._bell, monotonic, lambda: self._vectors.figures()[0] > 0)
+        self._keeper = IndexKeeper(
+            self._store, index, self._bell, monotonic, lambda: self._vectors.figures()[0] > 0, self._tell_now
+        )
         self._tidying = Tidying(self._store, self._keeper, self._tell_now)
         self._rounds = [
             Rounds("reading", self._bell, self._troubles, self._ingest.work, at_end=self._taker.close),
@@ -119,6 +124,10 @@ class Engine:
             for rounds in self._rounds:
                 rounds.join()
         self._watching.join()
+        try:
+            self._write_use()
+        except LibraryBroken as error:
+            log.warning("when collections were used last is not kept: %s", error.text)
         self._keeper.close()
         self._shelf.close()
         with self._telling:
@@ -159,29 +168,34 @@ class Engine:
         )
 
     def is_busy(self) -> bool:
-        """Whether there is work that this engine would do by itself."""
+        """Whether there is work that this engine would do by itself.
+
+        Watched folders are none: what changes in them while nobody is here is found by the walk at the next start.
+        """
         if self._bell.is_paused:
             return False
         with self._reading() as store, store.read() as connection:
             waiting = connection.execute(
                 "SELECT 1 FROM documents WHERE state IN ('waiting', 'reading') LIMIT 1"
             ).fetchone()
-            folders = connection.execute("SELECT 1 FROM folders LIMIT 1").fetchone()
-        return waiting is not None or folders is not None or self._vectors.figures()[0] > 0
+        return waiting is not None or self._vectors.figures()[0] > 0
 
     def wait(self, documents: Sequence[int], until: Literal["lexical", "ready"], seconds: float) -> bool:
         """Whether all of these can be found, or failed, within the time. They go before others meanwhile."""
-        self._vectors.hurry(documents)
-        self._bell.ring()
         ends = ("ready", "failed") if until == "ready" else ("lexical", "ready", "failed")
+        with self._reading() as store, store.read() as connection:
+            left = deque(rows.unfinished(connection, documents, ends))
+        self._ingest.hurry(left)
+        if until == "ready":
+            self._vectors.hurry(left)
+        self._bell.ring()
 
         def are_there() -> bool:
+            """Each is asked about until it is there and then no more: somebody may wait for many thousands."""
             with self._reading() as store, store.read() as connection:
-                for document_id in documents:
-                    row = connection.execute("SELECT state FROM documents WHERE id = ?", (document_id,)).fetchone()
-                    if row is not None and row[0] not in ends:
-                        return False
-            return True
+                while left and not rows.unfinished(connection, [left[0]], ends):
+                    left.popleft()
+            return not left
 
         return self._bell.wait_until(are_there, seconds)
 
@@ -270,6 +284,7 @@ class Engine:
                 row[0] for row in connection.execute("SELECT id FROM documents WHERE collection_id = ?", (found.id,))
             ]
             connection.execute("UPDATE documents SET state = 'failed' WHERE collection_id = ?", (found.id,))
+        self._watching.refresh()
         self._after_removal(gone)
 
     def _collection(self, connection: sqlite3.Connection, name: str, tags: Sequence[str] = ()) -> int:
@@ -296,7 +311,7 @@ class Engine:
             return Added((), found.skipped)
         with self._store.write(durable=True) as connection:
             collection_id = self._collection(connection, collection)
-        moved = moves(self._store, collection_id, found.files)
+        moved = moves(self._store, collection_id, found.files, self._bell.stopping.is_set)
         with self._store.write(durable=True) as connection:
             kept = keep(
                 connection,
@@ -511,9 +526,11 @@ class Engine:
         if folder is None or not Path(folder.path).is_dir():
             return  # a disk that is not there at the moment is no reason to forget its documents
         found = self._meant([folder.path], folder.include, folder.exclude)
-        collection_id = self._store.collection(folder.collection).id
-        moved = moves(self._store, collection_id, found.files)
+        collection_id = self._store.collection_id(folder.collection)
+        moved = moves(self._store, collection_id, found.files, self._bell.stopping.is_set)
         with self._store.write(durable=True) as connection:
+            if not rows.folders(connection, "AND f.id = ?", (folder_id,)):
+                return  # somebody ended it while it was walked
             kept = keep(connection, collection_id, found.files, self._clock_ms(), folder_id=folder_id, moved=moved)
             connection.execute("UPDATE folders SET scanned_at = ? WHERE id = ?", (self._clock_ms(), folder_id))
             known = connection.execute("SELECT id, path FROM documents WHERE folder_id = ?", (folder_id,)).fetchall()
@@ -558,7 +575,7 @@ class Engine:
                 retrieved = retrieve(
                     connection, wanted, near=near, rerank=self._rerank, weights=self._weights or MEASURED
                 )
-            self._used.update(build.collection_id for build in store.live_builds(wanted.collections))
+            self._note_use({build.collection_id for build in store.live_builds(wanted.collections)})
         return retrieved._replace(
             notes=(*retrieved.notes, *notes),
             embed_ms=embed_ms,
@@ -590,16 +607,28 @@ class Engine:
             self._tell()
         if self._monotonic() - self._tidied_at < TELL_EVERY_S:
             return False
-        used, self._used = self._used, set()
+        self._write_use()
+        did = self._upgrade_one() or self._tidying.work()
+        if not did:
+            self._tidied_at = self._monotonic()
+        return did
+
+    def _note_use(self, collection_ids: set[int]) -> None:
+        """Written soon by the thread that tidies, so that no question waits for it."""
+        with self._telling:
+            is_new = not collection_ids <= self._used
+            self._used |= collection_ids
+        if is_new:
+            self._bell.ring()
+
+    def _write_use(self) -> None:
+        with self._telling:
+            used, self._used = self._used, set()
         if used:
             with self._store.write() as connection:
                 connection.executemany(
                     "UPDATE collections SET used_at = ? WHERE id = ?", [(self._clock_ms(), each) for each in used]
                 )
-        did = self._upgrade_one() or self._tidying.work()
-        if not did:
-            self._tidied_at = self._monotonic()
-        return did
 
     def _tidy_rest_s(self) -> float:
         since = self._monotonic() - self._tidied_at
@@ -637,8 +666,15 @@ class Engine:
         self._tell_now()
 
     def _tell_now(self) -> None:
-        if not self._bell.stopping.is_set():
-            self._on_progress(self.status())
+        if self._bell.stopping.is_set():
+            return
+        with self._telling_of_state:
+            try:
+                progress = self.status()
+            except RagError as error:  # whoever does the work meets it too; telling of it must not end the work
+                log.warning("the state of the documents cannot be told: %s", error.text)
+                return
+            self._on_progress(progress)
 
 
 def _is_gone(path: str, closed: Container[str]) -> bool:

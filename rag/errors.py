@@ -9,6 +9,7 @@
     ├── NotText       neither text nor a kind of document that can be read here
     ├── NoModel       the model that embeds is not on this computer
     ├── EmbedderFailed  it is there and did not answer, or with something else than vectors of its size
+    ├── RerankerFailed  passages were not put in order: it does not answer, not in time, or with nonsense
     ├── IndexBroken   the vector index is damaged, foreign or gone; it can be made anew from what is stored
     │   └── IndexUnreachable   it is somewhere else and does not answer, or another process has it: nothing is lost
     ├── LibraryBroken the store of the documents cannot be read or written
@@ -58,6 +59,13 @@ class NoModel(RagError):
 
 
 class EmbedderFailed(RagError):
+    def __init__(self, text: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        """`retry_after_s` is how long the service asked to be left alone."""
+        super().__init__(text, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class RerankerFailed(RagError):
     pass
 
 

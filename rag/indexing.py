@@ -41,12 +41,15 @@ class IndexKeeper:
         bell: Bell,
         monotonic: Callable[[], float],
         is_embedding: Callable[[], bool],
+        on_change: Callable[[], None],
     ) -> None:
+        """`on_change` is called when there is trouble, or none any more."""
         self._store = store
         self._make_index = make_index
         self._bell = bell
         self._monotonic = monotonic
         self._is_embedding = is_embedding
+        self._on_change = on_change
         self._working = RLock()
         """Held while rows are brought in line with the index, which only one may do."""
         self._lock = Lock()
@@ -73,8 +76,13 @@ class IndexKeeper:
             with self._working:
                 return self._forget(index) or self._tell(index) or self._look_at_one()
         except IndexBroken as error:
-            self.trouble = error.text
+            self._met(error.text)
             raise
+
+    def _met(self, trouble: str | None) -> None:
+        before, self.trouble = self.trouble, trouble
+        if before != trouble:
+            self._on_change()
 
     def rest_s(self) -> float | None:
         if self._untold_since is None:
@@ -116,7 +124,7 @@ class IndexKeeper:
     def make_anew(self, build: Build, why: str) -> None:
         """From the stored vectors. Until it is done questions look at these."""
         log.warning("the index of build %s is made anew: %s", build.id, why)
-        self.trouble = f"{why} It is being made anew."
+        self._met(f"{why} It is being made anew.")
         with self._working:
             self.drop(build.id)
             with self._store.write() as connection:
@@ -166,7 +174,7 @@ class IndexKeeper:
                 found += index.nearest(build, vector, count)
             except IndexBroken as error:
                 log.warning("the index did not answer: %s", error.text)
-                self.trouble = error.text
+                self._met(error.text)
                 if not isinstance(error, IndexUnreachable):
                     self.look_again()
                 by_looking.append(build)
@@ -260,7 +268,7 @@ class IndexKeeper:
         build = next((each for each in builds if each.id not in self._sound), None)
         if build is None:
             if not self._doubtful:
-                self.trouble = None
+                self._met(None)
             return False
         fault = self.fault(build)
         if fault is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from threading import Lock
 
 from rag import rows, writes
 from rag.builds import Builds
@@ -26,10 +27,14 @@ from rag.vectors import VectorMaker
 
 log = logging.getLogger(__name__)
 
+MOST_ATTEMPTS = 2
+"""How often reading one document may end the process."""
+
 _WAITING = (
     "SELECT id, collection_id, path, name, size_bytes, modified_ns, sha256, same_as, secrets_allowed, read_at "
-    "FROM documents WHERE state = 'waiting'"
+    "FROM documents WHERE state IN ('waiting', 'reading') AND state = 'waiting'"
 )
+"""The two states are named because the index over what is to do is of these."""
 
 
 class Ingest:
@@ -53,11 +58,37 @@ class Ingest:
         self._clock_ms = clock_ms
         self._on_change = on_change
         self.reading: Waiting | None = None
+        self._lock = Lock()
+        """Guards what follows."""
+        self._urgent: dict[int, None] = {}
+        """Somebody waits for these. Each is looked at once: it is either read next, or was read already."""
 
     def recover(self) -> None:
-        """At the start: what was being read when the last process ended is to be read."""
+        """At the start: what was being read when the last process ended is to be read, unless that is what ends it."""
         with self._store.write() as connection:
+            connection.execute(
+                "UPDATE documents SET state = 'failed', attempts = 0, read_at = ?, error = printf(?, name), hint = ? "
+                "WHERE state = 'reading' AND attempts >= ?",
+                (
+                    self._clock_ms(),
+                    f"The program ended {MOST_ATTEMPTS} times while '%s' was read; it was left out.",
+                    "Add it again to have it read once more.",
+                    MOST_ATTEMPTS,
+                ),
+            )
             connection.execute("UPDATE documents SET state = 'waiting' WHERE state = 'reading'")
+
+    def hurry(self, documents: Iterable[int]) -> None:
+        """These go before others."""
+        with self._lock:
+            self._urgent.update(dict.fromkeys(documents))
+
+    def _next_urgent(self) -> int | None:
+        with self._lock:
+            document_id = next(iter(self._urgent), None)
+            if document_id is not None:
+                del self._urgent[document_id]
+            return document_id
 
     def interrupt(self, documents: Iterable[int]) -> None:
         """These are not wanted any more."""
@@ -84,15 +115,15 @@ class Ingest:
             row = connection.execute(f"{_WAITING} LIMIT 1").fetchone()
         if row is None:
             return None
-        urgent = self._vectors.urgent
         with self._store.write() as connection:
             row = None
-            for document_id in urgent:
-                row = row or connection.execute(f"{_WAITING} AND id = ?", (document_id,)).fetchone()
-            row = row or connection.execute(f"{_WAITING} ORDER BY id LIMIT 1").fetchone()
+            while row is None and (urgent := self._next_urgent()) is not None:
+                row = connection.execute(f"{_WAITING} AND id = ?", (urgent,)).fetchone()
+            # One that a process ended with comes last, so that it keeps no other from being read.
+            row = row or connection.execute(f"{_WAITING} ORDER BY attempts, id LIMIT 1").fetchone()
             if row is None:
                 return None
-            connection.execute("UPDATE documents SET state = 'reading' WHERE id = ?", (row[0],))
+            connection.execute("UPDATE documents SET state = 'reading', attempts = attempts + 1 WHERE id = ?", row[:1])
         return Waiting(*row)
 
     def _read(self, waiting: Waiting) -> None:
@@ -122,7 +153,8 @@ class Ingest:
         try:
             with self._store.write() as connection:
                 connection.execute(
-                    "UPDATE documents SET state = 'waiting' WHERE id = ? AND state = 'reading'", (document_id,)
+                    "UPDATE documents SET state = 'waiting', attempts = 0 WHERE id = ? AND state = 'reading'",
+                    (document_id,),
                 )
         except LibraryBroken as error:  # a full disk refuses this too; `recover` does it then
             log.warning("document %s stays as being read: %s", document_id, error.text)
@@ -171,8 +203,8 @@ class Ingest:
                         missing += written.added - written.copied
                 removed += writes.drop_foreign_chunks(connection, waiting.id)
             connection.execute(
-                "UPDATE documents SET size_bytes = ?, modified_ns = ?, sha256 = ?, same_as = ?, read_at = ? "
-                "WHERE id = ?",
+                "UPDATE documents SET size_bytes = ?, modified_ns = ?, sha256 = ?, same_as = ?, read_at = ?, "
+                "attempts = 0 WHERE id = ?",
                 (*taken[:3], taken.same_as, self._clock_ms(), waiting.id),
             )
             if taken.same_as is None:

@@ -60,6 +60,7 @@ def document_limits(max_file_mb: float = 100, max_pages: int = 5_000, *, ocr: bo
         pages=max_pages,
         characters=int(max_file_mb * 500_000),
         ocr=(shutil.which("tesseract") or "") if ocr else "",
+        wants_ocr=ocr,
         from_settings=True,
     )
 

@@ -12,13 +12,14 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple, TypeAlias
 
 from rag import lexical
 from rag.documents import Build, Retrieved, Span, Wanted
-from rag.errors import UnknownName
+from rag.errors import RagError
 from rag.passages import Found, Row, packed
+from rag.rows import GONE
+from rag.store import unknown_collection
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ _LOOKED_AT = 32
 """Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
 _RANK_OFFSET = 5
+_UNFINISHED = (
+    "SELECT state, count(*) FROM documents WHERE state IN ('waiting', 'reading', 'lexical')"
+    " AND collection_id IN (SELECT value FROM json_each(?)) GROUP BY state"
+)
 
 
 class Weights(NamedTuple):
@@ -92,9 +97,7 @@ def _collections(connection: sqlite3.Connection, names: Sequence[str]) -> list[t
     known = {name.casefold(): name for name, *_ in rows}
     for name in names:
         if name.casefold() not in known:
-            near = get_close_matches(name.casefold(), known, 1)
-            hint = f"Did you mean {known[near[0]]!r}?" if near else "`hawser rag ls` lists them."
-            raise UnknownName(f"There is no collection {name!r}.", hint=hint)
+            raise unknown_collection(name, [each for each in known.values() if not each.startswith(GONE)])
     chosen = {name.casefold() for name in names} or set(known)
     return [(name, Build(*build)) for name, *build in rows if name.casefold() in chosen and build[0] is not None]
 
@@ -103,13 +106,7 @@ def _unfinished(connection: sqlite3.Connection, builds: Sequence[Build]) -> list
     """What of these collections cannot be found yet."""
     if not builds:
         return []
-    counts = dict(
-        connection.execute(
-            "SELECT state, count(*) FROM documents WHERE state IN ('waiting', 'reading', 'lexical')"
-            " AND collection_id IN (SELECT value FROM json_each(?)) GROUP BY state",
-            (json.dumps([build.collection_id for build in builds]),),
-        ).fetchall()
-    )
+    counts = dict(connection.execute(_UNFINISHED, (json.dumps([build.collection_id for build in builds]),)).fetchall())
     notes = []
     if unread := counts.get("waiting", 0) + counts.get("reading", 0):
         notes.append(f"{_documents(unread)} not read yet.")
@@ -183,6 +180,9 @@ def _reranked(
     texts = [_with_headings(rows[one.id]) for one in first]
     try:
         scores = [float(score) for score in rerank(question, texts)]
+    except RagError as error:
+        log.warning("reranking %d passages failed: %s", len(texts), error.text)
+        return list(found), [f"{error.text} The order is without the reranker."]
     except Exception as error:  # noqa: BLE001 - a reranker may be anything, and must not cost the answer
         log.warning("reranking %d passages failed: %s", len(texts), error)
         return list(found), [f"The reranker failed ({type(error).__name__}); the order is without it."]

@@ -136,3 +136,13 @@ def live_build(connection: sqlite3.Connection, collection_id: int) -> Build | No
 def newest_build(connection: sqlite3.Connection, collection_id: int) -> Build | None:
     """The live one, or the one that is made beside it."""
     return next(iter(builds(connection, "WHERE collection_id = ? ORDER BY id DESC LIMIT 1", (collection_id,))), None)
+
+
+def unfinished(connection: sqlite3.Connection, documents: Sequence[int], ends: Sequence[str]) -> list[int]:
+    """Those of these documents that are there and in none of the states `ends`, in their order."""
+    asked = connection.execute(
+        "SELECT d.id FROM json_each(?) wanted CROSS JOIN documents d ON d.id = wanted.value "
+        "WHERE d.state NOT IN (SELECT value FROM json_each(?)) ORDER BY wanted.key",
+        (json.dumps(list(documents)), json.dumps(list(ends))),
+    )
+    return [row[0] for row in asked]

@@ -67,12 +67,15 @@ CREATE TABLE documents (
     notes TEXT NOT NULL DEFAULT '[]',
     tags TEXT NOT NULL DEFAULT '[]',
     added_at INTEGER NOT NULL,
-    read_at INTEGER
+    read_at INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX documents_by_path ON documents (collection_id, path);
+CREATE INDEX documents_by_collection ON documents (collection_id);
 CREATE INDEX documents_by_content ON documents (collection_id, sha256);
 CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
 CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;
+CREATE INDEX documents_unfinished ON documents (collection_id, state) WHERE state IN ('waiting', 'reading', 'lexical');
 CREATE INDEX documents_to_do ON documents (id) WHERE state IN ('waiting', 'reading');
 
 CREATE TABLE texts (
@@ -133,4 +136,5 @@ END;
 """`chunks.headings` holds the path of headings joined by line breaks. A chunk's text never changes; a changed one is
 another chunk. `chunks.spaced` is what `rag.lexical.spaced` makes of the text: None, or the text with its characters
 apart where a script has no blanks between words. `texts.text` is UTF-8 packed by zlib; `texts.layout` is JSON:
-{"sections": […], "pages": […]}."""
+{"sections": […], "pages": […]}. `documents.attempts` counts how often reading a document was begun and
+neither ended nor was put off: then the process ended with it."""

@@ -43,6 +43,11 @@ class SentenceTransformers:
             self._model: Any = sentence_transformers.SentenceTransformer(
                 name, device=device, local_files_only=not may_fetch, trust_remote_code=False
             )
+        except OSError as error:
+            raise NoModel(
+                f"The embedder {name!r} is neither on this computer nor at an endpoint of the settings.",
+                hint="Name a folder or a model that the cache of sentence-transformers has, or write endpoint/model.",
+            ) from error
         except Exception as error:  # of many libraries, without a base class
             raise NoModel(
                 f"The embedder {name!r} cannot be loaded: {first_line(error)}.",

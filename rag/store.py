@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BUSY_S = 10.0
 """How long a call waits for another process to let go of the file."""
 
+_UNREAD = "AND d.state IN ('waiting', 'reading', 'lexical') AND d.state <> 'lexical' AND d.collection_id = ? LIMIT ?"
+"""All three states are named because the index over them is of these."""
+
 
 class DocumentStore:
     """Open it with `open`. May be used from several threads, one at a time; a lock sees to it."""
@@ -74,8 +77,7 @@ class DocumentStore:
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                self._undo()
                 raise
 
     @contextmanager
@@ -89,7 +91,11 @@ class DocumentStore:
             try:
                 yield self.connection
             finally:
-                self.connection.execute("ROLLBACK")
+                self._undo()
+
+    def _undo(self) -> None:
+        if self.connection.in_transaction:  # a damaged file or a failing disk may have ended it
+            self.connection.execute("ROLLBACK")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -112,6 +118,22 @@ class DocumentStore:
             names = [found.name for found in rows.collections(connection, "ORDER BY c.name COLLATE NOCASE")]
         raise unknown_collection(name, names)
 
+    def collection_id(self, name: str) -> int:
+        """The same without counting what is in it."""
+        with self.read() as connection:
+            row = connection.execute("SELECT id FROM collections WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row is not None else self.collection(name).id
+
+    def embedders_of(self, name: str) -> tuple[str | None, str | None]:
+        """What a collection is embedded with, and what its text may be sent to; of one that is not there, nothing."""
+        with self.read() as connection:
+            row = connection.execute(
+                "SELECT b.embedder, c.agreed_embedder FROM collections c LEFT JOIN builds b ON b.id = c.live_build "
+                "WHERE c.name = ?",
+                (name,),
+            ).fetchone()
+        return (None, None) if row is None else (row[0], row[1])
+
     def documents(
         self,
         collection: str | None = None,
@@ -125,7 +147,7 @@ class DocumentStore:
         values: list[int | str] = [after]
         if collection is not None:
             ending += " AND d.collection_id = ?"
-            values.append(self.collection(collection).id)
+            values.append(self.collection_id(collection))
         if matching:
             ending += " AND instr(lower(d.path), lower(?)) > 0"
             values.append(matching)
@@ -137,6 +159,16 @@ class DocumentStore:
             for found in rows.documents(connection, "AND d.id = ?", (document_id,)):
                 return found
         raise UnknownName(f"There is no document {document_id}.", hint="It was probably removed.")
+
+    def at_path(self, collection: str, path: str) -> Document | None:
+        with self.read() as connection:
+            found = rows.documents(connection, "AND c.name = ? AND d.path = ?", (collection, path))
+        return found[0] if found else None
+
+    def unread(self, collection: str, most: int) -> list[Document]:
+        """Those that wait to be read, or are being read."""
+        with self.read() as connection:
+            return rows.documents(connection, _UNREAD, (self.collection_id(collection), most))
 
     def text(self, document_id: int) -> DocumentText:
         """What was read from a document; `LibraryBroken` if what is stored makes no sense."""
@@ -162,7 +194,7 @@ class DocumentStore:
         """Of the collections of these names, or of all."""
         with self.read() as connection:
             if names:
-                ids = [self.collection(name).id for name in names]
+                ids = [self.collection_id(name) for name in names]
                 return [build for each in ids if (build := rows.live_build(connection, each)) is not None]
             return rows.builds(connection, "WHERE id IN (SELECT live_build FROM collections) ORDER BY id")
 
@@ -225,6 +257,7 @@ def _for_writing(path: Path, busy_s: float) -> tuple[sqlite3.Connection, tuple[i
         _check(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA fullfsync = ON")  # without it macOS leaves what was synced in the disk's own memory
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             _make(connection)

@@ -52,22 +52,20 @@ class Tidying:
 
     def _is_complete(self, build: Build) -> bool:
         with self._store.read() as connection:
+            # What an index answers at once comes first: this is asked again and again while a build is made.
+            unread = "SELECT 1 FROM documents WHERE state IN ('waiting', 'reading') AND collection_id = ? LIMIT 1"
+            if connection.execute(unread, (build.collection_id,)).fetchone() is not None:
+                return False
+            missing = f"SELECT 1 FROM chunks WHERE build_id = ? AND indexed = 0 AND {rows.NO_VECTOR} LIMIT 1"  # noqa: S608
+            if build.embedder is not None and connection.execute(missing, (build.id,)).fetchone() is not None:
+                return False
             uncut = connection.execute(
-                "SELECT 1 FROM documents d WHERE d.collection_id = ?1 AND (d.state IN ('waiting', 'reading') OR "
-                "(EXISTS (SELECT 1 FROM texts WHERE document_id = d.id) AND NOT EXISTS "
-                "(SELECT 1 FROM chunks WHERE chunks.document_id = d.id AND chunks.build_id = ?2))) LIMIT 1",
+                "SELECT 1 FROM documents d WHERE d.collection_id = ? AND "
+                "EXISTS (SELECT 1 FROM texts WHERE document_id = d.id) AND NOT EXISTS "
+                "(SELECT 1 FROM chunks WHERE chunks.document_id = d.id AND chunks.build_id = ?) LIMIT 1",
                 (build.collection_id, build.id),
             ).fetchone()
-            if uncut is not None:
-                return False
-            return (
-                build.embedder is None
-                or connection.execute(
-                    f"SELECT 1 FROM chunks WHERE build_id = ? AND indexed = 0 AND {rows.NO_VECTOR} LIMIT 1",  # noqa: S608
-                    (build.id,),
-                ).fetchone()
-                is None
-            )
+            return uncut is None
 
     def _take_away(self) -> bool:
         """A portion of a build that nobody asks any more, or of a collection that was removed."""

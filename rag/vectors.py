@@ -22,7 +22,11 @@ WINDOW = 256
 PORTION_S = 0.4
 """About how long one call of the embedder shall take: it cannot be stopped."""
 SMALLEST_PORTION, LARGEST_PORTION = 8, 128
+MOST_URGENT = 64
+"""Documents that somebody waits for, which are looked at for each window."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+LONGEST_ASKED_S = 3_600.0
+"""How long an embedder that asks for it is left alone."""
 WHO = "embedding"
 
 
@@ -64,7 +68,8 @@ class VectorMaker:
         self._pace = Pace(monotonic)
         self._to_do = 0
         self._done = 0
-        self._urgent: list[int] = []
+        self._urgent: dict[int, None] = {}
+        """Documents that somebody waits for, in the order in which they were asked for."""
         self._pauses: dict[str, tuple[float, float]] = {}
         """Until when an embedder that failed is left alone, and for how long that is."""
         self._done_up_to: dict[int, int] = {}
@@ -76,12 +81,7 @@ class VectorMaker:
     def hurry(self, documents: Iterable[int]) -> None:
         """Somebody waits for these."""
         with self._lock:
-            self._urgent.extend(set(documents).difference(self._urgent))
-
-    @property
-    def urgent(self) -> list[int]:
-        with self._lock:
-            return list(self._urgent)
+            self._urgent.update(dict.fromkeys(documents))
 
     def more(self, count: int) -> None:
         """So many chunks came without a vector."""
@@ -146,7 +146,7 @@ class VectorMaker:
     def _window(self, build: Build) -> tuple[list[Pending], int | None]:
         """Chunks to do next; and up to which id nothing is left to do when they are done."""
         with self._lock:
-            urgent = list(self._urgent)
+            urgent = list(self._urgent)[:MOST_URGENT]
             after = self._done_up_to.get(build.id, 0)
         columns = "id, document_id, text, headings, tokens, hash"
         with self._store.read() as connection:
@@ -158,6 +158,9 @@ class VectorMaker:
                 ).fetchall()
                 if found:
                     return [Pending(*row) for row in found], None
+                if not rows.unfinished(connection, [document_id], ("ready", "failed")):
+                    with self._lock:
+                        self._urgent.pop(document_id, None)
             found = connection.execute(
                 f"SELECT {columns} FROM chunks WHERE build_id = ? AND indexed = 0 AND id > ? "  # noqa: S608
                 f"AND {rows.NO_VECTOR} ORDER BY id LIMIT ?",
@@ -224,6 +227,8 @@ class VectorMaker:
         with self._lock:
             _, last_s = self._pauses.get(identity, (0.0, 0.0))
             pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, 2 * last_s))
+            if isinstance(error, EmbedderFailed) and error.retry_after_s is not None:
+                pause_s = min(LONGEST_ASKED_S, max(pause_s, error.retry_after_s))
             self._pauses[identity] = (self._monotonic() + pause_s, pause_s)
         self._troubles.met(WHO, error)
 
@@ -251,8 +256,7 @@ class VectorMaker:
                     self._missing[document_id] = left
                     continue
                 self._missing.pop(document_id, None)
-                if document_id in self._urgent:
-                    self._urgent.remove(document_id)
+                self._urgent.pop(document_id, None)
 
 
 def embed(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:

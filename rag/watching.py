@@ -35,6 +35,7 @@ class Watching:
         self._troubles = troubles
         self._lock = Lock()
         self._watched: dict[int, _Watched] = {}
+        self._ending: list[_Watched] = []
 
     def refresh(self) -> None:
         """Watch what is to be watched, as the rows say."""
@@ -43,14 +44,15 @@ class Watching:
             for folder_id, watched in list(self._watched.items()):
                 if folders.get(folder_id) is None or not watched.is_for(folders[folder_id]):
                     watched.stopped.set()
-                    del self._watched[folder_id]
+                    self._ending.append(self._watched.pop(folder_id))
+            self._ending = [each for each in self._ending if each.thread.is_alive()]
             for folder_id, folder in folders.items():
                 if folder_id not in self._watched and not self._stopping.is_set():
                     self._watched[folder_id] = _Watched(folder, self._rescan, self._troubles)
 
     def join(self) -> None:
         with self._lock:
-            watched, self._watched = list(self._watched.values()), {}
+            watched, self._watched, self._ending = [*self._watched.values(), *self._ending], {}, []
         for each in watched:
             each.stopped.set()
         for each in watched:
@@ -60,6 +62,7 @@ class Watching:
 class _Watched:
     def __init__(self, folder: Folder, rescan: Callable[[int], None], troubles: Troubles) -> None:
         self._folder = folder
+        self._who = f"folder {folder.path}"
         self._rescan = rescan
         self._troubles = troubles
         self.stopped = Event()
@@ -70,6 +73,12 @@ class _Watched:
         return self._folder._replace(scanned_at=None) == folder._replace(scanned_at=None)
 
     def _run(self) -> None:
+        try:
+            self._go_on()
+        finally:
+            self._troubles.over(self._who)  # nobody shall read of a folder that is not watched any more
+
+    def _go_on(self) -> None:
         while not self.stopped.is_set():
             try:
                 self._watch()
@@ -79,13 +88,18 @@ class _Watched:
                 self.stopped.wait(RESCAN_S)
 
     def _look(self) -> None:
-        who = f"folder {self._folder.path}"
         try:
             self._rescan(self._folder.id)
         except RagError as error:
-            self._troubles.met(who, error)
+            self._troubles.met(self._who, error)
+        except Exception as error:  # the outer edge of the thread: the folder is looked at again all the same
+            log.exception("folder %s was not looked at", self._folder.id)
+            self._troubles.met(
+                self._who,
+                RagError(f"The folder {self._folder.path!r} was not looked at: {error}.", hint="The log tells more."),
+            )
         else:
-            self._troubles.over(who)
+            self._troubles.over(self._who)
 
     def _watch(self) -> None:
         import time

@@ -190,7 +190,8 @@ def drop_foreign_chunks(connection: sqlite3.Connection, document_id: int) -> int
 def fail(connection: sqlite3.Connection, document_id: int, text: str, hint: str | None, now_ms: int) -> None:
     """What was known of it stays: a file that cannot be read today may have been read yesterday."""
     connection.execute(
-        "UPDATE documents SET state = 'failed', error = ?, hint = ?, read_at = ? WHERE id = ? AND state = 'reading'",
+        "UPDATE documents SET state = 'failed', error = ?, hint = ?, read_at = ?, attempts = 0 "
+        "WHERE id = ? AND state = 'reading'",
         (text, hint, now_ms, document_id),
     )
 

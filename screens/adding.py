@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.library.pages import is_page
 from console.text import plural
 from screens.dialogs.confirm import Choice, ChoiceDialog, ConfirmDialog
 from screens.library_lines import tail_words
@@ -25,6 +26,9 @@ async def add_documents(
     hawser: HawserApp, library: Library, paths: Sequence[str | Path], collection: str, *, tags: Sequence[str] = ()
 ) -> Added | None:
     """None where there was nothing to add, or somebody said no. Raises ConsoleError."""
+    addresses = [str(each) for each in paths if is_page(str(each))]
+    if addresses:
+        return await _add_pages(hawser, library, addresses, collection, tags)
     looked = await library.look_at(paths, collection)
     fine = [each for each in looked if each.looks not in ("missing", "other")]
     lost = [each for each in looked if each.looks in ("missing", "other")]
@@ -44,6 +48,22 @@ async def add_documents(
         return None
     added = await library.add([each.path for each in fine], collection, tags=tags, allow_secrets=allows)
     _tell(hawser, added, fine, collection)
+    return added
+
+
+async def _add_pages(
+    hawser: HawserApp, library: Library, addresses: Sequence[str], collection: str, tags: Sequence[str]
+) -> Added | None:
+    from rag.documents import Added
+
+    if not await agreed(hawser, library, collection):
+        return None
+    found = [await library.add_page(each, collection, tags=tags) for each in addresses]
+    added = Added(
+        tuple(number for each in found for number in each.document_ids),
+        tuple(skipped for each in found for skipped in each.skipped),
+    )
+    _tell(hawser, added, (), collection)
     return added
 
 
@@ -86,7 +106,7 @@ def _tell(hawser: HawserApp, added: Added, looked: Sequence[Looked], collection:
     count = len(added.document_ids)
     known = [each for each in looked if each.known_as is not None and each.is_unchanged]
     words = []
-    if count and not (len(known) == len(looked) == count):
+    if count and not (looked and len(known) == len(looked) == count):
         words.append(f"{plural(count, 'document')} added to {collection}.")
     elif count:
         words.append(f"{'It is' if count == 1 else 'They are'} in {collection} already, unchanged.")

@@ -255,6 +255,8 @@ async def _unwatch(room: LibraryRoom, folder: Folder) -> None:
 
 
 async def bring_back(room: LibraryRoom) -> None:
+    from console.library.pages import is_page
+
     removed = room.removed
     if removed is None:
         room.hawser.say("Nothing was removed here.")
@@ -266,9 +268,15 @@ async def bring_back(room: LibraryRoom) -> None:
     count = 0
     lost: list[Skipped] = []
     for its_tags, paths in by_tags.items():  # they were agreed to when they were added first
-        added = await room.library.add(paths, removed.collection, tags=its_tags, allow_secrets=True)
-        count += len(added.document_ids)
-        lost += added.skipped
+        files = [each for each in paths if not is_page(each)]
+        found = [
+            await room.library.add_page(each, removed.collection, tags=its_tags) for each in paths if is_page(each)
+        ]
+        if files:
+            found.append(await room.library.add(files, removed.collection, tags=its_tags, allow_secrets=True))
+        for added in found:
+            count += len(added.document_ids)
+            lost += added.skipped
     told = f"{plural(count, 'document')} added again to {removed.collection}."
     if lost:
         told += f" {plural(len(lost), 'file')} could not be: {lost[0][1]}"

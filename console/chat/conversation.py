@@ -400,6 +400,7 @@ class OngoingTurn:
                 top_k=turn.top_k or at.settings.rag.top_k,
                 budget_tokens=self._passages_budget(choice),
                 starts_worker=turn.client == "app",
+                is_remembered=turn.chat is not None and turn.chat.among == among,
             )
             async with aclosing(looking.notices()) as notices:
                 async for notice in notices:

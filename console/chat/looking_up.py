@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from console.chat.attempts import Notice
+from console.errors import NotFound
 from console.library.asking import standalone
 from console.library.prompt import numbered, order_notes
 from console.text import plural, shorten
@@ -41,7 +42,9 @@ class LookUp:
         top_k: int,
         budget_tokens: int,
         starts_worker: bool,
+        is_remembered: bool = False,
     ) -> None:
+        """`is_remembered` says that the chat asks these, and not this question: what was removed is left out then."""
         self.sources: tuple[Source, ...] = ()
         self.question = standalone(question, earlier)
         """As it is looked up."""
@@ -51,12 +54,20 @@ class LookUp:
         self._top_k = top_k
         self._budget_tokens = budget_tokens
         self._starts_worker = starts_worker
+        self._is_remembered = is_remembered
         self._is_rewritten = self.question != question.strip()
 
     async def notices(self) -> AsyncGenerator[Notice, None]:
         """Raises `NotFound` for a collection that is not there, and `LibraryError` when nothing can be read."""
         from rag.documents import Filters, Wanted
 
+        if self._is_remembered:
+            self._among, removed = await self._what_is_left()
+            if removed:
+                rest = "the others are asked" if self._among else "the question is asked without documents"
+                yield Notice("documents", f"Removed since this chat asks documents: {removed}; {rest}.")
+            if not self._among:
+                return
         async with aclosing(self._wait_until_read()) as waiting:
             async for notice in waiting:
                 yield notice
@@ -85,6 +96,21 @@ class LookUp:
             yield Notice("documents", note)
         if not self.sources:
             yield Notice("documents", "Nothing in the documents fits the question; it is asked without them.")
+
+    async def _what_is_left(self) -> tuple[Among, str]:
+        """What is still there of what the chat asks, and what is not, in words."""
+        there = {each.name.lower() for each in await self._library.collections()}
+        gone = [name for name in self._among.collections if name.lower() not in there]
+        documents = []
+        for each in self._among.documents:
+            with suppress(NotFound):
+                documents.append((await self._library.document(each)).id)
+        collections = tuple(name for name in self._among.collections if name not in gone)
+        lost = len(self._among.documents) - len(documents)
+        words = [_listed(gone)] if gone else []
+        if lost:
+            words.append(plural(lost, "document"))
+        return self._among._replace(collections=collections, documents=tuple(documents)), " and ".join(words)
 
     async def _wait_until_read(self) -> AsyncGenerator[Notice, None]:
         """The first question after a drop waits until its documents can be found by their words."""

@@ -10,22 +10,34 @@ if TYPE_CHECKING:
 
     from console.library.library import Library
     from console.library.news import LibraryStatus
+    from console.runtime import Runtime
     from console.shell import Shell
     from rag.documents import Added, Document, Skipped
 
-HELP = "files, folders and pages of the web into a collection"
+
+_EXAMPLES = """\
+  hawser rag add ~/manuals                    a folder with all below it, into the collection "documents"
+  hawser rag add contract.pdf -C legal        a file, into a collection of its own
+  hawser rag add https://example.org/guide    a page as it is now"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from console.arguments import show_examples
+
+    show_examples(parser, _EXAMPLES)
     parser.add_argument("file", nargs="+", metavar="PATH", help="a file, a folder, or an address (https://…)")
-    parser.add_argument("-C", "--collection", default="documents", metavar="NAME", help="into this one (documents)")
+    parser.add_argument(
+        "-C", "--collection", default="documents", metavar="NAME", help="into this one (default: documents)"
+    )
     waiting = parser.add_mutually_exclusive_group()
-    waiting.add_argument("--wait", action="store_true", help="return when they can also be found by their meaning")
+    waiting.add_argument("--wait", action="store_true", help="return when they can also be found by meaning")
     waiting.add_argument("--no-wait", action="store_true", help="return at once; they are read in the background")
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="a tag for each (repeatable)")
-    parser.add_argument("--allow-secrets", action="store_true", help="also files that look as if they held keys")
-    parser.add_argument("--agree-remote", action="store_true", help="their text may go to the service that embeds it")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="give each this tag (repeatable)")
+    parser.add_argument("--allow-secrets", action="store_true", help="take files too that look as if they held keys")
+    parser.add_argument(
+        "--agree-remote", action="store_true", help="their text may be sent to the service that embeds it"
+    )
+    parser.add_argument("--json", action="store_true", help="print what became of each as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -35,6 +47,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
+    import asyncio
+
     from console.commands.rag_words import agree, told_progress
 
     async with shell.runtime() as runtime:
@@ -44,8 +58,29 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
         documents: list[Document] = []
         if not arguments.no_wait and ids:
             until = "ready" if arguments.wait else "lexical"
-            documents = await _wait(library, ids, until, told_progress(shell))
+            try:
+                documents = await _wait(library, ids, until, told_progress(shell))
+            except asyncio.CancelledError:
+                shell.note(
+                    f"They are read on in the background; hawser rag ls {arguments.collection} shows how far,"
+                    f" hawser rag rm {arguments.collection} ends it."
+                )
+                raise
+        if ids and (missing := await asyncio.to_thread(_missing_embedder, runtime)):
+            shell.note(missing)
         return _report(arguments, shell, ids, skipped, documents)
+
+
+def _missing_embedder(runtime: Runtime) -> str | None:
+    from console.library.model import model_state
+    from rag.embedder import DEFAULT
+
+    if runtime.settings.rag.embedder != DEFAULT:
+        return None
+    state = model_state(runtime.paths)
+    if state.is_ready or state.weights is not None:
+        return None
+    return "They are found by their words only, until the embedder is here: hawser rag model get"
 
 
 async def _add(library: Library, arguments: argparse.Namespace) -> tuple[list[int], list[Skipped]]:

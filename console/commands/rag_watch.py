@@ -13,18 +13,32 @@ if TYPE_CHECKING:
     from console.shell import Shell
     from rag.documents import Folder
 
-HELP = "keep a folder in a collection as its files change"
+
+_EXAMPLES = """\
+  hawser rag watch ~/notes --include '*.md'    until Ctrl+C, telling what it does
+  hawser rag watch ~/notes -C notes --keep     for good
+  hawser rag watch                             the folders that are watched
+  hawser rag watch ~/notes --stop              no more"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", metavar="PATH", help="the folder; without one, the folders that are watched")
-    parser.add_argument("-C", "--collection", default="documents", metavar="NAME", help="in this one (documents)")
-    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only these files (repeatable)")
-    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="not these files (repeatable)")
-    parser.add_argument("--keep", action="store_true", help="return at once, and go on watching in the background")
+    from console.arguments import show_examples
+
+    show_examples(parser, _EXAMPLES)
+    parser.add_argument("file", nargs="?", metavar="PATH", help="the folder; without one, those that are watched")
+    parser.add_argument(
+        "-C", "--collection", default="documents", metavar="NAME", help="keep it in this one (default: documents)"
+    )
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="GLOB", help="only files that fit (repeatable)"
+    )
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files that fit (repeatable)")
+    parser.add_argument("--keep", action="store_true", help="watch it for good, in the background, and return")
     parser.add_argument("--stop", action="store_true", help="watch this folder no more; its documents stay")
-    parser.add_argument("--agree-remote", action="store_true", help="the text may go to the service that embeds it")
-    parser.add_argument("--json", action="store_true", help="the list as JSON")
+    parser.add_argument(
+        "--agree-remote", action="store_true", help="the text may be sent to the service that embeds it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -55,6 +69,7 @@ async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
         finally:
             if folder.id not in before:  # one that was watched already goes on being watched
                 await library.unwatch(folder.id)
+                shell.note(f"{folder.path} is not watched any more; its documents stay in {folder.collection}.")
     return 0
 
 
@@ -75,6 +90,8 @@ async def _tell(library: Library, bus: Bus, shell: Shell) -> None:
 
 
 async def _list(arguments: argparse.Namespace, shell: Shell, folders: Sequence[Folder]) -> int:
+    from console.chat.export import moment
+
     if arguments.json:
         shell.items(
             [
@@ -85,7 +102,7 @@ async def _list(arguments: argparse.Namespace, shell: Shell, folders: Sequence[F
                     "include": list(each.include),
                     "exclude": list(each.exclude),
                     "quiet_s": each.quiet_s,
-                    "scanned_at": None if each.scanned_at is None else each.scanned_at.isoformat(),
+                    "scanned_at": None if each.scanned_at is None else moment(each.scanned_at),
                 }
                 for each in folders
             ]

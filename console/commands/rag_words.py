@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rag.documents import Collection, Document
 
 
+NO_DOCUMENTS = "There are no documents yet. Add some with: hawser rag add PATH"
+
+
 async def agree(
     library: Library, collection: str, shell: Shell, *, is_agreed: bool, embedder: str | None = None
 ) -> None:

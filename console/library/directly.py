@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rag.documents import Build, Retrieved, Wanted
     from rag.embedder import Embedder, Vectors
+    from rag.retrieve import Rerank
 
 
 class Manner(NamedTuple):
@@ -24,6 +25,7 @@ class Manner(NamedTuple):
     """What made the vectors of a build, by its identity; None where the question may not or cannot be embedded."""
     vector_weight: Decimal
     lexical_weight: Decimal
+    rerank: Rerank | None = None
 
 
 def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> Retrieved:
@@ -51,7 +53,7 @@ def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> R
 
         weights = Weights(float(manner.vector_weight), float(manner.lexical_weight))
         with store.read() as connection:
-            found = retrieve(connection, wanted, near=near, weights=weights)
+            found = retrieve(connection, wanted, near=near, rerank=manner.rerank, weights=weights)
     finally:
         store.close()
     return found._replace(notes=(*notes, *found.notes), embed_ms=embed_ms)

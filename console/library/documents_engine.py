@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rag.embedder import Embedder
     from rag.engine import Engine
     from rag.index import VectorIndex
+    from rag.retrieve import Rerank
     from rag.worker import Tell
 
 
@@ -22,13 +23,14 @@ def open_engine(
     embedder: Callable[[str | None], Embedder | None],
     tell: Tell,
     *,
+    rerank: Rerank | None = None,
     chroma_token: str | None = None,
 ) -> Engine:
     """Blocks; raises `LibraryBroken`."""
     from console.library.look import secret_in_document
     from rag.chunks import Rules
     from rag.engine import Engine
-    from rag.readers import Limits, Reader
+    from rag.readers import Reader, document_limits
     from rag.retrieve import Weights
 
     return Engine(
@@ -39,8 +41,9 @@ def open_engine(
         reader=Reader,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         rules=Rules(chunk_tokens=settings.chunk_tokens, overlap_tokens=settings.overlap_tokens),
-        limits=Limits(size_bytes=settings.max_file_mb * 1_000_000, pages=settings.max_pages),
+        limits=document_limits(settings.max_file_mb, settings.max_pages, ocr=settings.ocr),
         secret_in=secret_in_document,
+        rerank=rerank,
         weights=Weights(float(settings.vector_weight), float(settings.lexical_weight)),
         on_progress=tell,
     )

@@ -72,10 +72,10 @@ def remote_place(identity: str | None, endpoints: Mapping[str, Endpoint]) -> str
     if identity is None or identity == NONE:
         return None
     endpoint = read_identity(identity, endpoints).endpoint
-    return None if endpoint is None or _is_own(endpoint) else endpoint.name
+    return None if endpoint is None or is_own(endpoint) else endpoint.name
 
 
-def _is_own(endpoint: Endpoint) -> bool:
+def is_own(endpoint: Endpoint) -> bool:
     return endpoint.machine is not None or endpoint.is_own
 
 
@@ -198,7 +198,7 @@ class RemoteEmbedder:
         from rag.chunks import RoughCounter
 
         self.identity = identity
-        self.is_remote = not _is_own(endpoint)
+        self.is_remote = not is_own(endpoint)
         self.dimension = 0
         self.window_tokens = _USUAL_WINDOW
         self.counter: TokenCounter = RoughCounter()
@@ -240,9 +240,10 @@ class RemoteEmbedder:
         """The connection belongs to the `Embedders` that made this one."""
 
     def _asked(self, work: Coroutine[Any, Any, T]) -> T:
-        from providers.errors import ProviderError
+        from providers.errors import ProviderError, RateLimited, ServiceFailed
 
         try:
             return self._wait(work)
         except ProviderError as error:
-            raise EmbedderFailed(error.text, hint=error.hint) from error
+            asked_s = error.retry_after_s if isinstance(error, RateLimited | ServiceFailed) else None
+            raise EmbedderFailed(error.text, hint=error.hint, retry_after_s=asked_s) from error

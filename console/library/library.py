@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from console.errors import ConsoleError, LibraryError, NotAgreed, NoWorker, TimeLimit, WorkerFailed
@@ -69,7 +70,10 @@ class Library:
         self._remote = remote
         self._connect = connect
         self._status = LibraryStatus()
+        self._opening = Lock()
         self._store: DocumentStore | None = None
+        self._stores: list[DocumentStore] = []
+        """Also those of files that were replaced: another thread may still be reading one."""
         self._client: WorkerClient | None = None
         self._connecting = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
@@ -133,7 +137,7 @@ class Library:
             if not among.collections:
                 found = [store.document(each) for each in among.documents]
             else:
-                found = [each for name in among.collections for each in _waiting_in(store, name)]
+                found = [each for name in among.collections for each in store.unread(name, MOST_WAITED_FOR)]
             return [each for each in found if each.state in ("waiting", "reading")]
 
         return await self._read(work)
@@ -145,12 +149,7 @@ class Library:
             return self._remote(another)
 
         def work(store: DocumentStore) -> str | None:
-            row = store.connection.execute(
-                "SELECT b.embedder, c.agreed_embedder FROM collections c LEFT JOIN builds b ON b.id = c.live_build"
-                " WHERE c.name = ?",
-                (collection,),
-            ).fetchone()
-            embedder, agreed = row if row is not None else (None, None)
+            embedder, agreed = store.embedders_of(collection)
             is_agreed = agreed is not None and embedder in (None, agreed)
             return None if is_agreed else self._remote(embedder or self._settings.embedder)
 
@@ -380,8 +379,8 @@ class Library:
             await asyncio.wait([self._listening])
         if self._client is not None:
             await self._client.close()
-        if self._store is not None:
-            self._store.close()
+        for store in self._stores:
+            store.close()
 
     # ---- the worker, and what it tells
 
@@ -403,7 +402,10 @@ class Library:
         async for event in client.events():
             match event.get("event"):
                 case "progress":
-                    self._tell(_status(event.get("progress")))
+                    try:
+                        self._tell(_status(event.get("progress")))
+                    except ConsoleError as error:  # the next one may be better
+                        log.warning("%s", error.text)
                 case "changed":
                     self._bus.publish(
                         LibraryChanged(_ABOUT.get(str(event.get("do")), "collections"), event.get("collection"))
@@ -433,32 +435,18 @@ class Library:
         """In a thread. The file may have come, or have been replaced, since it was opened."""
         from rag.store import DocumentStore
 
-        if self._store is not None and not self._store.is_current():
-            self._store.close()
-            self._store = None
-        if self._store is None:
-            self._store = DocumentStore.open(self._paths.documents_file, read_only=True)
-        return self._store
+        with self._opening:
+            if self._store is None or not self._store.is_current():
+                self._stores.append(DocumentStore.open(self._paths.documents_file, read_only=True))
+                self._store = self._stores[-1]
+            return self._store
 
     def _known_in(self, collection: str) -> Callable[[str], Document | None]:
         def known(path: str) -> Document | None:
-            store = self._opened()
-            row = store.connection.execute(
-                "SELECT d.id FROM documents d JOIN collections c ON c.id = d.collection_id"
-                " WHERE c.name = ? AND d.path = ?",
-                (collection, path),
-            ).fetchone()
-            return None if row is None else store.document(row[0])
+            with told():
+                return self._opened().at_path(collection, path)
 
         return known
-
-
-def _waiting_in(store: DocumentStore, name: str) -> list[Document]:
-    rows = store.connection.execute(
-        "SELECT id FROM documents WHERE state IN ('waiting', 'reading') AND collection_id = ? LIMIT ?",
-        (store.collection(name).id, MOST_WAITED_FOR),
-    ).fetchall()
-    return [found for (each,) in rows if (found := _document(store, each)) is not None]
 
 
 def _document(store: DocumentStore, document_id: int) -> Document | None:

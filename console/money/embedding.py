@@ -1,4 +1,4 @@
-"""The line in the books for texts that an endpoint embedded."""
+"""The line in the books for texts that an endpoint embedded, or ranked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
 
 def embedding_entry(
-    endpoint: Endpoint, model: str, tokens: int | None, *, prices: Prices, at: datetime, client: str
+    endpoint: Endpoint,
+    model: str,
+    tokens: int | None,
+    *,
+    prices: Prices,
+    at: datetime,
+    client: str,
+    task: str = "embedding",
 ) -> LedgerEntry:
     """Tokens as the service counted them; a cost that is not known stays None."""
     price = prices.price(endpoint, model)
     return LedgerEntry(
         at=at,
-        task="embedding",
+        task=task,
         client=client,
         endpoint=endpoint.name,
         wire=endpoint.wire,

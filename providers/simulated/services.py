@@ -25,6 +25,7 @@ from providers.simulated.models import SimulatedModel
 from providers.simulated.ollama import SimulatedOllama
 from providers.simulated.openai import SimulatedOpenAI
 from providers.simulated.pace import Clock, RealClock, Speed
+from providers.simulated.rerank import SimulatedReranker
 
 if TYPE_CHECKING:
     from providers.simulated.clouds.twin import CloudTwin
@@ -47,6 +48,7 @@ __all__ = [
     "SimulatedModel",
     "SimulatedOllama",
     "SimulatedOpenAI",
+    "SimulatedReranker",
     "SimulatedService",
     "Speed",
     "Tool",
@@ -66,6 +68,8 @@ ENDPOINTS: Mapping[str, tuple[type[SimulatedService], Mapping[str, Any]]] = {
     "anthropic": (SimulatedAnthropic, {}),
     "vllm": (SimulatedOpenAI, {"flavour": "vllm"}),
     "deepseek": (SimulatedOpenAI, {"flavour": "deepseek"}),
+    "reranker": (SimulatedReranker, {}),
+    "tei": (SimulatedReranker, {"manner": "tei"}),
 }
 """What a world can hold, by name."""
 

@@ -40,6 +40,15 @@ _DECLARED = re.compile(
 )
 _NAVIGATION_ROLES = ("navigation", "search", "menu", "menubar", "toolbar")
 _CELLS = ("td", "th")
+_MOST_DEEP = 20_000
+"""Elements within elements. The parser's time grows with the square of it: 1 s for this, 20 s for 100,000."""
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+_NEVER_DEEP = frozenset((
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
+    "a", "button", "colgroup", "dd", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "li", "nobr", "optgroup", "option",
+    "p", "rb", "rp", "rt", "rtc", "tbody", "td", "tfoot", "th", "thead", "tr", "html", "head", "body",
+))  # fmt: skip
+"""Those that hold nothing, and those that end by themselves where the next one begins, and so need no end."""
 
 
 def declared_charset(content: bytes) -> str | None:
@@ -132,6 +141,8 @@ def pour(html: str, layout: Layout, *, as_section: bool = False) -> None:
     """The text of a page into a layout that may already hold something."""
     from selectolax.lexbor import LexborHTMLParser
 
+    if html.count("<") > _MOST_DEEP and _depth(html) > _MOST_DEEP:
+        layout.refuse_depth(_MOST_DEEP)
     parser = LexborHTMLParser(html)
     title = parser.css_first("head > title")
     if title is not None and not layout.title:
@@ -143,6 +154,20 @@ def pour(html: str, layout: Layout, *, as_section: bool = False) -> None:
     if as_section:
         layout.begin(layout.path)
     _walk(_main_part(body), layout)
+
+
+def _depth(html: str) -> int:
+    """About how deep elements stand in each other, without parsing."""
+    deep = deepest = 0
+    for found in _TAG.finditer(html):
+        if found[2].lower() in _NEVER_DEEP:
+            continue
+        if found[1]:
+            deep = max(0, deep - 1)
+        else:
+            deep += 1
+            deepest = max(deepest, deep)
+    return deepest
 
 
 def _walk(root: LexborNode, layout: Layout) -> None:

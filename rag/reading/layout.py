@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from rag.documents import Kind, PageSpan, Section
 from rag.errors import NoText
@@ -84,6 +84,9 @@ class Layout:
         if self.length > self._limits.characters:
             raise self._limits.too_many_characters(self._name)
         self._pieces.append(text)
+
+    def refuse_depth(self, most: int) -> NoReturn:
+        raise self._limits.nests_too_deep(self._name, most)
 
     def gap(self, wanted: str = "\n\n") -> None:
         """What is between two blocks; nothing at the very beginning."""

@@ -23,6 +23,8 @@ class Limits(NamedTuple):
     """The path of a `tesseract` to read scanned pages with; empty leaves them unread."""
     ocr_seconds: float = 600.0
     """More time for a document whose pages are recognised."""
+    wants_ocr: bool = False
+    """Whether the user asked for that, be there a `tesseract` or not."""
     from_settings: bool = False
     """Whether the user can raise these in the settings; then errors say where."""
 
@@ -41,6 +43,8 @@ class Limits(NamedTuple):
 
     def scans_hint(self) -> str:
         if self.from_settings and not self.ocr:
+            if self.wants_ocr:
+                return "[rag] ocr is on, but tesseract is not installed. Install it, and add the document again."
             return "Install tesseract and set ocr = true under [rag] in the settings, and add it again."
         return "Run it through text recognition (OCR) first, or attach its pages as images."
 
@@ -54,6 +58,11 @@ class Limits(NamedTuple):
 
     def too_many_pages(self, name: str) -> TooLarge:
         return TooLarge(f"{name!r} has more than {self.pages:,} pages.", hint=self.pages_hint())
+
+    def nests_too_deep(self, name: str, most: int) -> TooLarge:
+        return TooLarge(
+            f"{name!r} has marks within marks more than {most:,} deep.", hint="Save it as plain text and add that."
+        )
 
     def unpacks_to_too_much(self, name: str) -> TooLarge:
         return TooLarge(f"{name!r} unpacks to more than {self.expanded_bytes:,} bytes, like a bomb.")

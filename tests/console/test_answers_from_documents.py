@@ -15,11 +15,13 @@ from console.errors import NotFound
 from console.history.among import Among
 from console.library.library import Library
 from console.settings import settings_from
+from console.paths import Paths
 from providers.chat.base import Delta, End, Finish, Message
 from tests.conftest import run
 from tests.console.library_kit import INJECTION, ROPES, library_of, put_in
 from tests.console.scripted import ScriptedChat, says
 from tests.console.test_conversation import Place, follow, place
+from tests.rag.kit import engine_in
 
 ANSWER = "A hawser is a thick rope of five inches or more around [1]. It holds 90 kg [1]."
 
@@ -200,6 +202,36 @@ def test_a_collection_that_is_not_there_fails_before_anybody_is_asked(tmp_path: 
             assert kept == ("failed",)
 
     run(body())
+
+
+def test_a_chat_goes_on_when_what_it_asks_was_removed(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with quay(tmp_path, "First.", "Second.", "Third.") as at:
+            put_in(at.here.store.paths, "boats", {"boats.md": "A dinghy is a small boat.\n"})
+            ongoing, _ = await at.ask("Which rope is a dinghy's?", collections=("ropes", "boats"))
+            chat_id = ongoing.answer().chat_id or ""
+            remembered = {"collections": ("ropes", "boats"), "save": True}
+
+            forget(at.here.store.paths, "ropes")
+            chat = await at.here.conversation.find_chat(chat_id)
+            some, told = await at.ask("What is a dinghy?", chat=chat, **remembered)
+            forget(at.here.store.paths, "boats")
+            chat = await at.here.conversation.find_chat(chat_id)
+            none, told_last = await at.ask("And a raft?", chat=chat, **remembered)
+
+            assert told[0] == "Removed since this chat asks documents: #ropes; the others are asked."
+            assert {source.collection for source in some.answer().sources} == {"boats"}
+            assert told_last[0] == (
+                "Removed since this chat asks documents: #ropes, #boats; the question is asked without documents."
+            )
+            assert (none.answer().text, none.answer().sources) == ("Third.", ())
+
+    run(body())
+
+
+def forget(paths: Paths, collection: str) -> None:
+    with engine_in(paths.documents) as engine:
+        engine.forget(collection)
 
 
 def test_certain_documents_can_be_asked_alone(tmp_path: Path) -> None:

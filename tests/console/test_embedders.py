@@ -121,6 +121,35 @@ def test_an_endpoint_that_fails_is_an_error_of_the_embedder(tmp_path: Path) -> N
     at_a_service(tmp_path, body)
 
 
+def test_how_long_a_service_wants_to_be_left_alone_is_handed_on(tmp_path: Path) -> None:
+    async def body(at: At) -> None:
+        at.service.faults.always(Fault(FaultKind.STATUS, 429, retry_after_s=600))
+        made = at.embedders()
+
+        with pytest.raises(EmbedderFailed) as failed:
+            await asyncio.to_thread(made.open, IDENTITY)
+
+        assert failed.value.retry_after_s == 600
+        await asyncio.to_thread(made.close)
+
+    at_a_service(tmp_path, body)
+
+
+def test_vectors_that_are_no_numbers_are_an_error_of_the_embedder(tmp_path: Path) -> None:
+    async def body(at: At) -> None:
+        made = at.embedders()
+        embedder = await asyncio.to_thread(made.open, IDENTITY)
+        assert embedder is not None
+        at.service.faults.always(FaultKind.NOT_A_NUMBER)
+
+        with pytest.raises(EmbedderFailed, match="vector"):
+            await asyncio.to_thread(embedder.embed, ["a text"])
+
+        await asyncio.to_thread(made.close)
+
+    at_a_service(tmp_path, body)
+
+
 def test_what_stays_on_own_machines_is_not_booked(tmp_path: Path) -> None:
     async def body(at: At) -> None:
         made = at.embedders()

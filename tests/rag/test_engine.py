@@ -9,6 +9,7 @@ from queue import Queue
 from threading import Event
 
 import numpy as np
+import pytest
 
 from rag.chunks import Rules
 from rag.documents import Progress, Wanted
@@ -257,6 +258,45 @@ def test_failing_embedder_is_told_and_tried_again(tmp_path: Path) -> None:
     assert any("does not answer" in note for note in by_words.notes)
     assert is_ready
     assert engine_error(told) is None
+
+
+@pytest.mark.parametrize(("asked_s", "left_s"), [(None, 1.0), (0.5, 1.0), (600.0, 600.0), (90_000.0, 3_600.0)])
+def test_embedder_that_asks_for_time_is_left_alone(tmp_path: Path, asked_s: float | None, left_s: float) -> None:
+    embedder = HashEmbedder()
+    embedder.error = EmbedderFailed("Too many requests.", retry_after_s=asked_s)
+    [path] = write(tmp_path / "notes", ships="A hawser holds a ship to its berth.")
+    told: Queue[Progress] = Queue()
+
+    with engine_in(tmp_path / "home", embedder, on_progress=told.put, monotonic=lambda: 1_000.0) as engine:
+        engine.add([str(path)], "notes")
+        while told.get(timeout=PATIENCE_S).error is None:
+            pass
+        rest_s = engine._vectors.rest_s()
+
+    assert rest_s == left_s
+
+
+def test_last_use_of_a_collection_is_kept(tmp_path: Path) -> None:
+    [path] = write(tmp_path / "notes", ships="A hawser holds a ship to its berth.")
+
+    def used_at() -> object:
+        with opened(tmp_path) as store:
+            return store.collection("notes").used_at
+
+    with engine_in(tmp_path / "home") as engine:
+        engine.add([str(path)], "notes")
+        settle(engine)
+        before = used_at()
+        engine.retrieve(Wanted("hawser", ("notes",)))
+        was_written = engine.wait_until(lambda: used_at() is not None, PATIENCE_S)
+    last = used_at()
+    with engine_in(tmp_path / "home") as engine:
+        engine.retrieve(Wanted("hawser", ("notes",)))
+    at_the_end = used_at()
+
+    assert before is None
+    assert was_written
+    assert last < at_the_end  # type: ignore[operator]
 
 
 def test_vectors_of_a_wrong_size_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import zipfile
@@ -179,6 +180,45 @@ def test_changed_file_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -
     assert [passage.text for passage in passages] == ["A hawser holds a ship to its berth."]
 
 
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from tests.rag.kit import engine_in, settle
+def read(path):
+    if "poison" in path:
+        os.kill(os.getpid(), signal.SIGKILL)
+with engine_in(Path(sys.argv[1]), before_read=read) as engine:
+    engine.add(sys.argv[2:], "notes")
+    settle(engine)
+"""
+
+
+def test_document_that_ends_the_process_is_given_up_and_keeps_no_other_waiting(tmp_path: Path) -> None:
+    paths = write(tmp_path / "notes", a_poison="Not for you.", harmless="Words.")
+    codes = []
+    names = [str(path) for path in paths]
+    for added in (names, [], []):
+        command = [sys.executable, "-c", DEADLY, str(tmp_path / "home"), *added]
+        codes.append(subprocess.run(command, cwd=ROOT, env=unmeasured(), timeout=60).returncode)
+        with opened(tmp_path) as store:
+            states = {document.name: (document.state, document.error) for document in store.documents()}
+        if len(codes) == 2:
+            harmless_after_two = states["harmless.txt"][0]
+
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert harmless_after_two == "ready"
+    assert states == {
+        "a_poison.txt": ("failed", "The program ended 2 times while 'a_poison.txt' was read; it was left out."),
+        "harmless.txt": ("ready", None),
+    }
+    with engine_in(tmp_path / "home") as engine:
+        engine.add(names[:1], "notes")
+        settle(engine)
+        with opened(tmp_path) as store:
+            again = [document.state for document in store.documents()]
+    assert again == ["ready", "ready"]
+
+
 def test_stop_is_quick_and_resumes(tmp_path: Path) -> None:
     embedder, begun, go_on = HashEmbedder(), Event(), Event()
     paths = write(tmp_path / "notes", **{f"file{number}": f"Text number {number}." for number in range(30)})
@@ -304,13 +344,17 @@ def test_damaged_index_is_made_anew_from_the_stored_vectors(tmp_path: Path) -> N
         engine.add([str(path) for path in paths], "notes")
         settle(engine)
     index.builds[1].popitem()
+    told: list[Progress] = []
 
-    with engine_in(tmp_path / "home", embedder, index=index) as engine:
+    with engine_in(tmp_path / "home", embedder, index=index, on_progress=told.append) as engine:
         assert engine.wait_until(lambda: len(index.builds.get(1, {})) == 2, PATIENCE_S)
         settle(engine)
+        assert engine.wait_until(lambda: told[-1].index_trouble is None, PATIENCE_S)
         by_check = engine.check()
 
     assert index.added == 4
+    assert any("made anew" in (progress.index_trouble or "") for progress in told)
+    assert told[-1].index_trouble is None
     assert by_check == []
     assert len(embedder.passages) == 2
 
@@ -371,11 +415,13 @@ def test_folder_that_is_not_there_forgets_nothing(tmp_path: Path) -> None:
     with engine_in(tmp_path / "home") as engine:
         folder = engine.watch("notes", str(root), quiet_s=0.01)
         assert engine.wait_until(lambda: engine.status().waiting == 0 and bool(documents_of(tmp_path)), PATIENCE_S)
+        is_busy = engine.is_busy()
         root.rename(tmp_path / "unmounted")
         engine.rescan(folder.id)
         names = documents_of(tmp_path)
 
     assert names == ["one.txt"]
+    assert not is_busy  # a watched folder alone keeps no worker
 
 
 def documents_of(folder: Path) -> list[str]:

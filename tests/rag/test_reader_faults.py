@@ -137,6 +137,9 @@ def test_markup_that_nests_deep_is_read_without_falling(reader: Reader) -> None:
     assert reader.read_bytes("d.docx", changed("guide.docx", "word/document.xml", document)).text == "deep"
     assert reader.read_bytes("d.html", b"<div>" * 10_000 + b"deep").text == "deep"
     assert reader.read_bytes("d.html", b"<ul><li>" * 5_000 + b"deep").text.endswith("- deep")
+    with pytest.raises(TooLarge, match="more than 20,000 deep"):
+        reader.read_bytes("d.html", b"<div><p><b>" * depth + b"deep")
+    assert reader.read_bytes("d.html", b"<p>not <li>deep" * 30_000).text.count("deep") == 30_000
     assert reader.read_bytes("d.json", b"[" * depth + b"]" * depth).text == "[" * depth + "]" * depth
     assert reader.read_bytes("d.py", b"x = " + b"(" * depth + b")" * depth).text.startswith("x = (((")
     with pytest.raises(Damaged, match="JSON is broken"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rag import ingest, retrieve, rows, store
 from rag.errors import LibraryBroken, LibraryBusy, UnknownName
 from rag.schema import VERSION
 from rag.store import DocumentStore
@@ -135,3 +136,25 @@ def test_documents_are_listed_in_portions_and_matched(tmp_path: Path) -> None:
 
     assert [each.name for each in [*first, *rest]] == [path.name for path in paths]
     assert [(each.name, each.tags, each.characters) for each in matched] == [("file3.txt", ("sea",), 7)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (f"{ingest._WAITING} ORDER BY id LIMIT 1", "documents_to_do"),
+        (f"{ingest._WAITING} LIMIT 1", "documents_to_do"),
+        (f"{rows._DOCUMENTS} AND d.id > 1 AND d.collection_id = 1 ORDER BY d.id LIMIT 9", "documents_by_collection"),
+        (f"{rows._DOCUMENTS} {store._UNREAD}", "documents_unfinished"),
+        (retrieve._UNFINISHED, "documents_unfinished"),
+    ],
+)
+def test_what_is_asked_often_goes_by_an_index(tmp_path: Path, asked: str, index: str) -> None:
+    """The next document to read, a page of a list, and what a question is told of: among many thousands."""
+    opened = DocumentStore.open(tmp_path / "documents.db")
+
+    with opened.read() as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked}", [1] * asked.count("?"))]
+
+    opened.close()
+    assert any(index in step for step in plan), plan
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan)

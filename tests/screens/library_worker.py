@@ -60,12 +60,12 @@ def end_worker(app: HawserApp) -> None:
 async def live(held: worker_process.Held) -> None:
     from tests.rag.kit import HashEmbedder, MemoryIndex, engine_at
 
-    documents = held.paths.documents
+    folder, index = held.paths.documents, MemoryIndex()
     await worker_process.serve(
         held,
-        lambda tell: engine_at(documents, HashEmbedder(), index=MemoryIndex(), on_progress=tell, secret_in=_secret_in),
+        lambda tell: engine_at(folder, HashEmbedder(), index=index, on_progress=tell, secret_in=_secret_in),
         version=__version__,
-        idle_s=30,
+        idle_s=30.0,
     )
 
 

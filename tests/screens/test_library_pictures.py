@@ -87,7 +87,7 @@ def test_collections_documents_passages_and_a_place(tmp_path: Path, writes: bool
             await press(pilot, "tab")
             await shots.take("library", sizes=EVERY_SIZE, themes=BOTH)
             await press(pilot, "slash")
-            await type_text(pilot, "rope of five")
+            await type_text(pilot, "five inches")
             await until(pilot, lambda: "passage" in screen_of(app))
             await press(pilot, "enter")
             await shots.take("library-search", sizes=EVERY_SIZE, themes=BOTH)
