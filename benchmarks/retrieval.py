@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from itertools import accumulate
@@ -71,7 +71,7 @@ class Library:
     def near(self, question: str) -> Near:
         cosines = self._vectors @ self._asked[question]
 
-        def nearest(builds: Sequence[Build], count: int) -> list[tuple[int, float]]:
+        def nearest(builds: Sequence[Build], count: int, only: Collection[int] | None) -> list[tuple[int, float]]:
             best = (-cosines).argsort()[:count]
             return [(int(row) + 1, float(cosines[row])) for row in best]
 
@@ -172,7 +172,7 @@ def speed(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "documents.db"
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-            words, often = _vocabulary()
+            words, often = vocabulary()
             _fill(connection, count, words, often)
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
             for name, filters in (
@@ -183,7 +183,7 @@ def speed(count: int) -> None:
                 _timed(connection, count, words, often, name, filters)
 
 
-def _vocabulary() -> tuple[list[str], list[float]]:
+def vocabulary() -> tuple[list[str], list[float]]:
     chance = random.Random(1)
     words: dict[str, None] = {}
     while len(words) < 60_000:
@@ -238,7 +238,7 @@ def _timed(
 
 
 def _first(nearest: list[tuple[int, float]]) -> Near:
-    return lambda builds, most: nearest[:most]
+    return lambda builds, most, only: nearest[:most]
 
 
 def main() -> None:

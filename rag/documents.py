@@ -124,7 +124,7 @@ class Filters(NamedTuple):
     """What may be found; empty means everything."""
 
     paths: tuple[str, ...] = ()
-    """Globs over paths or names; a folder stands for all that is in it."""
+    """Files, folders with all that is in them, or patterns: of names without a slash, of paths with one."""
     documents: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     since: datetime | None = None

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, RLock
@@ -553,7 +553,7 @@ class Engine:
         notes: list[str] = []
         with self._reading() as store:
 
-            def near(builds: Sequence[Build], count: int) -> Sequence[tuple[int, float]]:
+            def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> Sequence[tuple[int, float]]:
                 nonlocal embed_ms
                 identity = builds[0].embedder
                 if identity is None or identity in failed:
@@ -563,7 +563,7 @@ class Engine:
                         began = self._monotonic()
                         questions[identity] = self._shelf.by_identity(identity).embed([wanted.text], "question")[0]
                         embed_ms += (self._monotonic() - began) * 1000
-                    return self._keeper.nearest(store, builds, questions[identity], count)
+                    return self._keeper.nearest(store, builds, questions[identity], count, only)
                 except RagError as error:
                     log.warning("a question was not embedded: %s", error.text)
                     notes.append(f"Found by words only: {error.text}")

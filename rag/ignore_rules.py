@@ -71,13 +71,14 @@ def parse_rule(line: str) -> Rule | None:
     is_bound = "/" in line
     line = line.removeprefix("/")
     try:
-        pattern = re.compile(("" if is_bound else "(?:.*/)?") + _translate(line), re.DOTALL)
+        pattern = re.compile(("" if is_bound else "(?:.*/)?") + regular_expression(line), re.DOTALL)
     except re.error:
         return None
     return Rule(pattern, is_negated, folders_only)
 
 
-def _translate(rule: str) -> str:
+def regular_expression(rule: str) -> str:
+    """Of a pattern, for a whole path."""
     made: list[str] = []
     at = 0
     while at < len(rule):

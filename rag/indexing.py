@@ -7,7 +7,7 @@ not told yet is found all the same, by looking at the stored vectors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
@@ -158,9 +158,22 @@ class IndexKeeper:
             return index.fault(build, expected, samples) if expected else None
 
     def nearest(
-        self, store: DocumentStore, builds: Sequence[Build], vector: Vectors, count: int
+        self,
+        store: DocumentStore,
+        builds: Sequence[Build],
+        vector: Vectors,
+        count: int,
+        only: Collection[int] | None = None,
     ) -> list[tuple[int, float]]:
-        """Over builds of one embedder; through the index where it can be, else over the stored vectors."""
+        """Over builds of one embedder; through the index where it can be, else over the stored vectors.
+
+        With `only` it is the stored vectors of these chunks, which no index could pick out.
+        """
+        from rag.index_exact import exact  # loads numpy
+
+        if only is not None:
+            with store.read() as connection:
+                return exact(connection, builds, vector, count, only)
         found: list[tuple[int, float]] = []
         by_looking: list[Build] = []
         for build in builds:
@@ -181,8 +194,6 @@ class IndexKeeper:
                 continue
             found += _cosines(untold, vector)
         if by_looking:
-            from rag.index_exact import exact  # loads numpy
-
             with store.read() as connection:
                 found += exact(connection, by_looking, vector, count)
         best: dict[int, float] = {}

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from rag import path_patterns
 from rag.documents import Build, Filters
 from rag.stop_words import STOP_WORDS
 
@@ -179,13 +180,12 @@ def documents_within(
 
     One with the same bytes as another stands for that one too, because it is there that its chunks are.
     """
+    collections = {build.collection_id for build in builds}
     conditions, values = [], list[int | str]()
     if filters.paths:
-        conditions.append(" OR ".join(_PATH for _ in filters.paths))
-        for path in filters.paths:
-            bare = path.rstrip("/") or "/"
-            beyond = len(bare) + 1
-            values += [bare, bare, bare, bare, f"*/{bare}", beyond, f"{bare}/", beyond + 1, f"{bare}!/", f"*/{bare}/*"]
+        meant, named = path_patterns.condition(connection, filters.paths, collections)
+        conditions.append(meant)
+        values += named
     if filters.documents:
         conditions.append("d.id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(filters.documents))
@@ -202,7 +202,6 @@ def documents_within(
         values.append(int(filters.until.timestamp() * 1000))
     if not conditions:
         return None
-    collections = {build.collection_id for build in builds}
     where = " AND ".join(f"({condition})" for condition in conditions)
     rows = connection.execute(
         "SELECT d.id, d.same_as FROM documents d JOIN collections c ON c.id = d.collection_id"  # noqa: S608
@@ -210,12 +209,6 @@ def documents_within(
         (*collections, *values),
     )
     return frozenset(id_ for row in rows for id_ in row if id_ is not None)
-
-
-_PATH = (
-    "d.path = ? OR d.name = ? OR d.path GLOB ? OR d.name GLOB ? OR d.path GLOB ?"
-    " OR substr(d.path, 1, ?) = ? OR substr(d.path, 1, ?) = ? OR d.path GLOB ?"
-)
 
 
 def _marks(values: Iterable[object]) -> str:

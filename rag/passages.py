@@ -13,6 +13,8 @@ _MOST_OF_A_DOCUMENT = 3
 _SAME_WORDS = 0.85
 """Two texts are the same when they share this much of all their words."""
 _WORDS_IN_WHY = 6
+_MOST_JOINED_TOKENS = 600
+"""Neighbours beyond this are passages of their own: what is cited should be read at a glance."""
 
 
 class Found(NamedTuple):
@@ -88,9 +90,9 @@ def packed(
         if row.hash in hashes or any(_is_same(fingerprint, other) for other in taken):
             continue
         neighbours = [draft for draft in drafts if draft.touches(row)]
-        joined = tuple(
-            sorted((row, *(one for draft in neighbours for one in draft.rows)), key=lambda one: one.position)
-        )
+        while neighbours and _tokens(_joined(row, neighbours)) > _MOST_JOINED_TOKENS:
+            neighbours.pop()
+        joined = _joined(row, neighbours)
         cost = _tokens(joined) - sum(_tokens(draft.rows) for draft in neighbours)
         is_full = not neighbours and len(drafts) >= wanted.top_k
         has_most = budget is None and len(hashes) >= 2 * wanted.top_k
@@ -108,6 +110,10 @@ def packed(
         spent += cost
     passages = [_passage(draft.found, draft.rows, words) for draft in drafts]
     return passages, [_passage(one, [rows[one.id]], words) for one in left]
+
+
+def _joined(row: Row, drafts: Sequence[_Draft]) -> tuple[Row, ...]:
+    return tuple(sorted((row, *(one for draft in drafts for one in draft.rows)), key=lambda one: one.position))
 
 
 def _spread(found: Iterable[Found], rows: dict[int, Row]) -> list[Found]:

@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeAlias
 
 from rag import lexical
@@ -23,8 +23,9 @@ from rag.store import unknown_collection
 
 log = logging.getLogger(__name__)
 
-Near: TypeAlias = Callable[[Sequence[Build], int], Sequence[tuple[int, float]]]
-"""Chunk ids with the question's cosine over these builds, best first. All builds of a call have one embedder."""
+Near: TypeAlias = Callable[[Sequence[Build], int, Collection[int] | None], Sequence[tuple[int, float]]]
+"""Chunk ids with the question's cosine over these builds, best first; of the given chunks alone where there are any
+given. All builds of a call have one embedder."""
 Rerank: TypeAlias = Callable[[str, Sequence[str]], Sequence[float]]
 """A score for each passage of a question; higher is better."""
 
@@ -32,6 +33,8 @@ _DEPTH = 60
 """How far down each ranking is looked at."""
 _NEAREST_AT_MOST = 4_000
 """How many nearest ones are asked for when a filter lets few of them through."""
+_FEW = 2_000
+"""Chunks that are compared one by one sooner than that; it takes about 0.02 ms each."""
 _LOOKED_AT = 32
 """Chunks beside three for each passage that are read from the store: enough for those that fall out or are joined."""
 _RERANKED = 30
@@ -128,11 +131,17 @@ def _by_vectors(builds: Sequence[Build], near: Near | None, scope: lexical.Scope
         own = [build for build in builds if build.embedder == embedder]
         count = _DEPTH
         while True:
-            nearest = near(own, count)
+            nearest = near(own, count, None)
             cosines = dict(nearest)
             allowed = scope.allowed(list(cosines))
-            # Filters are not known to an index; it is asked for more until enough have passed.
-            if len(allowed) >= _DEPTH // 2 or len(nearest) < count or count >= _NEAREST_AT_MOST:
+            if len(allowed) >= _DEPTH // 2 or len(nearest) < count:
+                break
+            # Filters are not known to an index. Few chunks are looked at one by one; of many, it is asked for more.
+            if scope.few is not None and (len(scope.few) <= _FEW or count == _NEAREST_AT_MOST):
+                cosines = dict(near(own, _DEPTH, scope.few))
+                allowed = scope.allowed(list(cosines))
+                break
+            if count == _NEAREST_AT_MOST:
                 break
             count = min(count * 8, _NEAREST_AT_MOST)
         if allowed:

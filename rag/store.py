@@ -141,8 +141,24 @@ class DocumentStore:
         after: int = 0,
         most: int = 500,
         matching: str = "",
+        skip: int = 0,
     ) -> list[Document]:
-        """In the order in which they were added; `after` is the id of the last one that is already known."""
+        """In the order in which they were added; `after` is the id of the last one that is already known, and `skip`
+        is how many are passed over after that."""
+        ending, values = self._chosen(collection, after, matching)
+        with self.read() as connection:
+            # The ids first: what is passed over needs none of the figures.
+            chosen = f"SELECT d.id FROM documents d WHERE true {ending} ORDER BY d.id LIMIT ? OFFSET ?"  # noqa: S608
+            return rows.documents(connection, f"AND d.id IN ({chosen}) ORDER BY d.id", (*values, most, skip))
+
+    def count(self, collection: str, matching: str = "") -> int:
+        """How many documents of a collection have these words in their path."""
+        ending, values = self._chosen(collection, 0, matching)
+        with self.read() as connection:
+            found = connection.execute(f"SELECT count(*) FROM documents d WHERE true {ending}", values)  # noqa: S608
+            return int(found.fetchone()[0])
+
+    def _chosen(self, collection: str | None, after: int, matching: str) -> tuple[str, list[int | str]]:
         ending = "AND d.id > ?"
         values: list[int | str] = [after]
         if collection is not None:
@@ -151,8 +167,7 @@ class DocumentStore:
         if matching:
             ending += " AND instr(lower(d.path), lower(?)) > 0"
             values.append(matching)
-        with self.read() as connection:
-            return rows.documents(connection, f"{ending} ORDER BY d.id LIMIT ?", (*values, most))
+        return ending, values
 
     def document(self, document_id: int) -> Document:
         with self.read() as connection:

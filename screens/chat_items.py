@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +42,7 @@ def item_of(entry: Entry, now: datetime, live: Live | None = None) -> Item:
         sibling=entry.sibling,
         siblings=entry.siblings,
         sources=_sources(message, live),
+        notes=tuple(map(str, message.notes.get("documents") or ())),
         excluded=message.excluded,
         error=_error(message) if live is None else None,
         hint=_hint(message) if live is None else None,
@@ -55,7 +57,12 @@ def source_line(source: Source, answer: str) -> SourceLine:
     where = " › ".join(source.headings[-2:])
     words = " · ".join(filter(None, (source.document, source.place, where)))
     doubt = next((answer[each.start : each.end] for each in source.claims if each.verdict == "not found"), "")
-    return SourceLine(source.n, words, source.verdict or "", doubt, source.excluded)
+    return SourceLine(source.n, words, source.verdict or "", _bare(doubt), source.excluded)
+
+
+def _bare(sentence: str) -> str:
+    """A sentence without the numbers it cites and the quotes around it."""
+    return re.sub(r"\s*\[\d+(?:\s*,\s*\d+)*\]", "", sentence).strip().strip("\"“”")
 
 
 def waiting_item(question: Question, number: int, count: int, *, is_held: bool) -> Item:

@@ -45,8 +45,6 @@ Shelf: TypeAlias = Collection | Folder
 
 SOON_S = 0.15
 """Many changes are one reading."""
-REREAD_WHOLE = 3_000
-"""With more documents read than this only those in sight are read again after a change."""
 BEGIN = (
     "Nothing is here yet.\n\n"
     "a adds files, a folder or an address; files can be dropped on this window as well. "
@@ -212,62 +210,60 @@ class LibraryRoom(Room):
             self.documents.show((), empty=self._trouble or BEGIN)
             self._draw_about()
             return
-        before = self.shown
-        bring = partial(self._bring, collection.name, self._matching)
+        before, matching = self.shown, self._matching
         in_sight = self.documents.in_sight
-        is_same = before is not None and (before.collection, before.matching) == (collection.name, self._matching)
+        is_same = before is not None and (before.collection, before.matching) == (collection.name, matching)
         try:
-            if (
-                is_same
-                and before is not None
-                and len(before.read) > REREAD_WHOLE
-                and len(before) == collection.documents
-            ):
-                await before.again(in_sight.start - 50, in_sight.stop + 50, bring)
-                shown = before
-            else:
-                shown = Documents(collection.name, collection.documents, self._matching)
-                while shown.wants(in_sight.stop if is_same else 0) and not shown.is_complete:
-                    await shown.more(bring)
+            count = await self.library.count(collection.name, matching) if matching else collection.documents
+            shown = Documents(collection.name, count, matching)
+            rows = range(min(in_sight.start, count), min(max(in_sight.stop, 1), count)) if is_same else range(1)
+            while (page := shown.missing(rows)) is not None:
+                await shown.read(page, partial(self._bring, shown))
         except ConsoleError as error:
             self.documents.show((), empty=explain(error).text)
             return
         if collection.name != self.chosen:
             return
         self.shown = shown
-        empty = NONE_CALLED.format(words=clip(self._matching, 40)) if self._matching else NO_DOCUMENTS
+        empty = NONE_CALLED.format(words=clip(matching, 40)) if matching else NO_DOCUMENTS
         self.documents.show(shown, keep=_id_of if is_same else None, empty=empty)
         self._draw_about()
+        self._want_more()
 
-    async def _bring(self, collection: str, matching: str, after: int, most: int) -> list[Document]:
-        return await self.library.documents(collection, after=after, most=most, matching=matching)
+    async def _bring(self, shown: Documents, skip: int, most: int) -> list[Document]:
+        return await self.library.documents(shown.collection, matching=shown.matching, skip=skip, most=most)
 
     def _want_more(self) -> None:
         shown = self.shown
-        if shown is not None and not self._is_filling and shown.wants(self._needed):
+        if shown is not None and not self._is_filling and shown.missing(self._needed) is not None:
             self._is_filling = True
             self._fill(shown)
 
     @property
-    def _needed(self) -> int:
-        return max(self.documents.in_sight.stop, self.documents.cursor_index)
+    def _needed(self) -> range:
+        """The rows in sight; those around the cursor while the list is on its way there."""
+        in_sight, at = self.documents.in_sight, self.documents.cursor_index
+        return in_sight if at in in_sight else range(at, at + 1)
 
     @work(group="fill")
     async def _fill(self, shown: Documents) -> None:
         try:
-            while self.shown is shown and shown.wants(self._needed):
+            while self.shown is shown and (page := shown.missing(self._needed)) is not None:
                 before = len(shown)
-                await shown.more(partial(self._bring, shown.collection, shown.matching))
-                if self.shown is shown:
-                    if len(shown) != before:
-                        self.documents.show(shown, keep=_id_of)
-                    else:
-                        self.documents.repaint()
+                await shown.read(page, partial(self._bring, shown))
+                if self.shown is not shown:
+                    break
+                if len(shown) != before:
+                    self.documents.show(shown, keep=_id_of)
+                else:
+                    self.documents.repaint()
             self._draw_about()
         except ConsoleError as error:
             self.hawser.tell(error)
+            return
         finally:
             self._is_filling = False
+        self._want_more()
 
     # ---- what is chosen
 

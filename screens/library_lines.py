@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +12,9 @@ from rich.text import Text
 
 from console.paths import shown_path
 from console.text import plural, size_words
+from screens.library_words import lit
 from screens.widgets.cells import clip, fit, one_line
-from screens.widgets.chat_line import mark_text, segments_of
+from screens.widgets.chat_line import segments_of
 from screens.widgets.times import short_time
 
 if TYPE_CHECKING:
@@ -227,7 +229,8 @@ def passage_lines(row: Found, width: int, palette: Palette, console: Console, *,
     head.truncate(room, overflow="ellipsis")
     gap = Segment(" " * max(width - head.cell_len - sum(len(each.text) for each in tail) - 1, 0))
     text = Text(_excerpt(passage.text, row.query, width), palette.text if is_cursor else palette.muted)
-    mark_text(text, row.query, palette.match)
+    for start, end in lit(text.plain, row.query):
+        text.stylize(palette.match, start, end)
     lines = text.wrap(console, max(width - 5, 8))[:2]
     for line in lines:
         line.style = text.style
@@ -235,14 +238,19 @@ def passage_lines(row: Found, width: int, palette: Palette, console: Console, *,
 
 
 def _excerpt(text: str, query: str, width: int) -> str:
-    from console.chat.shelf import marks
-
-    text = text[:8000]
-    found = marks(text, query)
-    start = max(found[0][0] - width // 2, 0) if found else 0
+    """About where most of the words stand together."""
+    text, room = text[:8000], 2 * width
+    found = lit(text, query)
+    best = max(found, key=lambda one: _words_within(text, found, one[0], room), default=(0, 0))
+    start = best[0] if best[0] > width // 2 else 0
     if start:
-        start = text.find(" ", start) + 1
+        start = max(text.rfind(" ", 0, max(start - width // 4, 1)), 0) + 1
     return ("… " if start else "") + one_line(text[start : start + 3 * width])
+
+
+def _words_within(text: str, found: Sequence[tuple[int, int]], start: int, room: int) -> int:
+    """How many different words are lit from here on."""
+    return len({text[one:end].casefold() for one, end in found if start <= one < start + room})
 
 
 def scores_of(passage: Passage | Source) -> list[tuple[str, bool]]:

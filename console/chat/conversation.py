@@ -160,6 +160,7 @@ class OngoingTurn:
         self._call: Call | None = None
         self._tried: list[Tried] = []
         self._notices: list[Notice] = []
+        self._document_notes: tuple[str, ...] = ()
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._readied: Readied | None = None
@@ -211,6 +212,7 @@ class OngoingTurn:
             tried=tuple(self._tried),
             route=self._choice.reason if self._choice else "",
             sources=self.sources,
+            document_notes=self._document_notes,
         )
 
     def whole_answer(self) -> Answer:
@@ -405,7 +407,7 @@ class OngoingTurn:
             async with aclosing(looking.notices()) as notices:
                 async for notice in notices:
                     yield notice
-            self.sources = looking.sources
+            self.sources, self._document_notes = looking.sources, tuple(looking.notes)
             if self.sources and self._saver is not None:
                 await self._saver.keep_sources(self.sources)
         self._asked = prompt.with_sources(self._question, self.sources)
@@ -600,9 +602,10 @@ class OngoingTurn:
 
     async def _checked(self) -> tuple[Source, ...]:
         """The sources with what was found of the sentences that cite them."""
-        from console.library.quote_check import check, claims
-
         text, sources = self._turn.so_far + self.text, self.sources
+        if "[" not in text and "【" not in text:  # no mark of a source
+            return tuple(source._replace(claims=()) for source in sources)
+        from console.library.quote_check import check, claims
 
         def work() -> tuple[Source, ...]:
             passages = {source.n: source.text for source in sources}

@@ -46,6 +46,8 @@ class LookUp:
     ) -> None:
         """`is_remembered` says that the chat asks these, and not this question: what was removed is left out then."""
         self.sources: tuple[Source, ...] = ()
+        self.notes: list[str] = []
+        """What whoever reads the answer should know later too."""
         self.question = standalone(question, earlier)
         """As it is looked up."""
         self._library = library
@@ -92,10 +94,11 @@ class LookUp:
         )
         if self._is_rewritten:
             yield Notice("documents", f"Looked up as: “{shorten(self.question, 120)}”.")
-        for note in (*found.notes, *order_notes(self.sources)):
-            yield Notice("documents", note)
+        self.notes += [*found.notes, *order_notes(self.sources)]
         if not self.sources:
-            yield Notice("documents", "Nothing in the documents fits the question; it is asked without them.")
+            self.notes.append("Nothing in the documents fits the question; it is asked without them.")
+        for note in self.notes:
+            yield Notice("documents", note)
 
     async def _what_is_left(self) -> tuple[Among, str]:
         """What is still there of what the chat asks, and what is not, in words."""
@@ -140,9 +143,9 @@ class LookUp:
             await asyncio.wait([waiting])
         for document in waiting.result():
             if document.state == "failed":
-                yield Notice("documents", f"{document.name!r} cannot be read: {document.error}")
+                self.notes.append(f"{document.name!r} cannot be read: {document.error}")
             elif document.state in ("waiting", "reading"):
-                yield Notice("documents", f"{document.name!r} is still being read; it is not in this answer.")
+                self.notes.append(f"{document.name!r} is still being read; it is not in this answer.")
 
 
 def _documents(unread: Sequence[object]) -> str:

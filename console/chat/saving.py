@@ -23,6 +23,8 @@ def notes_of(answer: Answer, error: Explanation | None) -> dict[str, Any]:
     notes: dict[str, Any] = {"route": answer.route, "tried": [each._asdict() for each in answer.tried]}
     if error is not None and error.hint:
         notes["hint"] = error.hint
+    if answer.document_notes:
+        notes["documents"] = list(answer.document_notes)
     return notes
 
 

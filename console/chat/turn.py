@@ -94,6 +94,8 @@ class Answer(NamedTuple):
     route: str
     sources: tuple[Source, ...] = ()
     """The passages that went with the question; known before the first token, checked once the answer is over."""
+    document_notes: tuple[str, ...] = ()
+    """What was said while they were looked for: that nothing fits, that a document could not be read."""
 
     @property
     def tokens_per_s(self) -> float | None:

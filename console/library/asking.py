@@ -30,14 +30,15 @@ _COUNTING = frozenset(["first", "second", "third", "last", "next", "previous", "
 """These point somewhere only where little else is said."""
 _OPENINGS = frozenset(["and", "but", "so", "then", "or", "und", "aber", "also"])
 _OPENING_WORDS = ("what about", "how about", "why not", "how so", "tell me more", "go on", "what else", "was ist mit")
-_THAT = re.compile(
-    r"\b(?:of|about|for|with|in|is|does|do|did|to|than|like|from|on|why|how|mean|means|was)\s+that\b|\bthat\s*[?.!]*$",
-    re.IGNORECASE,
+_THAT = (
+    r"\b(?:of|about|for|with|in|is|does|do|did|to|than|like|from|on|why|how|mean|means|was)\s+that\b|\bthat\s*[?.!]*$"
 )
 
 
 def standalone(question: str, earlier: Sequence[str]) -> str:
     """`question`, with words from `earlier` questions (the latest last) if it refers to them."""
+    if not earlier:
+        return question[:LONGEST].strip()
     looked_up = ""
     for each in [*earlier[-MOST_BEFORE:], question]:
         looked_up = _joined(each[:LONGEST].strip(), looked_up)
@@ -60,7 +61,7 @@ def _points(question: str, words: Sequence[str]) -> bool:
         words[0] in _OPENINGS
         or opening.startswith(_OPENING_WORDS)
         or not _POINTING.isdisjoint(words)
-        or _THAT.search(question) is not None
+        or re.search(_THAT, question, re.IGNORECASE) is not None
     )
 
 

@@ -6,8 +6,9 @@ This is the headless way: nothing is started, and the vectors are looked at one 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,34 +30,61 @@ class Manner(NamedTuple):
 
 
 def retrieve_directly(documents_file: Path, wanted: Wanted, manner: Manner) -> Retrieved:
-    from rag.index_exact import exact
-    from rag.retrieve import Weights, retrieve
     from rag.store import DocumentStore
 
     store = DocumentStore.open(documents_file, read_only=True)
     try:
-        questions: dict[str, Vectors | None] = {}
-        notes: list[str] = []
-        embed_ms = 0.0
+        questions = {
+            identity: _Question(manner, identity, wanted.text)
+            for identity in dict.fromkeys(build.embedder for build in store.live_builds(wanted.collections))
+            if identity is not None
+        }
+        from rag.retrieve import Weights, retrieve
 
-        def near(builds: Sequence[Build], count: int) -> Sequence[tuple[int, float]]:
-            nonlocal embed_ms
-            identity = builds[0].embedder
-            if identity is None:
+        def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> Sequence[tuple[int, float]]:
+            question = questions.get(builds[0].embedder or "")
+            vector = None if question is None else question.vector()
+            if vector is None:
                 return ()
-            if identity not in questions:
-                began = time.perf_counter()
-                questions[identity] = _embedded(manner, identity, wanted.text, notes)
-                embed_ms += (time.perf_counter() - began) * 1000
-            question = questions[identity]
-            return () if question is None else exact(connection, builds, question, count)
+            from rag.index_exact import exact
+
+            return exact(connection, builds, vector, count, only)
 
         weights = Weights(float(manner.vector_weight), float(manner.lexical_weight))
         with store.read() as connection:
             found = retrieve(connection, wanted, near=near, rerank=manner.rerank, weights=weights)
     finally:
         store.close()
+    notes = [note for question in questions.values() for note in question.notes]
+    embed_ms = sum(question.embed_ms for question in questions.values())
     return found._replace(notes=(*notes, *found.notes), embed_ms=embed_ms)
+
+
+class _Question:
+    """Embedded in a thread, which takes most of the time of all this, while it is looked up by its words."""
+
+    def __init__(self, manner: Manner, identity: str, text: str) -> None:
+        self.notes: list[str] = []
+        self.embed_ms = 0.0
+        """From the beginning; some of it passed beside other work."""
+        self._vector: Vectors | None = None
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._embed, args=(manner, identity, text), name="question", daemon=True)
+        self._thread.start()
+
+    def vector(self) -> Vectors | None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._vector
+
+    def _embed(self, manner: Manner, identity: str, text: str) -> None:
+        began = time.perf_counter()
+        try:
+            self._vector = _embedded(manner, identity, text, self.notes)
+        except BaseException as error:  # raised where it is waited for
+            self._error = error
+        self.embed_ms = (time.perf_counter() - began) * 1000
 
 
 def _embedded(manner: Manner, identity: str, text: str, notes: list[str]) -> Vectors | None:

@@ -102,10 +102,17 @@ class Library:
         return await self._read(lambda store: store.collection(name))
 
     async def documents(
-        self, collection: str | None = None, *, after: int = 0, most: int = 200, matching: str = ""
+        self, collection: str | None = None, *, after: int = 0, most: int = 200, matching: str = "", skip: int = 0
     ) -> list[Document]:
-        """In the order in which they were added; `after` is the id of the last one that is already known."""
-        return await self._read(lambda store: store.documents(collection, after=after, most=most, matching=matching))
+        """In the order in which they were added; `after` is the id of the last one that is already known, and `skip`
+        is how many are passed over after that."""
+        return await self._read(
+            lambda store: store.documents(collection, after=after, most=most, matching=matching, skip=skip)
+        )
+
+    async def count(self, collection: str, matching: str) -> int:
+        """How many documents of a collection have these words in their path."""
+        return await self._read(lambda store: store.count(collection, matching))
 
     async def document(self, document_id: int) -> Document:
         return await self._read(lambda store: store.document(document_id))

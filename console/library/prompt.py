@@ -34,7 +34,7 @@ _AFTER = (
     "not hold the answer, say so."
 )
 
-_GIVEN_ORDERS = re.compile(
+_GIVEN_ORDERS = (
     r"\b(?P<ignore>(?:ignore|disregard|forget|override|bypass)\b[^.\n]{0,40}\b(?:previous|prior|above|earlier|preceding"
     r"|all|your|system|other)\b[^.\n]{0,30}\b(?:instructions?|prompts?|rules?|guidelines?|directions?|commands?))"
     r"|\b(?P<ignoriere>(?:ignoriere|vergiss|missachte)\b[^.\n]{0,60}\b(?:anweisung|instruktion|regel|vorgabe)\w*)"
@@ -45,9 +45,16 @@ _GIVEN_ORDERS = re.compile(
     r"|(?P<marks><\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>"
     r"|^\s{0,3}#{1,4}\s*(?:system|instruction|assistant)s?\s*:?\s*$|^\s{0,3}(?:Human|Assistant)\s*:\s"
     r"|</?(?:system|assistant)>)"
-    r"|(?P<hidden>[\U000e0020-\U000e007f]{4,}|(?:[​-‍⁠﻿]{2,}.?){4,})",
-    re.IGNORECASE | re.MULTILINE,
+    r"|(?P<hidden>[\U000e0020-\U000e007f]{4,}|(?:[​-‍⁠﻿]{2,}.?){4,})"
 )
+_CUES = (
+    *("ignore", "disregard", "forget", "override", "bypass", "ignoriere", "vergiss", "missachte", "you are now", "now on"),
+    *("act as", "pretend", "instruction", "system", "assistant", "your prompt", "do not", "<|", "inst]", "sys>", "human"),
+)
+"""Without one of these in it a text is not looked at further; that takes a hundredth of the time."""
+_UNSEEN = ("​", "‌", "‍", "⁠", "﻿")
+_TAGS = "󠀠"
+_SAME_LETTERS = {ord("İ"): "i", ord("ı"): "i"}
 _TOLD = {
     "ignore": "says to ignore instructions",
     "ignoriere": "says to ignore instructions",
@@ -68,9 +75,19 @@ class Order(NamedTuple):
 
 
 def orders_in(text: str) -> Iterator[Order]:
-    for match in _GIVEN_ORDERS.finditer(text[:LOOKED_AT]):
+    text = text[:LOOKED_AT]
+    if not _may_give_orders(text):
+        return
+    for match in re.finditer(_GIVEN_ORDERS, text, re.IGNORECASE | re.MULTILINE):
         assert match.lastgroup is not None
         yield Order(match.start(), match.end(), _TOLD[match.lastgroup])
+
+
+def _may_give_orders(text: str) -> bool:
+    if not text.isascii() and (max(text) >= _TAGS or any(mark in text for mark in _UNSEEN)):
+        return True
+    plain = " ".join(text.translate(_SAME_LETTERS).casefold().split())
+    return any(cue in plain for cue in _CUES)
 
 
 def order_notes(sources: Iterable[Source]) -> list[str]:

@@ -233,6 +233,15 @@ def test_the_scan_of_what_is_stored_agrees_with_the_index(index: VectorIndex) ->
     assert [cosine for _, cosine in found] == pytest.approx([cosine for _, cosine in theirs], abs=1e-4)
 
 
+@pytest.mark.parametrize("only", [[7, 42, 100_042], [100_042], []])
+def test_the_scan_looks_at_the_given_chunks_alone(only: list[int]) -> None:
+    matrix = vectors(50)
+    with closing(stored(matrix)) as connection:
+        found = exact(connection, [build()], matrix[42], 10, only)
+
+    assert [number for number, _ in found] == [number for number in (42, 7) if number in only]
+
+
 def stored(matrix: Vectors) -> sqlite3.Connection:
     """A store with these vectors as chunks 0, 1, … of build 1, and as many of another build."""
     connection = sqlite3.connect(":memory:")

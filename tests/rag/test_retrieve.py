@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import pytest
 
+from rag import lexical
 from rag.documents import Build, Filters, Passage, Wanted
 from rag.errors import UnknownName
 from rag.retrieve import Near, Rerank, Weights, retrieve
@@ -13,7 +15,7 @@ from tests.rag.shelf import COUNTER, Shelf
 def _near(*ids: int) -> Near:
     """An index that finds these, in this order."""
 
-    def nearest(builds: Sequence[Build], count: int) -> list[tuple[int, float]]:
+    def nearest(builds: Sequence[Build], count: int, only: Collection[int] | None) -> list[tuple[int, float]]:
         return [(chunk, 0.9 - at / 100) for at, chunk in enumerate(ids)][:count]
 
     return nearest
@@ -213,7 +215,7 @@ def test_collections_of_two_embedders_are_fused_by_rank(shelf: Shelf) -> None:
     ids = {name: shelf.document(name, f"/{name}.md", f"About {name} things.")[0] for name in shelf.builds}
     asked: list[list[int]] = []
 
-    def near(builds: Sequence[Build], count: int) -> list[tuple[int, float]]:
+    def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> list[tuple[int, float]]:
         asked.append([build.id for build in builds])
         return [(ids["first"], 0.2), (ids["third"], 0.1)] if builds[0].embedder == "one" else [(ids["second"], 0.9)]
 
@@ -255,19 +257,39 @@ def test_what_is_not_read_yet_is_said(shelf: Shelf) -> None:
     )
 
 
-def test_a_filter_holds_for_vectors_too(shelf: Shelf) -> None:
+class Limits(NamedTuple):
+    listed: int
+    few: int
+    nearest: int
+
+
+@pytest.mark.parametrize(
+    ("limits", "counts"),
+    [
+        (Limits(20_000, 2_000, 4_000), [60, "by id"]),
+        (Limits(20_000, 0, 120), [60, 120, "by id"]),
+        (Limits(0, 0, 480), [60, 480]),
+    ],
+)
+def test_a_filter_holds_for_vectors_too(
+    shelf: Shelf, limits: Limits, counts: list[int | str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few chunks are asked for by their ids; of many, the index is first asked for more."""
+    monkeypatch.setattr(lexical, "_FEW_CHUNKS", limits.listed)
+    monkeypatch.setattr("rag.retrieve._FEW", limits.few)
+    monkeypatch.setattr("rag.retrieve._NEAREST_AT_MOST", limits.nearest)
     many = [shelf.document("docs", f"/many/{at}.md", f"Number {at}.")[0] for at in range(200)]
     (chunk,) = shelf.document("docs", "/few/a.md", "The one.")
-    counts: list[int] = []
+    asked: list[int | str] = []
 
-    def near(builds: Sequence[Build], count: int) -> list[tuple[int, float]]:
-        counts.append(count)
-        return [(one, 0.5) for one in [*many, chunk][:count]]
+    def near(builds: Sequence[Build], count: int, only: Collection[int] | None) -> list[tuple[int, float]]:
+        asked.append(count if only is None else "by id")
+        return [(one, 0.5) for one in [*many, chunk] if only is None or one in only][:count]
 
     found = retrieve(shelf.connection, Wanted("nothing", filters=Filters(paths=("/few",))), near=near)
 
     assert _names(found.passages) == ["a.md"]
-    assert counts[0] < 201 <= counts[-1]
+    assert asked == counts
 
 
 def test_vectors_of_chunks_that_are_gone_are_passed_over(shelf: Shelf) -> None:

@@ -53,6 +53,8 @@ class Item(NamedTuple):
     foot: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attached, ...] = ()
     sources: tuple[SourceLine, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was said of the documents when the question was asked."""
     tools: tuple[ToolCall, ...] = ()
     sibling: int = 1
     siblings: int = 1

@@ -87,6 +87,7 @@ class Message:
             + bool(item.thinking)
             + len(item.tools)
             + sum(1 + bool(each.doubt) for each in item.sources)
+            + len(item.notes)
             + bool(item.attachments)
         )
         self.characters = len(item.text)
@@ -186,7 +187,8 @@ class Message:
         look, item = self.look, self.item
         assert look is not None
         width, palette = look.width, look.palette
-        beneath = [*rows.sources(item.sources, width, palette), *rows.trouble(item, width, palette)]
+        beneath = [*rows.sources(item.sources, width, palette), *rows.notes(item.notes, width, palette)]
+        beneath += rows.trouble(item, width, palette)
         self._after = [
             *([BLANK] if beneath and item.text else []),
             *beneath,

@@ -182,6 +182,11 @@ def sources(given: Sequence[SourceLine], width: int, palette: Palette) -> list[L
     return lines
 
 
+def notes(told: Sequence[str], width: int, palette: Palette) -> list[Line]:
+    """What the documents had to say beside their passages."""
+    return [each for note in told for each in _told(f"! {note}", width, palette._replace(text=palette.muted))]
+
+
 def trouble(item: Item, width: int, palette: Palette) -> list[Line]:
     """What ended an answer early, and what can be done about it."""
     if item.state == "failed":
