@@ -82,7 +82,7 @@ class _Question:
         began = time.perf_counter()
         try:
             self._vector = _embedded(manner, identity, text, self.notes)
-        except BaseException as error:  # raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._error = error
         self.embed_ms = (time.perf_counter() - began) * 1000
 

@@ -14,8 +14,8 @@ from console.chat.turn import Turn
 from console.errors import NotFound
 from console.history.among import Among
 from console.library.library import Library
-from console.settings import settings_from
 from console.paths import Paths
+from console.settings import settings_from
 from providers.chat.base import Delta, End, Finish, Message
 from tests.conftest import run
 from tests.console.library_kit import INJECTION, ROPES, library_of, put_in

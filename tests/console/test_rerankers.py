@@ -18,8 +18,8 @@ from console.settings_groups import Endpoint
 from providers.chat.base import Host
 from providers.registry import rerank_provider
 from providers.simulated.faults import FaultKind
-from providers.simulated.services import SimulatedReranker
 from providers.simulated.rerank import score
+from providers.simulated.services import SimulatedReranker
 from rag.documents import Passage, Retrieved, Wanted
 from rag.errors import NoModel, RerankerFailed
 from tests.conftest import run

@@ -26,11 +26,11 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(7)
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(weights() / "tokenizer.json"),
-        unk_token="[UNK]",  # noqa: S106
-        pad_token="[PAD]",  # noqa: S106
-        cls_token="[CLS]",  # noqa: S106
-        sep_token="[SEP]",  # noqa: S106
-        mask_token="[MASK]",  # noqa: S106
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
         model_max_length=128,
     )
     config = transformers.BertConfig(
@@ -101,7 +101,7 @@ def in_time(ask: Callable[[], list[float]]) -> list[float]:
 
 def test_a_question_does_not_wait_longer_than_its_limit(slow: Slow) -> None:
     rerank = CrossEncoder("slow", limit_s=0.05)
-    with pytest.raises(RerankerFailed, match="did not rank|still being loaded"):
+    with pytest.raises(RerankerFailed, match=r"did not rank|still being loaded"):
         rerank("Why?", PASSAGES)
     assert slow.began.wait(60)
     with pytest.raises(RerankerFailed, match=r"did not rank the passages within 0\.05 s"):
