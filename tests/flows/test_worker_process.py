@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -27,12 +26,10 @@ from tests.rag.kit import engine_at, engine_in, settle, write
 
 
 @pytest.fixture
-def paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
-    with tempfile.TemporaryDirectory(prefix="hw") as runtime:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        made = find_paths()
-        yield made
-        end_worker(made)
+def paths() -> Iterator[Paths]:
+    made = find_paths()
+    yield made
+    end_worker(made)
 
 
 def texts(folder: Path, name: str, count: int) -> list[str]:
