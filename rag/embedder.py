@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from rag.errors import EmbedderFailed
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -43,3 +45,18 @@ class Embedder(Protocol):
         """One row of length one for each text, float32."""
 
     def close(self) -> None: ...
+
+
+def embedded(embedder: Embedder, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:
+    """What it made of the texts, little-endian; whatever is wrong with what came is an `EmbedderFailed`."""
+    import numpy as np  # 100 ms
+
+    vectors: Vectors = np.asarray(embedder.embed(texts, purpose), dtype="<f4")
+    if vectors.shape != (len(texts), embedder.dimension):
+        raise EmbedderFailed(
+            f"{embedder.identity!r} gave vectors of the shape {vectors.shape}, not {(len(texts), embedder.dimension)}.",
+            hint="It may be another model than the one that was chosen; see `hawser rag model ls`.",
+        )
+    if not np.isfinite(vectors).all():
+        raise EmbedderFailed(f"{embedder.identity!r} gave vectors that are no numbers.")
+    return vectors

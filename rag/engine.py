@@ -21,6 +21,7 @@ from rag import rows, writes
 from rag.adding import Meant, keep, meant, moves
 from rag.builds import Builds
 from rag.documents import Added, Build, Finding, Folder, Progress, Retrieved, Wanted
+from rag.embedder import embedded
 from rag.errors import LibraryBroken, NoModel, RagError, UnknownName, Unreadable
 from rag.indexing import IndexKeeper
 from rag.ingest import Ingest
@@ -561,7 +562,8 @@ class Engine:
                 try:
                     if identity not in questions:
                         began = self._monotonic()
-                        questions[identity] = self._shelf.by_identity(identity).embed([wanted.text], "question")[0]
+                        embedder = self._shelf.by_identity(identity)
+                        questions[identity] = embedded(embedder, [wanted.text], "question")[0]
                         embed_ms += (self._monotonic() - began) * 1000
                     return self._keeper.nearest(store, builds, questions[identity], count, only)
                 except RagError as error:
@@ -575,7 +577,8 @@ class Engine:
                 retrieved = retrieve(
                     connection, wanted, near=near, rerank=self._rerank, weights=self._weights or MEASURED
                 )
-            self._note_use({build.collection_id for build in store.live_builds(wanted.collections)})
+                used = {build.collection_id for build in store.live_builds(wanted.collections)}
+        self._note_use(used)
         return retrieved._replace(
             notes=(*retrieved.notes, *notes),
             embed_ms=embed_ms,

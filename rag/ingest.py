@@ -11,6 +11,7 @@ gets a copy of the vector if the same embedder made it.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 
@@ -36,6 +37,12 @@ _WAITING = (
 )
 """The two states are named because the index over what is to do is of these."""
 
+_UNCUT = (
+    "SELECT d.id FROM documents d WHERE d.collection_id = ? AND d.id > ? AND d.same_as IS NULL "
+    "AND EXISTS (SELECT 1 FROM texts WHERE document_id = d.id) AND NOT EXISTS "
+    "(SELECT 1 FROM chunks WHERE chunks.document_id = d.id AND chunks.build_id = ?) ORDER BY d.id LIMIT 1"
+)
+
 
 class Ingest:
     """`work` is called by one thread; the rest by any."""
@@ -58,6 +65,8 @@ class Ingest:
         self._clock_ms = clock_ms
         self._on_change = on_change
         self.reading: Waiting | None = None
+        self._cut_up_to: dict[int, int] = {}
+        """By build: the document that was cut last for one that is made beside a live one."""
         self._lock = Lock()
         """Guards what follows."""
         self._urgent: dict[int, None] = {}
@@ -216,15 +225,17 @@ class Ingest:
     def _fill(self) -> bool:
         """Cut one document for a build that is made beside a live one."""
         with self._store.read() as connection:
-            row = connection.execute(
-                "SELECT d.id, b.id FROM builds b JOIN collections c ON c.id = b.collection_id AND b.id > c.live_build "
-                "JOIN documents d ON d.collection_id = c.id AND d.same_as IS NULL JOIN texts t ON t.document_id = d.id "
-                "WHERE b.id = (SELECT max(id) FROM builds WHERE collection_id = c.id) AND NOT EXISTS "
-                "(SELECT 1 FROM chunks WHERE chunks.document_id = d.id AND chunks.build_id = b.id) LIMIT 1"
-            ).fetchone()
-            if row is None:
-                return False
-            build = rows.builds(connection, "WHERE id = ?", (row[1],))[0]
+            found = next(
+                (
+                    (row, build)
+                    for build in rows.builds(connection, rows.BESIDE)
+                    if (row := self._uncut(connection, build))
+                ),
+                None,
+            )
+        if found is None:
+            return False
+        row, build = found
         try:
             chunks = self._builds.chunks(self._store.text(row[0]), build)
         except RagError as error:
@@ -241,6 +252,18 @@ class Ingest:
             self._vectors.more(written.added - written.copied)
         self._on_change()
         return True
+
+    def _uncut(self, connection: sqlite3.Connection, build: Build) -> tuple[int] | None:
+        """The next one, behind those that were cut already; at the end it is looked once from the beginning."""
+        while True:
+            cut_up_to = self._cut_up_to.get(build.id, 0)
+            row: tuple[int] | None = connection.execute(_UNCUT, (build.collection_id, cut_up_to, build.id)).fetchone()
+            if row is not None:
+                self._cut_up_to[build.id] = row[0]
+                return row
+            if not cut_up_to:
+                return None
+            del self._cut_up_to[build.id]
 
     def _read_anew(self, document_id: int) -> None:
         with self._store.write() as connection:

@@ -27,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 PDF = "application/pdf"
 MEMBER_MARK = "!/"
+MOST_PAGES = 1_000_000
+"""That the reading process may speak of: pages without text are told by their number only."""
 
 
 class Page(NamedTuple):
@@ -148,12 +150,14 @@ def _document(name: str, answer: dict[str, Any], text: str) -> DocumentText:
         raise ValueError("pages outside the text")
     if not text.strip():
         raise NoText(f"{name!r} holds no text.")
-    count = answer["pages"]
+    count = int(answer["pages"] or 0)
+    if not 0 <= count <= MOST_PAGES:
+        raise ValueError("more pages than a document has")
     return DocumentText(
         name,
         str(answer["media_type"]),
         text,
-        _pages(text, spans, int(count)) if count else (),
+        _pages(text, spans, count) if count else (),
         tuple(map(str, answer["notes"])),
         sections or (Section((), 0, len(text)),),
         str(answer["title"]),

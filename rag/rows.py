@@ -17,6 +17,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_VECTOR = "NOT EXISTS (SELECT 1 FROM vectors WHERE vectors.chunk_id = chunks.id)"
 """Asked of chunks with `indexed = 0`, which an index of their own keeps few."""
 
+BESIDE = (
+    "WHERE id = (SELECT max(b.id) FROM builds b WHERE b.collection_id = builds.collection_id) "
+    "AND id > (SELECT live_build FROM collections WHERE collections.id = builds.collection_id)"
+)
+"""Of builds: those that are made beside a live one."""
+
 _COLLECTIONS = f"""
 SELECT c.id, c.name, c.created_at, c.used_at, c.tags, live.embedder, live.dimension,
     (SELECT count(*) FROM documents d WHERE d.collection_id = c.id),

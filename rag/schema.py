@@ -76,7 +76,7 @@ CREATE INDEX documents_by_content ON documents (collection_id, sha256);
 CREATE INDEX documents_by_same ON documents (same_as) WHERE same_as IS NOT NULL;
 CREATE INDEX documents_by_folder ON documents (folder_id) WHERE folder_id IS NOT NULL;
 CREATE INDEX documents_unfinished ON documents (collection_id, state) WHERE state IN ('waiting', 'reading', 'lexical');
-CREATE INDEX documents_to_do ON documents (id) WHERE state IN ('waiting', 'reading');
+CREATE INDEX documents_to_do ON documents (attempts, id) WHERE state IN ('waiting', 'reading');
 
 CREATE TABLE texts (
     document_id INTEGER PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,

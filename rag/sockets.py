@@ -40,7 +40,10 @@ def message(line: bytes) -> dict[str, object]:
     """The other way; `ValueError` for what is no JSON object."""
     import json
 
-    said = json.loads(line.decode("utf-8", "surrogatepass"))
+    try:
+        said = json.loads(line.decode("utf-8", "surrogatepass"))
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
     if not isinstance(said, dict):
         raise ValueError("a frame is a JSON object")
     return said

@@ -29,11 +29,7 @@ class Tidying:
 
     def _bring_live(self) -> bool:
         with self._store.read() as connection:
-            made = rows.builds(
-                connection,
-                "WHERE id = (SELECT max(b.id) FROM builds b WHERE b.collection_id = builds.collection_id) "
-                "AND id > (SELECT live_build FROM collections WHERE collections.id = builds.collection_id)",
-            )
+            made = rows.builds(connection, rows.BESIDE)
         for build in made:
             if not self._is_complete(build) or (self._keeper.trouble is None and self._keeper.is_behind(build)):
                 continue

@@ -11,7 +11,7 @@ from rag import rows, writes
 from rag.builds import Embedders
 from rag.chunks import embedded_text
 from rag.documents import Build, Chunk, Span
-from rag.embedder import Embedder
+from rag.embedder import embedded
 from rag.errors import EmbedderFailed, RagError
 from rag.pace import Pace
 from rag.rounds import Bell, Troubles
@@ -188,12 +188,14 @@ class VectorMaker:
             portion, todo = todo[:size], todo[size:]
             started = self._monotonic()
             try:
-                vectors = embed(embedder, [same[0].embedded_text() for same in portion])
+                vectors = embedded(embedder, [same[0].embedded_text() for same in portion])
             except RagError as error:
                 self._leave_alone(identity, error)
                 return False
             took_s = self._monotonic() - started
-            pairs = [(chunk.id, vector) for same, vector in zip(portion, vectors, strict=True) for chunk in same]
+            pairs = [
+                (chunk.id, vector.tobytes()) for same, vector in zip(portion, vectors, strict=True) for chunk in same
+            ]
             with self._store.write() as connection:
                 writes.write_vectors(connection, pairs)
                 self._settle(connection, build, [chunk for same in portion for chunk in same])
@@ -257,18 +259,3 @@ class VectorMaker:
                     continue
                 self._missing.pop(document_id, None)
                 self._urgent.pop(document_id, None)
-
-
-def embed(embedder: Embedder, texts: Sequence[str]) -> list[bytes]:
-    """Vectors as they are stored; whatever is wrong with what came is an `EmbedderFailed`."""
-    import numpy as np  # 100 ms
-
-    vectors = np.asarray(embedder.embed(texts), dtype="<f4")
-    if vectors.shape != (len(texts), embedder.dimension):
-        raise EmbedderFailed(
-            f"{embedder.identity!r} gave vectors of the shape {vectors.shape}, not {(len(texts), embedder.dimension)}.",
-            hint="It may be another model than the one that was chosen; see `hawser rag model ls`.",
-        )
-    if not np.isfinite(vectors).all():
-        raise EmbedderFailed(f"{embedder.identity!r} gave vectors that are no numbers.")
-    return [row.tobytes() for row in vectors]

@@ -246,7 +246,7 @@ class _Client:
         self._news: dict[object, bytes] = {}
         self._something = asyncio.Event()
         self._room = asyncio.Semaphore(MOST_AT_ONCE)
-        self._requests: dict[object, asyncio.Task[None]] = {}
+        self._requests: dict[int, asyncio.Task[None]] = {}
 
     def push(self, about: object, line: bytes) -> None:
         self._news[about] = line
@@ -276,20 +276,23 @@ class _Client:
                 return await self._flush()
             try:
                 said = message(line)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 self._say({"id": None, "error": _told(BadRequest(f"A request is no JSON: {error}."))})
                 return await self._flush()
-            if (forgotten := said.get("forget")) is not None:
+            if isinstance(forgotten := said.get("forget"), int):
                 if (task := self._requests.get(forgotten)) is not None:
                     task.cancel()
                 continue
-            await self._room.acquire()
             number = said.get("id")
+            if not isinstance(number, int):
+                self._say({"id": None, "error": _told(BadRequest("A request has no number."))})
+                return await self._flush()
+            await self._room.acquire()
             task = asyncio.create_task(self._answer(number, said.get("do"), said.get("with")))
             self._requests[number] = task
             task.add_done_callback(lambda done, number=number: self._ended(number, done))  # type: ignore[misc]
 
-    def _ended(self, number: object, task: asyncio.Task[None]) -> None:
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
         self._room.release()
         if self._requests.get(number) is task:
             del self._requests[number]

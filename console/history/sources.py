@@ -109,12 +109,19 @@ _COLUMNS = (
 
 
 def put(connection: sqlite3.Connection, message_id: str, sources: Sequence[Source]) -> None:
-    """Keep the sources of an answer, in the place of those that it had."""
+    """Keep the sources of an answer, in the place of those that it had. What was put away meanwhile stays away."""
+    away = {
+        tuple(row)
+        for row in connection.execute(
+            "SELECT n, hashes FROM message_sources WHERE message_id = ? AND excluded", (message_id,)
+        )
+    }
+    rows = [_row(each) for each in sources]
     connection.execute("DELETE FROM message_sources WHERE message_id = ?", (message_id,))
     connection.executemany(
         f"INSERT INTO message_sources (message_id, {_COLUMNS})"  # noqa: S608
         " SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?",
-        [(*_row(each), message_id) for each in sources],
+        [(*row[:-1], int(row[-1] or (row[0], row[8]) in away), message_id) for row in rows],
     )
 
 

@@ -28,6 +28,7 @@ from console.errors import NoWorker, TimeLimit, WorkerFailed
 from console.library.once import answered, ask_once
 from console.library.place import Place, holder, is_private, worker_place
 from console.paths import Paths, private_folder
+from rag.errors import RagError
 from rag.sockets import LARGEST_FRAME_BYTES, PROTOCOL, frame, is_ours, message
 
 __all__ = ["WorkerClient", "ask_once", "connect"]
@@ -137,6 +138,8 @@ class WorkerClient:
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
             return answered(await answer)
+        except ValueError as error:
+            raise WorkerFailed("The documents' worker answers something that is not understood.") from error
         except asyncio.CancelledError:
             if self._writer is writer:
                 writer.write(frame({"forget": number}))
@@ -184,7 +187,7 @@ class WorkerClient:
                         hint="Close this window and start Hawser again.",
                     )
                 break
-            self.worker_pid, self.worker_version = int(about["pid"]), str(about["version"])
+            self.worker_pid, self.worker_version = about["pid"], about["version"]
             reader, self._writer = reader_writer
             self._leaving = None
             self._receiving = asyncio.create_task(self._receive(reader, self._writer))
@@ -197,8 +200,14 @@ class WorkerClient:
                 writer.write(frame({"id": 0, "do": "hello", "with": hello}))
                 while (said := message(await reader.readuntil(b"\n"))).get("id") != 0:
                     pass
-                about: dict[str, Any] = answered(said)
-                return about
+                about = answered(said)
+                return {"version": str(about["version"]), "pid": int(about["pid"]), "protocol": about["protocol"]}
+        except (ValueError, TypeError, KeyError, asyncio.LimitOverrunError, RagError) as error:
+            writer.close()
+            raise WorkerFailed(
+                f"What answers for the documents' worker is not understood{_pid_of(self._place)}.",
+                hint="End it; the next use starts another.",
+            ) from error
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return None
@@ -220,10 +229,11 @@ class WorkerClient:
         try:
             while True:
                 said = message(await reader.readuntil(b"\n"))
-                if (event := said.get("event")) is not None:
+                event, number = said.get("event"), said.get("id")
+                if isinstance(event, str):
                     died = died and event != "leaving"
                     self._tell(said)
-                elif (answer := self._asked.get(said.get("id"))) is not None and not answer.done():  # type: ignore[call-overload]
+                elif isinstance(number, int) and (answer := self._asked.get(number)) and not answer.done():
                     answer.set_result(said)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
             if died:
@@ -257,7 +267,7 @@ class _Listener:
         self._ended = False
 
     def tell(self, event: Event) -> None:
-        self._waiting[event["event"], event.get("collection")] = event
+        self._waiting[event["event"], str(event.get("collection"))] = event
         self._something.set()
 
     def end(self) -> None:

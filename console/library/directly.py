@@ -89,6 +89,7 @@ class _Question:
 
 def _embedded(manner: Manner, identity: str, text: str, notes: list[str]) -> Vectors | None:
     """The question's vector; without one it is found by words, and a note says why."""
+    from rag.embedder import embedded
     from rag.errors import RagError
 
     try:
@@ -96,8 +97,8 @@ def _embedded(manner: Manner, identity: str, text: str, notes: list[str]) -> Vec
         if embedder is None:
             return None
         try:
-            vectors: Vectors = embedder.embed([text], "question")[0]
-            return vectors
+            vector: Vectors = embedded(embedder, [text], "question")[0]
+            return vector
         finally:
             embedder.close()
     except RagError as error:

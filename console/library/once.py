@@ -30,13 +30,15 @@ def ask_once(paths: Paths, do: str, arguments: dict[str, object], time_limit_s: 
             connection.sendall(frame(hello) + frame({"id": 1, "do": do, "with": arguments}))
             lines = _Lines(connection, deadline)
             about = lines.answer(0)
-            if about.get("protocol") != PROTOCOL:
+            if not isinstance(about, dict) or about.get("protocol") != PROTOCOL:
                 raise NoWorker("The documents' worker is of another version.")
             return lines.answer(1)
         except TimeoutError as error:
             raise TimeLimit(f"The documents' worker did not answer within {time_limit_s:g} s.") from error
         except OSError as error:
             raise WorkerFailed("The documents' worker ended while it was asked.") from error
+        except ValueError as error:
+            raise WorkerFailed("What answers for the documents' worker is not understood.") from error
 
 
 def _connected(paths: Paths, time_limit_s: float) -> socket.socket:
@@ -93,10 +95,12 @@ class _Lines:
 
 
 def answered(said: dict[str, Any]) -> Any:
-    """What an answer holds, or the error that it holds, as the worker raised it."""
+    """What an answer holds, or the error that it holds, as the worker raised it; `ValueError` if it is neither."""
     error = said.get("error")
     if error is None:
         return said.get("ok")
+    if not isinstance(error, dict):
+        raise ValueError("an error is a JSON object")
     kind = getattr(rag_errors, str(error.get("kind")), None)
     if not (isinstance(kind, type) and issubclass(kind, rag_errors.RagError)):
         kind = rag_errors.RagError

@@ -167,6 +167,8 @@ def test_what_was_put_away_is_not_given_again_in_this_chat(tmp_path: Path) -> No
             first, _ = await at.ask("How thick is a hawser rope?")
             answer = first.answer()
             await at.here.store.exclude_source(answer.message_id or "", 1, True)
+            # The check of an answer may end, and be kept, after the reader put a passage away.
+            await at.here.store.put_sources(answer.message_id or "", answer.sources)
             chat = await at.here.conversation.find_chat(answer.chat_id or "")
             again, _ = await at.ask("How thick is a hawser rope?", chat=chat)
             elsewhere, _ = await at.ask("How thick is a hawser rope?")

@@ -17,7 +17,7 @@ import pytest
 
 from console.errors import NoWorker, TimeLimit, WorkerFailed
 from console.library.client import WorkerClient, ask_once, connect
-from console.library.place import holder, worker_place
+from console.library.place import holder, make_private, worker_place
 from console.paths import Paths, find_paths
 from rag.documents import Retrieved, Wanted
 from rag.errors import RagError, UnknownName
@@ -319,9 +319,11 @@ async def raw(paths: Paths) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio
         (b"[" * 100_000 + b"\n", "is no JSON"),
         (b"\xff\xfe\n", "is no JSON"),
         (b'{"id": 1, "do": "status", "with": {"what": 1}}\n', "worker failed"),
+        (b'{"id": [1], "do": "status", "with": {}}\n', "has no number"),
+        (b'{"forget": {}}\n', "has no number"),
         (b"x" * (LARGEST_FRAME_BYTES + 4096), "more than 8 MB"),
     ],
-    ids=["half", "words", "deep", "bytes", "arguments", "giant"],
+    ids=["half", "words", "deep", "bytes", "arguments", "number", "forget", "giant"],
 )
 def test_a_broken_frame_ends_at_most_its_own_connection(paths: Paths, sent: bytes, said: str | None) -> None:
     async def body() -> None:
@@ -387,6 +389,31 @@ def test_a_worker_that_says_nothing_is_not_waited_for(paths: Paths) -> None:
                 await client.call("status", time_limit_s=0.2)
             with pytest.raises(TimeLimit):
                 ask_once(paths, "status", {}, 0.2)
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"no json\n", b"[" * 100_000 + b"\n", b'{"id": 0, "ok": 7}\n', b'{"id": 0, "ok": {"version": 1}}\n',
+     b'{"id": 0, "error": "no"}\n'],
+    ids=["words", "deep", "number", "half", "error"],
+)  # fmt: skip
+def test_what_is_no_worker_is_told_in_a_sentence(paths: Paths, said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\n")
+        writer.write(said)
+        await reader.read()
+        writer.close()
+
+    async def body() -> None:
+        place = worker_place(paths)
+        make_private(place.socket.parent)
+        async with await asyncio.start_unix_server(answer, str(place.socket)):
+            with pytest.raises(WorkerFailed, match="is not understood"):
+                await connect(paths, command=COMMAND)
+            with pytest.raises((WorkerFailed, NoWorker)):
+                await asyncio.to_thread(ask_once, paths, "status", {}, 20)
 
     run(body())
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 import pytest
 
-from rag.documents import Progress
+from rag.documents import Progress, Wanted
+from rag.embedder import Purpose
 from rag.taking import hash_of
 from tests.rag.kit import PATIENCE_S, HashEmbedder, engine_at, engine_in, opened, settle, write
+
+if TYPE_CHECKING:
+    from rag.embedder import Vectors
 
 
 def test_state_that_is_told_last_is_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +92,23 @@ def test_document_that_is_waited_for_gets_its_vectors_first(tmp_path: Path) -> N
         settle(engine)
 
     assert "note 39" in embedder.passages[0]
+
+
+def test_question_whose_vector_is_none_is_found_by_words(tmp_path: Path) -> None:
+    class Strange(HashEmbedder):
+        def embed(self, texts: Sequence[str], purpose: Purpose = "passage") -> Vectors:
+            vectors = super().embed(texts, purpose)
+            return vectors if purpose == "passage" else vectors[:, :3]
+
+    paths = [str(path) for path in write(tmp_path / "files", one="the rope of the harbour")]
+    with engine_in(tmp_path / "home", Strange()) as engine:
+        engine.add(paths, "notes")
+        settle(engine)
+
+        found = engine.retrieve(Wanted("harbour rope"))
+
+    assert [each.document for each in found.passages] == ["one.txt"]
+    assert any("gave vectors of the shape (1, 3)" in note for note in found.notes)
 
 
 def test_removed_collection_ends_the_watching_of_its_folders(tmp_path: Path) -> None:

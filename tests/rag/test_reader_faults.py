@@ -474,6 +474,22 @@ def test_no_secret_of_ours_is_in_the_environment_of_the_process(
     assert not {"OPENAI_API_KEY", "PYTHONPATH", "HOME"} & set(told)
 
 
+def test_number_of_pages_is_not_believed_without_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    liar = tmp_path / "liar.py"
+    liar.write_text(
+        "import json, sys\n"
+        "sys.stdin.readline()\n"
+        "said = {'media_type': 'text/plain', 'sections': [], 'spans': [], 'pages': 10**15, 'title': '',\n"
+        "        'notes': [], 'bytes': 1}\n"
+        "print(json.dumps(said))\n"
+        "sys.stdout.write('x')\n"
+    )
+    monkeypatch.setattr(child, "__file__", str(liar))
+
+    with Reader() as reader, pytest.raises(Damaged, match="made its reader fail"):
+        reader.read_bytes("a.md", b"# One")
+
+
 def test_file_that_becomes_something_else_is_refused(reader: Reader, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "folder.md").mkdir()

@@ -141,10 +141,11 @@ def test_documents_are_listed_in_portions_and_matched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "index"),
     [
-        (f"{ingest._WAITING} ORDER BY id LIMIT 1", "documents_to_do"),
+        (f"{ingest._WAITING} ORDER BY attempts, id LIMIT 1", "documents_to_do"),
         (f"{ingest._WAITING} LIMIT 1", "documents_to_do"),
         (f"{rows._DOCUMENTS} AND d.id > 1 AND d.collection_id = 1 ORDER BY d.id LIMIT 9", "documents_by_collection"),
         (f"{rows._DOCUMENTS} {store._UNREAD}", "documents_unfinished"),
+        (ingest._UNCUT, "documents_by_collection"),
         (retrieve._UNFINISHED, "documents_unfinished"),
     ],
 )
