@@ -773,8 +773,7 @@ class RagSettings(Group):
     max_pages: int = setting(whole(1, 100_000), "The most pages of a document that are read.", default=5000)
     ocr: bool = setting(
         SWITCH,
-        "Read pages that are only pictures with the program `tesseract`, where it is installed: seconds a "
-        "page.",
+        "Read pages that are only pictures with the program `tesseract`, where it is installed: seconds a page.",
         default=False,
     )
     threads: int = setting(whole(1, 256), "How many processor cores embedding may use.", default=2)

@@ -77,7 +77,7 @@ class HawserApp(LivingApp):
         self._pressed_at = float("-inf")
         for each in theme.THEMES:
             self.register_theme(each)
-        self._palette: Palette | None = None
+        self._palette: tuple[str, Palette] | None = None
         wanted = runtime.settings.screen.theme
         self.read_css_with(wanted if wanted in self.available_themes else theme.DARK)
         self.animation_level = "full" if runtime.settings.screen.animations else "none"
@@ -161,12 +161,12 @@ class HawserApp(LivingApp):
 
     @property
     def palette(self) -> Palette:
-        if self._palette is None:
-            self._palette = palette(self.theme_variables, dark=self.current_theme.dark)
-        return self._palette
+        # By theme, for something may be drawn between a change of it and the news of that.
+        if self._palette is None or self._palette[0] != self.theme:
+            self._palette = self.theme, palette(self.get_css_variables(), dark=self.current_theme.dark)
+        return self._palette[1]
 
     def _on_theme_changed(self, _theme: object) -> None:
-        self._palette = None
         for stack in self._screen_stacks.values():
             for screen in stack:
                 for widget in (screen, *screen.walk_children()):

@@ -30,6 +30,8 @@ GRACE_S = 8.0
 """How long an end that was asked for from outside may take before it is taken."""
 SETTLED_S = 0.25
 """When the first frame is surely there, and what was made for it is worth leaving out of every later collection."""
+AT_REST_S = 1.5
+"""After that: the chat that is opened at the start has been read and drawn."""
 KEEP_S = 60.0
 """How often the frame is kept, for a process that is killed."""
 
@@ -102,6 +104,13 @@ def _settle() -> None:
     gc.collect()  # what starting left behind; what comes next takes its place, or it would be kept for ever
     gc.freeze()
     gc.enable()
+    asyncio.get_running_loop().call_later(AT_REST_S, _give_back)
+
+
+def _give_back() -> None:
+    from console.freed_memory import give_back
+
+    give_back()
 
 
 async def _keep(app: HawserApp, shell: Shell) -> None:

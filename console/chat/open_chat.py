@@ -7,6 +7,7 @@ somebody says that they are to go on.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ from console.chat.questions import Question, Waiting, as_document, from_document
 from console.chat.saving import AnswerHomeless
 from console.chat.turn import NO_ANSWER, Answer, Begun, Turn
 from console.errors import ConsoleError, NotFound, StoreError
+from console.freed_memory import give_back
 from console.history.messages import StoredAttachment, StoredMessage
 from console.history.turns import BegunTurn, NewChat
 from console.text import shorten
@@ -35,6 +37,10 @@ CLIENT = "app"
 TITLE_WIDTH = 60
 KEEP_AGAIN_S = (1.0, 5.0, 15.0, 60.0, 300.0)
 """The pauses after which an answer that could not be written is tried again."""
+LONG_ANSWER = 50_000
+"""Characters from which on the memory that an answer took while it came is given back."""
+DRAWN_S = 1.0
+"""After its end: it has been drawn for the last time."""
 
 
 class Stopped(NamedTuple):
@@ -334,6 +340,8 @@ class OpenChat(ChatContents):
 
     def _follow_up(self, answering: Answering, message: StoredMessage) -> None:
         """What comes of the end of an answer, in jobs of their own, for its job ends with it."""
+        if len(message.text) + len(message.thinking) >= LONG_ANSWER:
+            asyncio.get_running_loop().call_later(DRAWN_S, give_back)
         if isinstance(answering.trouble, AnswerHomeless):
             self._homeless.append(answering)
         elif answering.trouble is not None:

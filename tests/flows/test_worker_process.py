@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,12 +28,10 @@ from tests.rag.kit import PATIENCE_S, engine_at, engine_in, settle, write
 
 
 @pytest.fixture
-def paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
-    with tempfile.TemporaryDirectory(prefix="hw") as runtime:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        made = find_paths()
-        yield made
-        end_worker(made)
+def paths() -> Iterator[Paths]:
+    made = find_paths()
+    yield made
+    end_worker(made)
 
 
 MANY_FILES, MANY_CHUNKS = 12, 500

@@ -145,6 +145,11 @@ def test_themes_are_shown_while_choosing_and_remembered(tmp_path: Path) -> None:
             assert app.runtime.paths.config_file.read_text().startswith("# mine\n")
             assert load_settings(app.runtime.paths, {}, discover=False).screen.theme == LIGHT
 
+            light = app.palette
+            app.theme = DARK
+            dark = app.palette  # before the news of it goes round
+            assert dark == palette(app.get_css_variables(), dark=True) != light
+
     run(body())
 
 
