@@ -62,7 +62,7 @@ def source_line(source: Source, answer: str) -> SourceLine:
 
 def _bare(sentence: str) -> str:
     """A sentence without the numbers it cites and the quotes around it."""
-    return re.sub(r"\s*\[\d+(?:\s*,\s*\d+)*\]", "", sentence).strip().strip("\"“”")
+    return re.sub(r"\s*\[\d+(?:\s*,\s*\d+)*\]", "", sentence).strip().strip('"“”')
 
 
 def waiting_item(question: Question, number: int, count: int, *, is_held: bool) -> Item:
