@@ -214,6 +214,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("library", "bring_back", ("u",), "Undo", "Add again the documents that were removed last."),
     Action("library", "reindex", ("R",), "Reindex", "Cut and embed the collection anew; the old answers meanwhile."),
     Action("library", "check", ("C",), "Check", "Look whether what is stored and what is found agree, and repair it."),
+    Action("library", "get_model", ("M",), "Model", "Get the model that compares by meaning, if it is not here; asks "
+           "first."),
     Action("library", "pause", ("p",), "Pause", "Let the reading and embedding rest, or go on with it.", footer=8),
     Action("library", "cancel_work", ("X",), "Cancel", "Leave out what waits to be read or embedded.",
            dangerous=True),
@@ -229,9 +231,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("reading", "top", ("g", "home"), "First", "To the beginning."),
     Action("reading", "bottom", ("G", "end"), "Last", "To the end."),
     # A document and its citations
-    Action("viewer", "next_place", ("right_square_bracket",), "Next citation", "The next place that is cited, in "
+    Action("viewer", "next_place", ("right_square_bracket",), "Next", "The next place that is cited, in "
            "another document where this one has no more.", footer=1),
-    Action("viewer", "previous_place", ("left_square_bracket",), "Previous citation", "The place that is cited before "
+    Action("viewer", "previous_place", ("left_square_bracket",), "Previous", "The place that is cited before "
            "this one.", footer=2),
     Action("viewer", "here", ("enter",), "Here", "Back to the place that is cited.", footer=7),
     Action("viewer", "find", ("slash",), "Find", "Find in this document.", footer=4),

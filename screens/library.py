@@ -21,6 +21,7 @@ from textual.widgets import Input, Static
 
 from console.errors import ConsoleError, explain
 from console.library.news import LibraryChanged, LibraryProgress
+from console.text import size_words
 from rag.documents import Collection, Document, Folder
 from screens import keys, library_deeds, library_lines
 from screens.app import Room
@@ -31,6 +32,7 @@ from screens.library_search import Search
 from screens.widgets.cells import clip, one_line
 from screens.widgets.filter_field import FilterField
 from screens.widgets.footer import Footer
+from screens.widgets.key_line import KeyLine
 from screens.widgets.rows import Painted, Rows
 from screens.widgets.status import StatusLine
 
@@ -58,6 +60,9 @@ HOW = (
     "Words and meaning both count, so a question does as well as a few words. Tab looks in all collections."
 )
 
+SEARCHING = "Enter opens it · ↓ goes to the list · Tab looks in all collections · Esc ends the search"
+FILTERING = "Enter goes to the list · Esc takes the filter away"
+
 
 def _bindings() -> Iterable[Binding]:
     for action, binding in zip(keys.actions_of("library"), keys.bindings("library"), strict=True):
@@ -83,11 +88,17 @@ class LibraryRoom(Room):
         self._folders: list[Folder] = []
         self._known: list[Collection] = []
         self._searches = False
+        self._opens_best = False
+        """Enter was pressed before anything was found for what is typed."""
         self._in_all = False
         self._matching = ""
         self._is_stale = False
         self._to_do = 0
         self._disk = ""
+        self._lacks_model = 0
+        """How much it would be to get the model that is not here."""
+        self.getting_model = ""
+        """How far that is."""
         self._trouble = ""
         self._reading: asyncio.Task[None] | None = None
         self._is_filling = False
@@ -114,10 +125,11 @@ class LibraryRoom(Room):
                 yield self.passages
                 yield Static("", id="holding-about", markup=False)
         yield Static("", id="library-foot", markup=False)
+        yield KeyLine(SEARCHING)
         yield Footer()
 
     def on_mount(self) -> None:
-        self.field.display = self.passages.display = False
+        self.field.display = self.passages.display = self.query_one(KeyLine).display = False
         self.collections.focus()
         self.watch(self.documents, "scroll_y", self._want_more, init=False)
         self._look()
@@ -180,6 +192,7 @@ class LibraryRoom(Room):
             self.documents.show((), empty=self._trouble)
             return
         self._trouble = ""
+        self._lacks_model = await library_deeds.bytes_of_model(self)
         self._disk = library_lines.disk_words(used, self.runtime.paths.documents) if self._known else ""
         rows: list[Shelf] = []
         for each in self._known:
@@ -354,14 +367,16 @@ class LibraryRoom(Room):
         self.field.focus()
         self._draw_head()
         self._draw_about()
+        self._draw_foot()
 
     @property
     def _asks(self) -> str:
-        return "Search in all collections" if self._in_all else f"Search in {self.chosen} · Tab: in all collections"
+        return "Search in all collections" if self._in_all else f"Search in {self.chosen}"
 
     def _typed(self) -> None:
         if not self.field.display:
             return
+        self._opens_best = False
         if self._searches:
             self.search.look(self.field.value, () if self._in_all or self.chosen is None else (self.chosen,))
         elif self.field.value.strip() != self._matching:
@@ -375,10 +390,21 @@ class LibraryRoom(Room):
         self.passages.show(search.found, empty=empty)
         self._draw_head()
         self._draw_about()
+        if self._opens_best and search.is_settled:
+            self._open_best()
+
+    def _open_best(self) -> None:
+        """Enter opens what is found for the words that are there, and waits for it where it must."""
+        self._opens_best = not self.search.is_settled
+        if not self._opens_best and self.field.display:
+            self.passages.action_choose()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        (self.passages if self._searches else self.documents).focus()
+        if self._searches:
+            self._open_best()
+        else:
+            self.documents.focus()
 
     def on_key(self, event: events.Key) -> None:
         if self.focused is not self.field:
@@ -396,6 +422,7 @@ class LibraryRoom(Room):
 
     def action_back(self) -> None:
         """Out of the field, then out of the search, then the marks go."""
+        self._opens_best = False
         if self.field.display:
             self.field.display = False
             if self._searches:
@@ -412,6 +439,7 @@ class LibraryRoom(Room):
             self.collections.focus()
         self._draw_head()
         self._draw_about()
+        self._draw_foot()
 
     def action_other_list(self) -> None:
         if self.collections.has_focus:
@@ -459,8 +487,18 @@ class LibraryRoom(Room):
         )
         self.query_one("#holding-about", Static).update(text, layout=False)
 
+    def show_getting(self, told: str) -> None:
+        self.getting_model = told
+        self._draw_foot()
+
     def _draw_foot(self) -> None:
         if not self.is_attached:
+            return
+        keys = self.query_one(KeyLine)
+        keys.display = self.field.display
+        self.query_one("#library-foot", Static).display = not self.field.display
+        if self.field.display:
+            keys.show(SEARCHING if self._searches else FILTERING)
             return
         status = self.library.status
         self._to_do = max(self._to_do, status.to_embed) if status.is_busy or status.is_paused else 0
@@ -469,6 +507,11 @@ class LibraryRoom(Room):
             parts = [(self._disk, "faint")]
             if status.is_up and status.index_trouble:
                 parts.append((status.index_trouble, "warn"))
+        if self.getting_model:
+            parts.insert(0, (self.getting_model, "accent"))
+        elif self._lacks_model:
+            told = f"M gets the model that compares by meaning ({size_words(self._lacks_model)})"
+            parts.insert(0, (told, "muted"))
         self.query_one("#library-foot", Static).update(self._flow(parts), layout=False)
 
     def _flow(self, parts: list[tuple[str, str]]) -> Text:

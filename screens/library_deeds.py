@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.errors import ConsoleError
-from console.text import plural
+from console.text import plural, size_words
 from screens.library_lines import collection_facts, document_facts, path_words, place_words
 from screens.viewer import CitedPlace, Viewer
 from screens.widgets.cells import clip
 
 if TYPE_CHECKING:
+    from console.library.model import Tell, Way
+    from console.library.model_fetch import Places
     from rag.documents import Document, Folder, Passage, Skipped
     from screens.app import HawserApp
     from screens.library import LibraryRoom
@@ -344,6 +347,69 @@ async def cancel_work(room: LibraryRoom) -> None:
         await room.library.cancel(room.chosen)
 
 
+async def bytes_of_model(room: LibraryRoom) -> int:
+    """How much there would be to fetch to find by meaning; 0 where the model is here, can be made of what is here, or
+    is not wanted."""
+    from console.library.model import has_model
+    from console.library.model_fetch import DOWNLOAD_BYTES
+    from rag.embedder import DEFAULT
+    from rag.model_files import find_weights
+
+    runtime = room.runtime
+    if runtime.settings.rag.embedder != DEFAULT:
+        return 0
+
+    def is_here() -> bool:
+        return has_model(runtime.paths) or find_weights(runtime.environment) is not None
+
+    return 0 if await asyncio.to_thread(is_here) else DOWNLOAD_BYTES
+
+
+async def get_model(room: LibraryRoom) -> None:
+    from console.library import model
+    from console.library.model_fetch import Places
+    from screens.dialogs.confirm import ConfirmDialog
+
+    runtime = room.runtime
+    state = await asyncio.to_thread(model.model_state, runtime.paths, runtime.environment)
+    if state.is_ready:
+        room.hawser.say(f"The model is here: {state.identity}.")
+        return
+    if room.getting_model:
+        return
+    places = Places.of(runtime.environment)
+    way = model.way_to_get(None, state.weights, places)
+    if way.download_bytes:
+        lines = [
+            f"{state.identity} is {way.words}, {size_words(way.download_bytes)}.",
+            "It runs on this computer and compares by meaning; nothing is sent anywhere.",
+        ]
+        if not await room.app.push_screen_wait(ConfirmDialog("Get the model", lines, "Fetch it")):
+            return
+
+    def tell(there: int, of: int | None) -> None:
+        room.show_getting(f"getting the model{f' {there / of:.0%}' if of else ''}")
+
+    room.show_getting("getting the model")
+    room.run_worker(_fetch_model(room, way, places, tell), group="model")
+
+
+async def _fetch_model(room: LibraryRoom, way: Way, places: Places, tell: Tell) -> None:
+    from console.library import model
+    from providers.errors import ProviderError
+    from rag.errors import RagError
+
+    try:
+        await model.get_model(room.runtime.paths, way, places, tell, room.runtime.clock, room.runtime.environment)
+    except (ConsoleError, ProviderError, RagError) as error:
+        room.hawser.tell(error)
+    else:
+        room.hawser.say("The model is here. R embeds a collection that was read without it.")
+    finally:
+        room.show_getting("")
+        room.looked_at_again()
+
+
 # ---- looking
 
 
@@ -431,6 +497,7 @@ DEEDS: dict[str, Callable[[LibraryRoom], Coroutine[None, None, None]]] = {
     "bring_back": bring_back,
     "reindex": reindex,
     "check": check,
+    "get_model": get_model,
     "pause": pause,
     "cancel_work": cancel_work,
     "original": original,

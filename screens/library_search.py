@@ -37,9 +37,15 @@ class Search:
         self._begin = begin
         self._in: tuple[str, ...] = ()
         self.words = ""
+        self._found_for: tuple[str, tuple[str, ...]] = ("", ())
         self.found: Sequence[Found] = ()
         self.retrieved: Retrieved | None = None
         self.trouble = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is found is for what is asked."""
+        return self._found_for == (self.words, self._in)
 
     def begin(self) -> None:
         """The worker knows what words mean. It is woken, and until it is up words alone are compared."""
@@ -65,9 +71,11 @@ class Search:
     async def _find(self) -> None:
         if not self.words:
             self.found, self.retrieved, self.trouble = (), None, ""
+            self._found_for = self.words, self._in
             self._changed()
             return
         await asyncio.sleep(REST_S)
+        asked = self.words, self._in
         words = self.words
         try:
             retrieved = await self._library.retrieve(Wanted(words, self._in, top_k=MOST))
@@ -78,6 +86,7 @@ class Search:
         else:
             self.retrieved, self.trouble = retrieved, ""
             self.found = [Found(each, number, words) for number, each in enumerate(retrieved.passages, 1)]
+        self._found_for = asked
         self._changed()
 
     def told(self, collection: str | None) -> list[tuple[str, str]]:

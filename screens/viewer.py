@@ -22,7 +22,7 @@ from screens import keys
 from screens.dialogs.base import Dialog
 from screens.library_lines import path_words
 from screens.widgets.cells import clip, one_line
-from screens.widgets.document import DocumentView, Light, Moved
+from screens.widgets.document import DocumentView, Light, LightKind, Moved
 from screens.widgets.footer import Footer
 
 if TYPE_CHECKING:
@@ -134,7 +134,9 @@ class Viewer(Dialog[None]):
         lights = []
         for number, place in enumerate(self._places):
             if place.document_id == self._shown:
-                lights.append(Light(place.start, place.end, "span" if number == self._at else "other"))
+                # Where words of it were taken only these are lit; the bar says which passage they are of.
+                kind: LightKind = "other" if number != self._at else "bar" if place.quotes else "span"
+                lights.append(Light(place.start, place.end, kind))
                 if number == self._at:
                     lights += [Light(start, end, "quote") for start, end in place.quotes]
         lights += [Light(*span, "hit here" if number == self._hit else "hit") for number, span in enumerate(self._hits)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias
 
 from rich.segment import Segment
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from screens.theme import Palette
 
 MOST_LEFT_OUT = 10
+LEAST_QUESTION = 12
+"""With less room than this the head is without the question."""
 Deed: TypeAlias = Literal["open", "put away", "take in"]
 
 
@@ -110,10 +113,18 @@ class SourcesDialog(Dialog[SourceDeed]):
         palette = self.hawser.palette
         about = sum(len(source.text) for source in sources) // 4
         head = Text(f"{plural(len(sources), 'passage')} of about {about:,} tokens went with", palette.muted)
-        head.append(f" “{clip(self._question, 60)}”", palette.text)
-        if self._note:
-            head.append(f" · {self._note}", palette.muted)
-        self.query_one("#sources-head", Static).update(head)
+        said = f" · {self._note}" if self._note else ""
+        room = self.rows.size.width - head.cell_len - len(said) - 5
+        if room >= LEAST_QUESTION:
+            head.append(f" “{clip(self._question, room)}”", palette.text)
+        else:
+            head = Text(head.plain.removesuffix(" went with"), palette.muted)
+        head.append(said, palette.muted)
+        head.no_wrap, head.overflow = True, "ellipsis"
+        self.query_one("#sources-head", Static).update(head, layout=False)
+
+    def on_resize(self) -> None:
+        self._draw_head()
 
     def _paint(self, row: Row, width: int, here: bool) -> Painted:
         palette, passage = self.hawser.palette, row.passage
@@ -140,7 +151,8 @@ class SourcesDialog(Dialog[SourceDeed]):
         for number, (words, _) in enumerate(scores_of(passage)):
             scores.append(" · " if number else "", palette.faint)
             scores.append(words, palette.accent if not number else palette.muted)
-        scores.append(f" · {one_line(passage.why)}" if passage.why else "", quiet)
+        if more := _more_of(passage.why):
+            scores.append(f" · {one_line(more)}", quiet)
         scores.truncate(max(width - 1, 1), overflow="ellipsis")
         excerpt = Segment(f"     {clip(passage.text, max(width - 7, 1))}", palette.text if here else palette.muted)
         return [*segments_of(head), gap, Segment(verdict, getattr(palette, colour))], segments_of(scores), [excerpt]
@@ -177,6 +189,13 @@ class SourcesDialog(Dialog[SourceDeed]):
         if row is not None:
             where = f"({row.passage.document}, {place_words(row.passage.span)})"
             self.hawser.copy(f"{row.passage.text}\n{where}", "the passage")
+
+
+def _more_of(why: str) -> str:
+    """Why a passage was found, without the ranks, which stand before it."""
+    words = re.search(r"by words \(([^)]*)\)", why)
+    rest = re.sub(r"\d+\w\w by (?:words|meaning)(?: \([^)]*\))?(?:, )?", "", why)
+    return " · ".join(filter(None, (words[1] if words else "", rest)))
 
 
 def _key_of(row: Row) -> tuple[int | None, tuple[bytes, ...]]:

@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 from benchmarks.pty_drive import PtyProgram
+from console.paths import find_paths
 from providers.simulated.services import FaultKind, SimulatedOllama
-from tests.flows.kit import COMMAND, Hawser, Services
+from tests.console.library_kit import ROPES
+from tests.flows.kit import COMMAND, Hawser, Services, endpoint
+from tests.flows.test_documents_worker import BY_WORDS, leave
 from tests.tmux_kit import Tmux
 
 READY = "^J New line"
@@ -242,3 +245,46 @@ def test_mouse_selects_and_the_outer_terminal_gets_it(hawser: Hawser) -> None:
 def sent_to_clipboard(output: bytes) -> list[str]:
     found = re.findall(rb"\x1b\]52;[^;]*;([A-Za-z0-9+/=]+)", output)
     return [base64.b64decode(each).decode() for each in found]
+
+
+def test_a_document_is_asked(hawser: Hawser, ollama: SimulatedOllama, tmp_path: Path) -> None:
+    hawser.settings(endpoint("inference", ollama), BY_WORDS, model="inference/llama3.1:8b")
+    ollama.answers.queue(
+        "A hawser is a thick rope of five inches or more around, laid left [1]. It was woven on the moon [1].",
+        "I cannot know that.",
+    )
+    dropped = tmp_path / "old ropes.md"
+    dropped.write_text(ROPES["hawsers.md"])
+    try:
+        with app(hawser) as tmux:
+            tmux.until_shows(READY)
+            tmux.paste(f"'{dropped}' ")
+            tmux.until_shows("Add to documents")
+            tmux.type("d")
+            tmux.until_shows("old ropes.md ✕")
+            tmux.type("How thick is a hawser?")
+            tmux.keys("Enter")
+            tmux.until_shows("[1] old ropes.md", "✗ not found there", "not in it: “It was woven on the moon.”")
+            sent = ollama.requests_to("/api/chat")[-1].json["messages"][-1]["content"]
+            assert "five inches or more around" in sent
+
+            # the source, at its place
+            tmux.keys("M-Up")
+            tmux.until_shows(ON_A_MESSAGE)
+            tmux.type("v")
+            tmux.until_shows("[1] not found  old ropes.md", "▌ A hawser is a thick rope", "line 1 of")
+            tmux.keys("Escape")
+            tmux.until_gone("line 1 of")
+
+            # without it nothing fits, and that stays under the answer
+            tmux.type("s")
+            tmux.until_shows("Sources", "x puts it away")
+            tmux.type("x")
+            tmux.until_shows("I cannot know that.", "! Nothing in the documents fits the question")
+            assert "five inches" not in str(ollama.requests_to("/api/chat")[-1].json)
+            tmux.keys("C-q")
+            assert tmux.ended() == 0
+    finally:
+        leave(find_paths(hawser.env))
+    notes = hawser.last_answer().notes
+    assert notes["documents"] == ["Nothing in the documents fits the question; it is asked without them."]

@@ -16,6 +16,7 @@ from console.errors import NoWorker
 from console.history.rows import to_ms
 from console.library.library import Library
 from console.runtime import Runtime
+from screens import library_deeds
 from tests.clocks import StillClock
 from tests.conftest import run
 from tests.console.library_kit import ROPES, put_in
@@ -49,7 +50,11 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     async def disk_use(_library: Library) -> int:
         return 2_345_678
 
+    async def nothing(_room: object) -> int:
+        return 0
+
     monkeypatch.setattr(Library, "disk_use", disk_use)
+    monkeypatch.setattr(library_deeds, "bytes_of_model", nothing)
     yield
     os.environ.pop("TZ")
     time.tzset()
@@ -89,7 +94,6 @@ def test_collections_documents_passages_and_a_place(tmp_path: Path, writes: bool
             await press(pilot, "slash")
             await type_text(pilot, "five inches")
             await until(pilot, lambda: "passage" in screen_of(app))
-            await press(pilot, "enter")
             await shots.take("library-search", sizes=EVERY_SIZE, themes=BOTH)
             await press(pilot, "enter")
             await until(pilot, lambda: "line 1 of" in screen_of(app))

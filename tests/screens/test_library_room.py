@@ -92,7 +92,7 @@ def test_from_nothing_to_the_place_that_was_looked_for(tmp_path: Path, monkeypat
             await desk.press("slash")
             await desk.type("nylon stretches")
             await desk.sees("mooring.md", "meaning #1", "A nylon rope stretches by a third")
-            await desk.press("enter", "enter")
+            await desk.press("enter")
             await until(pilot, lambda: isinstance(app.screen, Viewer) and "line 1 of" in desk.screen)
             await desk.sees("▌ A nylon rope stretches by a third.", "1 of ")
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from screens.widgets.document.view import DocumentView, Light, Moved
+from screens.widgets.document.view import DocumentView, Light, LightKind, Moved
 
-__all__ = ["DocumentView", "Light", "Moved"]
+__all__ = ["DocumentView", "Light", "LightKind", "Moved"]

@@ -33,9 +33,10 @@ BEFORE = 3
 """Rows above what one goes to."""
 _UNSEEN = dict.fromkeys((0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, 0x061C))
 
-LightKind: TypeAlias = Literal["other", "span", "quote", "hit", "hit here"]
-"""From the least to the most: what else is cited, the cited span, the words of it that were quoted, what was found."""
-_ORDER: Sequence[LightKind] = ("other", "span", "quote", "hit", "hit here")
+LightKind: TypeAlias = Literal["other", "bar", "span", "quote", "hit", "hit here"]
+"""From the least to the most: what else is cited, the cited span with the bar alone or lit as well, the words of it
+that were quoted, what was found."""
+_ORDER: Sequence[LightKind] = ("other", "bar", "span", "quote", "hit", "hit here")
 
 
 class Light(NamedTuple):
@@ -202,7 +203,7 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
     def _gutter_segments(self, number: int, start: int, end: int, gutter: int, base: Style) -> list[Segment]:
         layout, palette = self._layout, self._palette
         assert layout is not None
-        is_cited = any(light.kind in ("span", "quote") for light in self._lights_in(start, end))
+        is_cited = any(light.kind in ("bar", "span", "quote") for light in self._lights_in(start, end))
         bar = Segment("▌ " if is_cited else "  ", base + palette.accent)
         if gutter == 2:
             return [bar]
@@ -243,6 +244,8 @@ class DocumentView(ScrollView, can_focus=True, inherit_bindings=False):
         match kind:
             case "other":
                 return palette.link
+            case "bar":
+                return palette.text
             case "span":
                 return palette.selection
             case "quote" | "hit":
