@@ -79,8 +79,6 @@ class _Best:
 class ExactIndex:
     """Files for each build under a folder. A `VectorIndex`."""
 
-    kind = "exact scan"
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
@@ -119,6 +117,9 @@ class ExactIndex:
         except IndexBroken as error:
             return error.text
         return None
+
+    def kind_of(self, build: Build) -> str:
+        return "exact scan"
 
     def drop(self, build_id: int) -> None:
         with self._lock:

@@ -157,6 +157,7 @@ def test_vectors_that_the_index_does_not_know_yet_are_found(tmp_path: Path) -> N
     with engine_in(tmp_path / "home", embedder, index=index) as engine:
         engine.add([str(path)], "notes")
         settle(engine)
+        kind = engine.status().index_kind
         index.broken = "It is damaged."
         more = write(tmp_path / "more", tea="Tea is made with hot water.")
         added = engine.add([str(more[0])], "notes")
@@ -168,7 +169,7 @@ def test_vectors_that_the_index_does_not_know_yet_are_found(tmp_path: Path) -> N
     assert found.method == "hybrid"
     assert found.passages[0].document == "tea.txt"
     assert found.passages[0].vector_rank == 1
-    assert trouble == "It is damaged."
+    assert (kind, trouble) == ("memory", "It is damaged.")
 
 
 def test_other_embedder_is_built_beside_and_swapped(tmp_path: Path) -> None:
