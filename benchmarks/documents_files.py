@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.documents_homes import questions, worker
@@ -38,7 +37,12 @@ def pdf(bench: Bench) -> Iterator[Row]:
     with worker(environment) as ask:
         small = bench.folder / "warm.pdf"
         small.write_bytes(pdf_of(["A first page, so that everything is loaded."]))
-        ask("wait", documents=ask("add", paths=[str(small)], collection="warm")["document_ids"], until="ready", seconds=60)
+        ask(
+            "wait",
+            documents=ask("add", paths=[str(small)], collection="warm")["document_ids"],
+            until="ready",
+            seconds=60,
+        )
         content = pages()
         for number in range(min(bench.rounds, 5)):
             file = bench.folder / f"manual-{number}.pdf"
@@ -124,4 +128,6 @@ def again(bench: Bench) -> Iterator[Row]:
         engine.stop()
     beside = f"{first:,} at first"
     yield Row("again", "an unchanged file dropped again, embedded", touched, "chunks", 0, beside=beside)
-    yield Row("again", f"1 page of {PAGES} changed, embedded", changed, "chunks", of_page, beside=f"{of_page} on the page")
+    yield Row(
+        "again", f"1 page of {PAGES} changed, embedded", changed, "chunks", of_page, beside=f"{of_page} on the page"
+    )

@@ -42,4 +42,6 @@ def _added(manner: str, environment: Mapping[str, str], rounds: int, most_ms: fl
     cpu = statistics.median(ours.cpu_ms - floor.cpu_ms for floor, ours in pairs)
     floor = statistics.median(floor.wall_ms for floor, _ in pairs)
     beside = f"{cpu:.0f} ms of CPU; {floor:.0f} ms without documents"
-    yield Row("headless", f"added by {CHUNKS:,} chunks, {manner}", statistics.median(added), "ms", most_ms, beside=beside)
+    yield Row(
+        "headless", f"added by {CHUNKS:,} chunks, {manner}", statistics.median(added), "ms", most_ms, beside=beside
+    )

@@ -12,14 +12,16 @@ from benchmarks.tui_rows import app, busy, echoes, median
 
 CHUNKS = 10_000
 IN_FILE = 250
-LIBRARY, BACK = b"\x1bOS", b"\x1b"
+LIBRARY, CHAT = b"\x1bOS", b"\x1bOQ"
 LIBRARY_SHOWN = b"terminal"
 """The name of the collection, which stands in the library's room."""
 SETTLED_S = 3.0
 
 
 def terminal(bench: Bench) -> Iterator[Row]:
-    environment = bench.new_home('[chat]\nmodel = "here/none"\n[endpoints.here]\nwire = "ollama"\nbase_url = "http://127.0.0.1:9"\n')
+    environment = bench.new_home(
+        '[chat]\nmodel = "here/none"\n[endpoints.here]\nwire = "ollama"\nbase_url = "http://127.0.0.1:9"\n'
+    )
     folder = bench.folder / "books"
     folder.mkdir()
     texts = real_chunks(CHUNKS, CHUNK_TOKENS)
@@ -33,7 +35,7 @@ def terminal(bench: Bench) -> Iterator[Row]:
         program.wait_for(LIBRARY_SHOWN)
         program.wait_until_quiet(0.1, 60)
         room = busy(program)
-        program.send(BACK)
+        program.send(CHAT)
         time.sleep(SETTLED_S)
         before = ask("status")["to_embed"]
         echoed = median(echoes(program))

@@ -48,8 +48,9 @@ _GIVEN_ORDERS = (
     r"|(?P<hidden>[\U000e0020-\U000e007f]{4,}|(?:[​-‍⁠﻿]{2,}.?){4,})"
 )
 _CUES = (
-    *("ignore", "disregard", "forget", "override", "bypass", "ignoriere", "vergiss", "missachte", "you are now", "now on"),
-    *("act as", "pretend", "instruction", "system", "assistant", "your prompt", "do not", "<|", "inst]", "sys>", "human"),
+    *("ignore", "disregard", "forget", "override", "bypass", "ignoriere", "vergiss", "missachte"),
+    *("you are now", "now on", "act as", "pretend", "instruction", "system", "assistant", "human", "your prompt"),
+    *("do not", "<|", "inst]", "sys>"),
 )
 """Without one of these in it a text is not looked at further; that takes a hundredth of the time."""
 _UNSEEN = ("​", "‌", "‍", "⁠", "﻿")
