@@ -25,7 +25,8 @@ def headless(bench: Bench) -> Iterator[Row]:
         )
         with worker(environment) as ask:
             wait_until_told(paths)
-            ask("wait", documents=[], until="ready", seconds=0)
+            for text in questions(20, seed=7):  # it looks whether the index is sound before it uses it
+                ask("retrieve", wanted={"text": text, "collections": [COLLECTION]})
             yield from _added("worker up", environment, bench.rounds, 45)
         yield from _added("no worker", environment, bench.rounds, 400)
 
