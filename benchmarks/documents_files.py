@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.documents_homes import questions, worker
 from benchmarks.documents_rows import Bench, Row, worker_cpu_ms
+from console.paths import find_paths
 from rag.embedder import Purpose, TokenCounter
 from tests.rag.pdfs import pdf as pdf_of
 
@@ -58,8 +61,16 @@ def pdf(bench: Bench) -> Iterator[Row]:
             )
             assert found["passages"], "it was said to be there and is not found"
             ask("remove", collection=f"manuals-{number}")  # its vectors are not what is measured
+            _wait_until_gone(find_paths(environment).documents_file)
     beside = f"{statistics.median(cpu_ms):.0f} ms of CPU"
     yield Row("pdf", f"{PAGES} pages cited by their words", statistics.median(took_ms), "ms", 1500, beside=beside)
+
+
+def _wait_until_gone(file: Path) -> None:
+    """Until nothing is left of what was removed."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+        while connection.execute("SELECT count(*) FROM chunks").fetchone()[0] > 1:
+            time.sleep(0.05)
 
 
 class Counting:
