@@ -31,6 +31,7 @@ bench: $(VENV)/ready-to-test peers  ## the figures of the README
 	$(BIN)/python -m benchmarks.machines
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.tui
+	$(BIN)/python -m benchmarks.documents
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Hawser needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'

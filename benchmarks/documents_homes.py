@@ -65,7 +65,9 @@ def home(folder: Path, settings: str = "") -> dict[str, str]:
 # ---- libraries
 
 
-def fill(paths: Paths, count: int, *, words_in_chunk: int = 130, made: Callable[[Build, Any, Vectors], None] | None = None) -> None:
+def fill(
+    paths: Paths, count: int, *, words_in_chunk: int = 130, made: Callable[[Build, Any, Vectors], None] | None = None
+) -> None:
     """So many chunks of words that are as frequent as in a language, with made-up vectors near each other in groups.
     The index has yet to be told of them, unless `made` tells it."""
     import numpy as np
@@ -124,7 +126,10 @@ def _document(
     connection.executemany(
         "INSERT INTO chunks (build_id, document_id, text, headings, hash, position, char_from, char_to, line_from, "
         "line_to, page_from, page_to, tokens) VALUES (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(build.id, row.lastrowid, each.text, each.hash, at, *each.span, each.tokens) for at, each in enumerate(chunks)],
+        [
+            (build.id, row.lastrowid, each.text, each.hash, at, *each.span, each.tokens)
+            for at, each in enumerate(chunks)
+        ],
     )
     return list(range(before + 1, before + 1 + len(chunks)))
 
@@ -133,7 +138,9 @@ def questions(count: int, seed: int = 3) -> list[str]:
     """Of two to eight words, rare ones and common ones."""
     chance = random.Random(seed)
     words, often = vocabulary()
-    return [" ".join(chance.choices(words[100:], cum_weights=often[100:], k=chance.randint(2, 8))) for _ in range(count)]
+    return [
+        " ".join(chance.choices(words[100:], cum_weights=often[100:], k=chance.randint(2, 8))) for _ in range(count)
+    ]
 
 
 def real_chunks(count: int, tokens: int) -> list[str]:
@@ -146,7 +153,7 @@ def real_chunks(count: int, tokens: int) -> list[str]:
         " ".join(re.findall(r"\S+", page.read_text()))
         for page in sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("console/**/*.py"), *ROOT.glob("rag/**/*.py")])
     )
-    places = [place for place in pieces.offsets(text)]
+    places = pieces.offsets(text)
     found: list[str] = []
     shift = 0
     while len(found) < count:
@@ -164,7 +171,9 @@ def worker(environment: Mapping[str, str]) -> Iterator[Callable[..., Any]]:
     """A real one, until the end of the block; gives what asks it."""
     paths = find_paths(dict(environment))
     command = [sys.executable, "-m", "console.library.worker"]
-    subprocess.run(command, env=dict(environment), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+    subprocess.run(
+        command, env=dict(environment), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True
+    )
 
     def ask(do: str, limit_s: float = 600.0, **arguments: Any) -> Any:
         return ask_once(paths, do, arguments, limit_s)

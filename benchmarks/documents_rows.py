@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.documents_homes import fill, home
+from benchmarks.documents_homes import fill, home, worker_pid
+from benchmarks.pty_drive import cpu_s, family
 from console.paths import find_paths
 
 
@@ -57,6 +58,11 @@ class Bench:
             fill(find_paths(environment), count)
             self._filled[count] = environment
         return self._filled[count]
+
+
+def worker_cpu_ms(environment: Mapping[str, str]) -> float:
+    """What the worker and its reading child have taken so far."""
+    return sum(map(cpu_s, family(worker_pid(environment)))) * 1000
 
 
 def percentile(figures: Sequence[float], share: float) -> float:

@@ -212,7 +212,7 @@ class PtyProgram:
 
     def cpu_s(self) -> float:
         """CPU seconds of it and its children so far, to the nanosecond where the system tells."""
-        return sum(_cpu_s(each) for each in family(self.process.pid))
+        return sum(cpu_s(each) for each in family(self.process.pid))
 
     def memory_mib(self) -> float:
         """Resident memory of it and its children."""
@@ -277,7 +277,7 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     running_ns = [_text(each).split()[:1] for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     return sum(int(each[0]) for each in running_ns if each) / 1e9
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from console.doctor import Finding, failed_with, info, ok, warn
-from console.text import plural
+from console.text import neutralise, plural
 
 if TYPE_CHECKING:
     from console.paths import Paths
     from console.settings import Settings
+
+
+STATUS_LIMIT_S = 3.0
 
 
 def check_documents(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -45,6 +48,7 @@ def check_documents(paths: Paths, settings: Settings) -> Iterator[Finding]:
     yield from _check_reranker(settings)
     yield from _check_ocr(settings)
     yield _check_worker(paths)
+    yield from _check_index(paths)
 
 
 def _check_embedder(paths: Paths, settings: Settings) -> Iterator[Finding]:
@@ -126,6 +130,25 @@ def _check_worker(paths: Paths) -> Finding:
     if pid is not None and place.socket.exists() and _runs(pid):
         return ok("documents", f"The process that holds them is up ({pid}); its log is {str(place.log)!r}.")
     return info("documents", "No process holds them; the next use starts one.")
+
+
+def _check_index(paths: Paths) -> Iterator[Finding]:
+    """Asked of the process that holds the documents, if one is up: no other knows."""
+    from console.errors import NoWorker, TimeLimit, WorkerFailed
+    from console.library.once import ask_once
+    from rag.errors import RagError
+
+    try:
+        status = ask_once(paths, "status", {}, STATUS_LIMIT_S)
+    except NoWorker:
+        return
+    except (TimeLimit, WorkerFailed, RagError) as error:
+        yield warn("documents", error.text, "Its log tells more.")
+        return
+    if trouble := status.get("index_trouble"):
+        yield warn("documents", neutralise(str(trouble)), "hawser rag check tells more.")
+    if index := status.get("index_kind"):
+        yield ok("documents", f"Vectors are looked for in: {neutralise(str(index))}.")
 
 
 def _runs(pid: int) -> bool:

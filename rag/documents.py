@@ -219,6 +219,9 @@ class Progress(NamedTuple):
     """Until everything has its vector; a guess for what was not read yet."""
     embedder: str | None = None
     """The identity of the one that is used for new collections; None while there is none."""
+    index_kind: str | None = None
+    """What vectors are looked for in: `chromadb`, a server of it, `exact scan` where there are too many for the memory
+    of this computer; None while nothing was looked for."""
     index_trouble: str | None = None
     """What is wrong with the index, or what is done about it; None when it is in order."""
     error: str | None = None

@@ -165,6 +165,7 @@ class Engine:
             rate_per_s=rate,
             eta_s=left / rate if rate and left else None,
             embedder=self._shelf.open_default,
+            index_kind=self._keeper.kind(),
             index_trouble=self._keeper.trouble,
             error=None if trouble is None else trouble.text,
             hint=None if trouble is None else trouble.hint,

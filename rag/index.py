@@ -25,6 +25,9 @@ class VectorIndex(Protocol):
 
     def size(self, build: Build) -> int: ...
 
+    def kind_of(self, build: Build) -> str:
+        """What holds the vectors of a build, in the user's words: `chromadb`, `exact scan`."""
+
     def fault(self, build: Build, expected: int, samples: Sequence[tuple[int, Vectors]]) -> str | None:
         """What is wrong with it, in a sentence: another count, another stamp, samples that do not find themselves."""
 

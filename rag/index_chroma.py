@@ -131,6 +131,9 @@ class Chroma(ABC):
             return error.text
         return self._dead(build, size)
 
+    def kind_of(self, build: Build) -> str:
+        return self.kind
+
     @abstractmethod
     def has(self, build: Build) -> bool:
         """Whether anything was ever put in; without it, nothing is opened only to be asked."""

@@ -28,12 +28,8 @@ class SizedIndex:
         self._most = most_in_memory
         self._writing = threading.Lock()
 
-    @property
-    def kind(self) -> str:
-        return self._graph.kind
-
     def kind_of(self, build: Build) -> str:
-        return self._of(build).kind
+        return self._of(build).kind_of(build)
 
     def add(self, build: Build, ids: Sequence[int], vectors: Vectors) -> None:
         with self._writing:

@@ -107,6 +107,17 @@ class IndexKeeper:
             ).fetchone()
         return row is not None
 
+    def kind(self) -> str | None:
+        """What vectors are looked for in: one kind, or two where collections differ. None while nothing is open."""
+        with self._lock:
+            index = self._index
+        if index is None:
+            return None
+        with self._store.read() as connection:
+            builds = rows.builds(connection, "WHERE id IN (SELECT live_build FROM collections) ORDER BY id")
+        kinds = dict.fromkeys(index.kind_of(build) for build in builds if build.embedder is not None)
+        return " and ".join(kinds) or None
+
     def look_again(self) -> None:
         """At the soundness of every build."""
         with self._lock:

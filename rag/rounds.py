@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Thread, get_native_id
 
 from rag.errors import LibraryBusy, LibraryFull, RagError
 
 log = logging.getLogger(__name__)
 
 FIRST_REST_S, LONGEST_REST_S = 1.0, 60.0
+NICENESS = 5
+HAS_NICE_THREADS = sys.platform == "linux"
+"""Whether a thread can step back without its process."""
 
 
 class Bell:
@@ -112,6 +117,9 @@ class Rounds:
             self._thread.join()
 
     def _run(self) -> None:
+        if HAS_NICE_THREADS:
+            # Work goes behind questions, and behind other programs; what this thread starts does as well.
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
         try:
             self._go_on()
         finally:

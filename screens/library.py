@@ -505,6 +505,8 @@ class LibraryRoom(Room):
         parts = library_lines.work_words(status, self._to_do)
         if not parts and self._disk:
             parts = [(self._disk, "faint")]
+            if status.is_up and status.index_kind:
+                parts.append((f"vectors in {status.index_kind}", "faint"))
             if status.is_up and status.index_trouble:
                 parts.append((status.index_trouble, "warn"))
         if self.getting_model:

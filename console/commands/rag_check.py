@@ -24,10 +24,13 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 async def _run(arguments: argparse.Namespace, shell: Shell) -> int:
     async with shell.runtime() as runtime:
         found = await runtime.library.check(repair=arguments.repair)
+        index = (await runtime.library.ask_status()).index_kind
     if arguments.json:
         shell.items([{"text": each.text, "repaired": each.is_repaired} for each in found])
     for each in found if not arguments.json else ():
         shell.say(f"{'repaired' if each.is_repaired else 'wrong'}  {each.text}")
+    if index is not None:
+        shell.note(f"Vectors are looked for in: {index}.")
     if not found and not arguments.json:
         shell.note("Everything is in order.")
     elif not arguments.repair and not arguments.json:

@@ -68,7 +68,7 @@ class _Question:
         self.embed_ms = 0.0
         """From the beginning; some of it passed beside other work."""
         self._vector: Vectors | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._thread = Thread(target=self._embed, args=(manner, identity, text), name="question", daemon=True)
         self._thread.start()
 
@@ -82,7 +82,7 @@ class _Question:
         began = time.perf_counter()
         try:
             self._vector = _embedded(manner, identity, text, self.notes)
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self._error = error
         self.embed_ms = (time.perf_counter() - began) * 1000
 

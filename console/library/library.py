@@ -94,9 +94,19 @@ class Library:
         They come as `LibraryChanged` and `LibraryProgress` on the bus. Calling it again does nothing."""
         try:
             await self._worker(start=start)
+            if self._status.index_kind is None:
+                await self.ask_status(start=start)
         except NoWorker:
             return False
+        except ConsoleError as error:  # it is there; what it cannot do is said by whoever wants it
+            log.info("the documents' worker did not tell how it is: %s", error.text)
         return True
+
+    async def ask_status(self, *, start: bool = True) -> LibraryStatus:
+        """As it is now, told to everybody as well. `NoWorker` when none is up and none is to be started."""
+        with told():
+            self._tell(_status(await (await self._worker(start=start)).call("status")))
+        return self._status
 
     async def collections(self) -> list[Collection]:
         return await self._read(lambda store: store.collections())
@@ -492,6 +502,7 @@ def _status(told_progress: object) -> LibraryStatus:
         rate_per_s=progress.rate_per_s,
         eta_s=progress.eta_s,
         embedder=progress.embedder,
+        index_kind=progress.index_kind,
         index_trouble=progress.index_trouble,
         error=progress.error,
         hint=progress.hint,

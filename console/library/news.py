@@ -29,6 +29,8 @@ class LibraryStatus(NamedTuple):
     """Chunks embedded a second."""
     eta_s: float | None = None
     embedder: str | None = None
+    index_kind: str | None = None
+    """What vectors are looked for in: `chromadb`, `exact scan`; None before that is known."""
     index_trouble: str | None = None
     """What is wrong with the index, or what is done about it; None when it is in order."""
     error: str | None = None

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rag.worker import OpenEngine
 
 log = logging.getLogger(__name__)
-NICENESS = 5
 LOCK_WAIT_S = 10.0
 """How long a worker that is ending may keep the lock before its successor gives up."""
 FileStamp: TypeAlias = tuple[int, int, int] | None
@@ -161,8 +160,10 @@ def main(life: Callable[[Held], Coroutine[Any, Any, object]]) -> None:
     code = 1
     try:
         from console.logs import start_log
+        from rag.rounds import HAS_NICE_THREADS, NICENESS
 
-        os.nice(NICENESS)
+        if not HAS_NICE_THREADS:
+            os.nice(NICENESS)
         paths = find_paths()
         start_log(worker_place(paths).log, "info")
         held = hold(paths, _sayer())

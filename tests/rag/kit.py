@@ -108,6 +108,9 @@ class MemoryIndex:
             return f"It holds {self.size(build):,} vectors where {expected:,} are stored."
         return None
 
+    def kind_of(self, build: Build) -> str:
+        return "memory"
+
     def drop(self, build_id: int) -> None:
         with self._lock:
             self.builds.pop(build_id, None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from queue import Queue
-from threading import Event
+from threading import Event, get_native_id
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rag.chunks import Rules
 from rag.documents import Progress, Wanted
 from rag.errors import EmbedderFailed
 from rag.readers import DocumentText
+from rag.rounds import HAS_NICE_THREADS, NICENESS
 from tests.rag.kit import PATIENCE_S, HashEmbedder, MemoryIndex, chunk_ids, engine_in, opened, settle, write
 
 
@@ -66,6 +68,20 @@ def test_unchanged_file_costs_nothing(tmp_path: Path) -> None:
     assert again == first._replace(waiting=0)
     assert touched == first
     assert len(embedder.passages) == 1
+
+
+def test_work_goes_behind_questions(tmp_path: Path) -> None:
+    embedder = HashEmbedder()
+    niceness: list[int] = []
+    embedder.before = lambda texts: niceness.append(os.getpriority(os.PRIO_PROCESS, get_native_id()))
+    [path] = write(tmp_path / "notes", ships="A hawser holds a ship to its berth.")
+
+    with engine_in(tmp_path / "home", embedder) as engine:
+        engine.add([str(path)], "notes")
+        settle(engine)
+
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert niceness == [max(NICENESS, ours) if HAS_NICE_THREADS else ours]
 
 
 def test_same_bytes_are_kept_once(tmp_path: Path) -> None:
@@ -158,6 +174,7 @@ def test_vectors_that_the_index_does_not_know_yet_are_found(tmp_path: Path) -> N
     with engine_in(tmp_path / "home", embedder, index=index) as engine:
         engine.add([str(path)], "notes")
         settle(engine)
+        kind = engine.status().index_kind
         index.broken = "It is damaged."
         more = write(tmp_path / "more", tea="Tea is made with hot water.")
         added = engine.add([str(more[0])], "notes")
@@ -169,7 +186,7 @@ def test_vectors_that_the_index_does_not_know_yet_are_found(tmp_path: Path) -> N
     assert found.method == "hybrid"
     assert found.passages[0].document == "tea.txt"
     assert found.passages[0].vector_rank == 1
-    assert trouble == "It is damaged."
+    assert (kind, trouble) == ("memory", "It is damaged.")
 
 
 def test_other_embedder_is_built_beside_and_swapped(tmp_path: Path) -> None:
