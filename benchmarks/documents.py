@@ -1,6 +1,6 @@
 """Documents, measured: how fast they are taken in and found, what they add elsewhere, what they take.
 
-    python -m benchmarks.documents                         every part but the last, which takes half an hour
+    python -m benchmarks.documents                         every part but the last, which takes long
     python -m benchmarks.documents --only headless,ingest --rounds 5
     python -m benchmarks.documents --only million
 
