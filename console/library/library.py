@@ -410,9 +410,7 @@ class Library:
             if self._client is None:
                 from console.library.client import connect
 
-                self._client = await (self._connect or connect)(
-                    self._paths, start=start, environment=self._environment
-                )
+                self._client = await (self._connect or connect)(self._paths, start=start, environment=self._environment)
                 self._listening = asyncio.create_task(self._listen(self._client), name="news of the documents")
                 self._tell(self._status._replace(is_up=True))
             return self._client

@@ -42,8 +42,13 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from console.freed_memory import give_back
 
-    asked = []
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or object())
+    asked: list[str | None] = []
+
+    def library(name: str | None) -> object:
+        asked.append(name)
+        return object()
+
+    monkeypatch.setattr(ctypes, "CDLL", library)
     give_back()
 
     assert asked == [None]
