@@ -28,7 +28,7 @@ from rag.vectors import VectorMaker
 
 log = logging.getLogger(__name__)
 
-MOST_ATTEMPTS = 2
+MOST_ATTEMPTS = 3
 """How often reading one document may end the process."""
 
 _WAITING = (

@@ -197,7 +197,7 @@ def test_document_that_ends_the_process_is_given_up_and_keeps_no_other_waiting(t
     paths = write(tmp_path / "notes", a_poison="Not for you.", harmless="Words.")
     codes = []
     names = [str(path) for path in paths]
-    for added in (names, [], []):
+    for added in (names, [], [], []):
         command = [sys.executable, "-c", DEADLY, str(tmp_path / "home"), *added]
         codes.append(subprocess.run(command, cwd=ROOT, env=unmeasured(), timeout=60).returncode)
         with opened(tmp_path) as store:
@@ -205,10 +205,10 @@ def test_document_that_ends_the_process_is_given_up_and_keeps_no_other_waiting(t
         if len(codes) == 2:
             harmless_after_two = states["harmless.txt"][0]
 
-    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, -signal.SIGKILL, 0]
     assert harmless_after_two == "ready"
     assert states == {
-        "a_poison.txt": ("failed", "The program ended 2 times while 'a_poison.txt' was read; it was left out."),
+        "a_poison.txt": ("failed", "The program ended 3 times while 'a_poison.txt' was read; it was left out."),
         "harmless.txt": ("ready", None),
     }
     with engine_in(tmp_path / "home") as engine:
