@@ -185,7 +185,7 @@ class WorkerClient:
                     await asyncio.sleep(0.02)  # it was ending as we came
                     continue
                 why = f"version {self._version}" if _is_newer(self._version, about["version"]) else None
-                if about.get("is_current") is False:  # it would go on with the settings that were
+                if not about["is_current"]:  # it would go on with the settings that were
                     why = "the settings changed"
                 if why is not None and not asked_to_leave:
                     asked_to_leave = True
@@ -213,7 +213,12 @@ class WorkerClient:
                 while (said := message(await reader.readuntil(b"\n"))).get("id") != 0:
                     pass
                 about = answered(said)
-                return {"version": str(about["version"]), "pid": int(about["pid"]), "protocol": about["protocol"]}
+                return {
+                    "version": str(about["version"]),
+                    "pid": int(about["pid"]),
+                    "protocol": about["protocol"],
+                    "is_current": about.get("is_current") is not False,
+                }
         except (ValueError, TypeError, KeyError, asyncio.LimitOverrunError, RagError) as error:
             writer.close()
             raise WorkerFailed(
