@@ -8,6 +8,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 import time
 import zipfile
@@ -509,3 +511,17 @@ def test_file_whose_own_name_holds_the_mark_of_archives_is_a_file(reader: Reader
     (tmp_path / "a!" / "b.txt").write_text("mine")
 
     assert reader.read(str(tmp_path / "a!" / "b.txt")).text == "mine"
+
+
+def test_memory_of_whoever_asks_is_not_taken_for_that_of_the_reader() -> None:
+    asking = (
+        "from rag.readers import Reader\n"
+        "ballast = b'x' * 450_000_000\n"
+        "with Reader() as reader:\n"
+        "    reader.read_bytes('a.md', b'# One')\n"
+        "    print(reader.pid is not None)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", asking], capture_output=True, cwd=DOCUMENTS.parents[2], text=True)
+
+    assert done.stdout == "True\n"

@@ -118,7 +118,7 @@ def test_one_that_fails_or_is_refused_says_so_and_hurts_nobody(tmp_path: Path) -
             await r.write("echo aye")
             screen = await compared(r, "bad/phi3:latest", "paid/gpt-4.1")
             await r.until(lambda: not r.chat.is_busy)
-            await r.sees("failed: ", "budget", "aye")
+            await r.sees("failed: ", "budget", "aye", "first")
             standings = r.screen.splitlines()[2:5]
             assert "first" in standings[0]
             assert "$0" in standings[0]
