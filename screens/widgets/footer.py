@@ -44,11 +44,12 @@ class Footer(Widget):
         focused = self.screen.focused
         for key, active in self.screen.active_bindings.items():
             name = active.binding.id
+            if name not in _ORDER or not active.enabled or name in hints or key.startswith("none-"):
+                continue
             letter = key_name(key)
             if focused is not None and len(letter) == 1 and focused.check_consume_key(key, letter):
                 continue  # it is typed there; Textual knows this of letters, not of signs with a name
-            if name in _ORDER and active.enabled and name not in hints and not key.startswith("none-"):
-                hints[name] = Hint(_ORDER[name], key, active.binding.description)
+            hints[name] = Hint(_ORDER[name], key, active.binding.description)
         last = hints.pop(HELP, None)
         return sorted(hints.values()) + ([last] if last else [])
 
