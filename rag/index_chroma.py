@@ -22,7 +22,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -49,6 +49,7 @@ DEAD_ROWS: Final = 1000
 SPACE: Final = {"hnsw": {"space": "cosine"}}
 NEEDED_BYTES: Final = 32 << 20
 MARKER: Final = "hawser.json"
+_LOOKING: Final = "looked-at"
 
 
 class Foreign(Exception):
@@ -182,6 +183,23 @@ class ChromaIndex(Chroma):
 
     def has(self, build: Build) -> bool:
         return build.stamp in self._open or self._path(build) is not None
+
+    def fault(self, build: Build, expected: int, samples: Sequence[tuple[int, Vectors]]) -> str | None:
+        """Damaged files may end the whole process when they are first looked at. Then a mark is left, and the next
+        process makes the index anew instead of looking again."""
+        path = self._path(build)
+        if path is None:
+            return super().fault(build, expected, samples)
+        mark = path / _LOOKING
+        if mark.exists() and build.stamp not in self._open:
+            self._remove(path)
+            return "A process ended while it looked at it."
+        with suppress(OSError):
+            mark.touch()
+        try:
+            return super().fault(build, expected, samples)
+        finally:
+            mark.unlink(missing_ok=True)
 
     def drop(self, build_id: int) -> None:
         for path in self._folder.glob(f"chroma-*-{build_id}-*-*"):

@@ -173,9 +173,9 @@ def test_leaving_an_edit_brings_back_what_was_being_written(tmp_path: Path) -> N
             await r.sees("Esc leaves it as it was")
             await r.type(" again")
             await r.press("escape")
-            assert r.written == "set aside"
+            await r.until(lambda: r.written == "set aside")
             await r.sees_no("Esc leaves it as it was")
-            assert r.rows(DRAFTS) == [(first, "set aside")]
+            await r.until(lambda: r.rows(DRAFTS) == [(first, "set aside")])
             await r.press("ctrl+r")  # the words of the edit are among the past ones
             await r.sees("first question again")
 
