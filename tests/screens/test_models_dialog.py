@@ -35,7 +35,12 @@ async def open_list(r: RoomKit) -> None:
 async def asked_all(r: RoomKit) -> None:
     """Everybody has answered, or will not."""
     on_hand = await r.app.runtime.on_hand()
-    await r.until(lambda: on_hand.latest.groups and not any(g.is_being_asked for g in on_hand.latest.groups.values()))
+
+    def is_over() -> bool:
+        groups = on_hand.latest.groups.values()  # they are known before anybody is asked
+        return any(g.since is not None for g in groups) and not any(g.is_being_asked for g in groups)
+
+    await r.until(is_over)
     await r.sees_no("asking …")
 
 
@@ -118,7 +123,7 @@ def test_choosing_says_what_will_happen_without_asking_anybody(tmp_path: Path) -
             await r.sees("gpu1 is off: the first question starts it, which takes about", "for $0.40/h.")
             await r.press("enter")
             await r.told("gpu1 is off: the first question starts it")
-            assert r.chat.model == "gpu1/qwen3:8b"
+            await r.until(lambda: r.chat.model == "gpu1/qwen3:8b")
 
             await shed.close_door()
             await open_list(r)
