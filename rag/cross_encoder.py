@@ -7,13 +7,13 @@ does not wait for that: it is loaded beside, and until then the order stands as 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 from rag.errors import NoModel, RagError, RerankerFailed
+from rag.st import load_library
 from rag.words import first_line
 
 log = logging.getLogger(__name__)
@@ -86,18 +86,7 @@ class CrossEncoder:
 
 
 def _loaded(name: str, threads: int) -> Any:
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        import sentence_transformers
-        import torch
-        import transformers
-    except ImportError as error:
-        raise NoModel(
-            f"The reranker {name!r} wants sentence-transformers, which is not installed.",
-            hint="Install hawser with the extra `embeddings`, or set [rag] reranker to one at an endpoint.",
-        ) from error
-    torch.set_num_threads(max(1, threads))
-    transformers.utils.logging.disable_progress_bar()
+    sentence_transformers = load_library(f"The reranker {name!r}", "set [rag] reranker to one at an endpoint", threads)
     try:
         return sentence_transformers.CrossEncoder(name, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # of many libraries, without a base class

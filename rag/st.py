@@ -20,6 +20,23 @@ _BATCH = 8
 _DEFAULT_WINDOW = 512
 
 
+def load_library(whose: str, otherwise: str, threads: int) -> Any:
+    """The module `sentence_transformers`, for whoever wants it, kept to so many threads and quiet."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        import sentence_transformers
+        import torch
+        import transformers
+    except ImportError as error:
+        raise NoModel(
+            f"{whose} wants sentence-transformers, which is not installed.",
+            hint=f"Install hawser with the extra `embeddings`, or {otherwise}.",
+        ) from error
+    torch.set_num_threads(max(1, threads))
+    transformers.utils.logging.disable_progress_bar()
+    return sentence_transformers
+
+
 class SentenceTransformers:
     """`name` is a model of the hub or a folder. Nothing is fetched unless `may_fetch`; no code of a model is run."""
 
@@ -27,18 +44,7 @@ class SentenceTransformers:
 
     def __init__(self, name: str, *, threads: int = 1, device: str | None = None, may_fetch: bool = False) -> None:
         """Without `device`, a GPU that is there is used."""
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        try:
-            import sentence_transformers
-            import torch
-            import transformers
-        except ImportError as error:
-            raise NoModel(
-                f"The embedder {name!r} wants sentence-transformers, which is not installed.",
-                hint="Install hawser with the extra `embeddings`, or set rag.embedder to another one.",
-            ) from error
-        torch.set_num_threads(max(1, threads))
-        transformers.utils.logging.disable_progress_bar()
+        sentence_transformers = load_library(f"The embedder {name!r}", "set rag.embedder to another one", threads)
         try:
             self._model: Any = sentence_transformers.SentenceTransformer(
                 name, device=device, local_files_only=not may_fetch, trust_remote_code=False

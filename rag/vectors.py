@@ -180,12 +180,12 @@ class VectorMaker:
         different: dict[bytes, list[Pending]] = {}
         for chunk in sorted(window, key=lambda chunk: chunk.tokens):
             different.setdefault(chunk.hash, []).append(chunk)
-        todo = list(different.values())
-        while todo:
+        remaining = list(different.values())
+        while remaining:
             if self._bell.stopping.is_set() or self._bell.is_paused or self._counts != counts:
                 return True
             size = self._portion()
-            portion, todo = todo[:size], todo[size:]
+            portion, remaining = remaining[:size], remaining[size:]
             started = self._monotonic()
             try:
                 vectors = embedded(embedder, [same[0].embedded_text() for same in portion])

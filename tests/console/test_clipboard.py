@@ -184,7 +184,7 @@ def test_program_that_stays_behind_is_not_waited_for(desk: Desk) -> None:
     copied = run(desk.clipboard({**XTERM, **X11}).copy("text"))
 
     assert (copied.by, desk.got) == ("xclip", b"text")
-    os.close(os.open(desk.folder / "gate", os.O_RDWR))
+    os.close(os.open(desk.folder / "gate", os.O_WRONLY))  # waits until it reads there, and then lets it end
 
 
 @pytest.mark.parametrize(
